@@ -1,0 +1,154 @@
+# kvmcrypt. `make help` lists the targets.
+VERSION   := 0.1.0
+CC        ?= gcc
+BUILD     ?= build
+prefix    ?= /usr/local
+bindir    ?= $(prefix)/bin
+mandir    ?= $(prefix)/share/man
+bashdir   ?= $(prefix)/share/bash-completion/completions
+zshdir    ?= $(prefix)/share/zsh/site-functions
+fishdir   ?= $(prefix)/share/fish/vendor_completions.d
+
+# libvirt and libxml2 are compiled against but loaded on demand (lib/guest/lazy.c).
+LIBS      := libcryptsetup devmapper blkid openssl sqlite3 json-c libkeyutils uuid
+HEADERS   := libvirt libxml-2.0
+PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev libsqlite3-dev \
+              libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev
+PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin
+# libvirt-daemon-system brings the user that QEMU runs as.
+PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients seabios \
+              busybox-static cpio kmod jq
+PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
+             keyutils dmsetup e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
+             psmisc time
+
+# What pkg-config says is asked once, and only by targets that compile.
+CFLAGS    ?= -O2 -g
+WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+HARDEN    := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DKVMCRYPT_VERSION='"$(VERSION)"' -I. $(WARN) $(HARDEN) \
+             $(shell pkg-config --cflags $(LIBS) $(HEADERS) 2>/dev/null) $(CFLAGS) $(EXTRA_CFLAGS)
+ALL_LIBS   = $(shell pkg-config --libs $(LIBS) 2>/dev/null) -ldl
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(EXTRA_CFLAGS)
+ALL_CFLAGS := $(ALL_CFLAGS)
+ALL_LIBS  := $(ALL_LIBS)
+
+LIB_SRC   := $(wildcard base/*.c keystore/*.c lib/*/*.c)
+CMD_SRC   := $(wildcard cmd/*.c)
+UNIT_SRC  := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
+obj        = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+all: $(BUILD)/kvmcrypt
+
+$(BUILD)/kvmcrypt: $(call obj,$(CMD_SRC)) $(BUILD)/libkvmcrypt.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(BUILD)/libkvmcrypt.a: $(call obj,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libkvmcrypt.a
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS) -lcmocka
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libkvmcrypt.a
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS)
+
+# Fuzzers need the whole library instrumented, so they compile its sources in.
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
+	$(call say,FUZZ,$<)
+	@mkdir -p $(@D)
+	$(Q)clang $(filter-out -fPIE -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) -O1 -g \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		-o $@ $< $(LIB_SRC) $(ALL_LIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+unit-tests: $(UNIT)
+
+# Tests. `make test` does everything, packages included; `make check` only runs them.
+test: test-deps
+	$(Q)$(MAKE) --no-print-directory all unit-tests
+	$(Q)BUILD=$(BUILD) tests/run
+
+check: all unit-tests
+	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
+
+asan:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+		EXTRA_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit-tests
+	$(Q)BUILD=build-asan tests/run unit cli
+
+FUZZ_SECONDS ?= 60
+fuzz: $(FUZZ)
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD) tests/fuzz/run
+
+bench: test-deps
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/bench/fill_keystore
+	$(Q)BUILD=$(BUILD) bench/run $(BENCH)
+
+quickstart: deps guest-deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) tests/guest/quickstart
+
+lint:
+	$(Q)tests/lint
+
+# Everything that is generated from the option tables and committed.
+generated: $(BUILD)/kvmcrypt
+	$(Q)BUILD=$(BUILD) man/generate
+
+deps:
+	$(Q)tests/lib/install-packages $(PKGS_BUILD) $(PKGS_RUN)
+guest-deps:
+	$(Q)tests/lib/install-packages $(PKGS_GUEST)
+test-deps: deps
+	$(Q)tests/lib/install-packages $(PKGS_TEST)
+
+install: all
+	install -D -m 755 $(BUILD)/kvmcrypt $(DESTDIR)$(bindir)/kvmcrypt
+	install -d $(DESTDIR)$(mandir)/man1
+	install -m 644 man/*.1 $(DESTDIR)$(mandir)/man1/
+	install -D -m 644 completions/kvmcrypt.bash $(DESTDIR)$(bashdir)/kvmcrypt
+	install -D -m 644 completions/_kvmcrypt $(DESTDIR)$(zshdir)/_kvmcrypt
+	install -D -m 644 completions/kvmcrypt.fish $(DESTDIR)$(fishdir)/kvmcrypt.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/kvmcrypt $(DESTDIR)$(bashdir)/kvmcrypt $(DESTDIR)$(zshdir)/_kvmcrypt \
+		$(DESTDIR)$(fishdir)/kvmcrypt.fish $(DESTDIR)$(mandir)/man1/kvmcrypt.1 \
+		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1
+
+clean:
+	rm -rf build build-asan
+
+help:
+	@echo 'make             build the program at build/kvmcrypt'
+	@echo 'make quickstart  install packages, build, run the main job with a real guest'
+	@echo 'make test        install packages, build, run every test'
+	@echo 'make check       run tests without installing (TESTS="unit cli/create" picks some)'
+	@echo 'make asan        unit and command tests under ASan and UBSan'
+	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
+	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
+	@echo 'make lint        compiler warnings with clang, shellcheck, house rules'
+	@echo 'make generated   renew completions and man page sections from the option tables'
+	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
+	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
+
+.PHONY: all unit-tests test check asan fuzz bench quickstart lint generated deps guest-deps test-deps \
+	install uninstall clean help
+.DELETE_ON_ERROR:
