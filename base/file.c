@@ -1,0 +1,230 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+int file_pread(int fd, void *buf, size_t len, uint64_t offset, const char *what, struct error *e)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pread(fd, (char *)buf + done, len - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(e, ERROR_FAILED, errno, "cannot read %s", what);
+		if (n == 0)
+			return error_set(e, ERROR_DAMAGED, ENODATA, "%s is too short", what);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char *what,
+		struct error *e)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, (const char *)buf + done, len - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_errno(e, ERROR_FAILED, n < 0 ? errno : EIO, "cannot write %s",
+					   what);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int file_sync(int fd, const char *what, struct error *e)
+{
+	if (fsync(fd) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot sync %s", what);
+	return 0;
+}
+
+int file_sync_dir_of(const char *path, struct error *e)
+{
+	AUTOFREE char *copy = strdup(path);
+	if (!copy)
+		return error_oom(e);
+	const char *dir = dirname(copy);
+	AUTOCLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open directory %s", dir);
+	if (fsync(fd) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot sync directory %s", dir);
+	return 0;
+}
+
+int file_canonical(const char *path, char **ret, struct error *e)
+{
+	char *whole = realpath(path, NULL);
+	if (whole) {
+		*ret = whole;
+		return 0;
+	}
+	return file_canonical_dir(path, ret, e);
+}
+
+int file_canonical_dir(const char *path, char **ret, struct error *e)
+{
+	AUTOFREE char *copy1 = strdup(path);
+	AUTOFREE char *copy2 = strdup(path);
+	if (!copy1 || !copy2)
+		return error_oom(e);
+	const char *name = basename(copy2);
+	if (!*path || !strcmp(name, "/") || !strcmp(name, ".") || !strcmp(name, ".."))
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "no such file: '%s'", path);
+	AUTOFREE char *dir = realpath(dirname(copy1), NULL);
+	if (!dir)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", path);
+	if (asprintf(ret, "%s%s%s", dir, strcmp(dir, "/") ? "/" : "", name) < 0)
+		return error_oom(e);
+	return 0;
+}
+
+int file_size(int fd, const char *what, uint64_t *ret, struct error *e)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", what);
+	if (S_ISREG(st.st_mode)) {
+		*ret = (uint64_t)st.st_size;
+		return 0;
+	}
+	if (!S_ISBLK(st.st_mode))
+		return error_set(e, ERROR_USAGE, EINVAL, "%s is neither a file nor a block device", what);
+	if (ioctl(fd, BLKGETSIZE64, ret) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot get the size of %s", what);
+	return 0;
+}
+
+int file_new_plan(const char *path, struct file_new **ret, struct error *e)
+{
+	uint64_t salt;
+	char tag[24];
+	if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
+		return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
+	snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)salt);
+	return file_new_plan_tagged(path, tag, ret, e);
+}
+
+int file_new_plan_tagged(const char *path, const char *tag, struct file_new **ret, struct error *e)
+{
+	AUTOFILE_NEW struct file_new *f = calloc(1, sizeof(*f));
+	AUTOFREE char *copy1 = strdup(path);
+	AUTOFREE char *copy2 = strdup(path);
+	if (!f || !copy1 || !copy2)
+		return error_oom(e);
+	f->fd = -1;
+	f->path = strdup(path);
+	if (!f->path)
+		return error_oom(e);
+	if (asprintf(&f->tmp, "%s/.%.200s.%s" FILE_NEW_SUFFIX, dirname(copy1), basename(copy2), tag) < 0) {
+		f->tmp = NULL;
+		return error_oom(e);
+	}
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+int file_new_open(struct file_new *f, struct error *e)
+{
+	f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (f->fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", f->path);
+	return 0;
+}
+
+int file_new_begin(const char *path, struct file_new **ret, struct error *e)
+{
+	AUTOFILE_NEW struct file_new *f = NULL;
+	int r = file_new_plan(path, &f, e);
+	if (r == 0)
+		r = file_new_open(f, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
+int file_new_commit(struct file_new *f, bool replace, struct error *e)
+{
+	int r = file_sync(f->fd, f->path, e);
+	if (r < 0)
+		return r;
+	if (renameat2(AT_FDCWD, f->tmp, AT_FDCWD, f->path, replace ? 0 : RENAME_NOREPLACE) == 0) {
+		f->committed = true;
+	} else if (!replace && (errno == EINVAL || errno == ENOSYS)) {
+		/* A file system without RENAME_NOREPLACE: a hard link refuses to replace as well. */
+		if (link(f->tmp, f->path) < 0)
+			return error_errno(e, error_kind_of_errno(errno), errno, "%s", f->path);
+		f->committed = true;
+		unlink(f->tmp);
+	} else if (errno == EEXIST) {
+		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", f->path);
+	} else {
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename to %s", f->path);
+	}
+	return file_sync_dir_of(f->path, e);
+}
+
+void file_new_free(struct file_new *f)
+{
+	if (!f)
+		return;
+	int saved = errno;
+	if (f->fd >= 0) {
+		close(f->fd);
+		if (!f->committed)
+			unlink(f->tmp);
+	}
+	free(f->tmp);
+	free(f->path);
+	free(f);
+	errno = saved;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool replace,
+		      struct error *e)
+{
+	AUTOFILE_NEW struct file_new *f = NULL;
+	int r = file_new_begin(path, &f, e);
+	if (r < 0)
+		return r;
+	r = file_pwrite(f->fd, data, len, 0, path, e);
+	if (r < 0)
+		return r;
+	if (fchmod(f->fd, mode) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot set the mode of %s", path);
+	return file_new_commit(f, replace, e);
+}
+
+static bool swap_is_on(void)
+{
+	char line[256];
+	int lines = 0;
+	FILE *f = fopen("/proc/swaps", "re");
+	if (!f)
+		return true;
+	while (fgets(line, sizeof(line), f))
+		lines++;
+	fclose(f);
+	return lines > 1; /* the first line is a heading */
+}
+
+bool file_is_ram(const char *path)
+{
+	struct statfs fs;
+	if (statfs(path, &fs) < 0)
+		return false;
+	return fs.f_type == RAMFS_MAGIC || (fs.f_type == TMPFS_MAGIC && !swap_is_on());
+}

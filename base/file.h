@@ -1,0 +1,70 @@
+/* Files: whole reads and writes, and new files that appear complete or not at all. */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* All len bytes or an error; a short file is ERROR_DAMAGED/ENODATA. `what` names it in errors. */
+int file_pread(int fd, void *buf, size_t len, uint64_t offset, const char *what, struct error *e);
+int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char *what,
+		struct error *e);
+int file_sync(int fd, const char *what, struct error *e);
+
+/* fsync of the directory that holds path, so that a rename or unlink in it lasts. */
+int file_sync_dir_of(const char *path, struct error *e);
+
+/* The absolute path with every directory resolved; the last part need not exist. Caller frees. */
+int file_canonical(const char *path, char **ret, struct error *e);
+
+/*
+ * The same with the last part kept as it is, also if it is a link: what udev names a device by
+ * (/dev/disk/by-id/…, /dev/vg/lv) lasts longer than what it points to.
+ */
+int file_canonical_dir(const char *path, char **ret, struct error *e);
+
+/* Size in bytes of a regular file or block device; anything else is ERROR_USAGE. */
+int file_size(int fd, const char *what, uint64_t *ret, struct error *e);
+
+/*
+ * A file in the making: <dir>/.<name>.<random>.kvmcrypt-new, mode 0600, open read-write.
+ * file_new_free() removes it unless it was committed.
+ */
+struct file_new {
+	int fd;
+	char *path;	/* where it will be */
+	char *tmp;	/* where it is */
+	bool committed;
+};
+#define FILE_NEW_SUFFIX ".kvmcrypt-new"
+int file_new_begin(const char *path, struct file_new **ret, struct error *e);
+/* In two steps, for a caller that must note ->tmp somewhere before the file exists. */
+int file_new_plan(const char *path, struct file_new **ret, struct error *e);
+int file_new_open(struct file_new *f, struct error *e);
+/* file_new_plan() with tag in the place of the random part: for a caller that must find it again. */
+int file_new_plan_tagged(const char *path, const char *tag, struct file_new **ret, struct error *e);
+
+/*
+ * Syncs, renames to ->path and syncs the directory. Without replace an existing file stays and
+ * the result is ERROR_EXISTS; there is no moment at which both could be lost.
+ */
+int file_new_commit(struct file_new *f, bool replace, struct error *e);
+void file_new_free(struct file_new *f);
+static inline void file_new_freep(struct file_new **f)
+{
+	file_new_free(*f);
+}
+#define AUTOFILE_NEW CLEANUP(file_new_freep)
+
+/* Writes data as a new file of the given mode, by file_new_begin() and file_new_commit(). */
+int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool replace,
+		      struct error *e);
+
+/* True when path lies on ramfs, or on tmpfs while no swap is on: nothing written there reaches a disk. */
+bool file_is_ram(const char *path);
+
+#endif

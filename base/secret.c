@@ -1,0 +1,181 @@
+#include "base/secret.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+int secret_protect_process(struct error *e)
+{
+	const struct rlimit none = { 0, 0 };
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot disable core dumps");
+	/* Also keeps other processes of the same user from attaching with ptrace. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot make the process undumpable");
+	return 0;
+}
+
+static size_t page_round(size_t len)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	return (len + page - 1) / page * page;
+}
+
+int secret_new(size_t len, struct secret **ret, struct error *e)
+{
+	if (!len || len > SECRET_MAX)
+		return error_set(e, ERROR_FAILED, EINVAL, "a secret of %zu bytes cannot be held", len);
+	AUTOFREE struct secret *s = calloc(1, sizeof(*s));
+	if (!s)
+		return error_oom(e);
+	s->mapped = page_round(len);
+	s->len = len;
+	s->data = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->data == MAP_FAILED)
+		return error_oom(e);
+	if (mlock(s->data, s->mapped) < 0 || madvise(s->data, s->mapped, MADV_DONTDUMP) < 0 ||
+	    madvise(s->data, s->mapped, MADV_WIPEONFORK) < 0) {
+		int err = errno;
+		munmap(s->data, s->mapped);
+		return error_errno(e, ERROR_FAILED, err,
+				   "cannot lock memory for a key (raise the limit with `ulimit -l`)");
+	}
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int secret_random(size_t len, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *s = NULL;
+	int r = secret_new(len, &s, e);
+	if (r < 0)
+		return r;
+	for (size_t done = 0; done < len;) {
+		ssize_t n = getrandom(s->data + done, len - done, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
+		done += (size_t)n;
+	}
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int secret_copy(const void *data, size_t len, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *s = NULL;
+	int r = secret_new(len, &s, e);
+	if (r < 0)
+		return r;
+	memcpy(s->data, data, len);
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int secret_base64(const struct secret *s, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *out = NULL;
+	size_t len = (s->len + 2) / 3 * 4;
+	/* EVP_EncodeBlock() writes a terminating zero as well. */
+	int r = secret_new(len + 1, &out, e);
+	if (r < 0)
+		return r;
+	EVP_EncodeBlock(out->data, s->data, (int)s->len);
+	out->len = len;
+	*ret = TAKE_PTR(out);
+	return 0;
+}
+
+int secret_generate_passphrase(struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *raw = NULL;
+	AUTOSECRET struct secret *text = NULL;
+	int r = secret_random(SECRET_GENERATED_BITS / 8, &raw, e);
+	if (r < 0)
+		return r;
+	r = secret_base64(raw, &text, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < text->len; i++) {
+		if (text->data[i] == '+')
+			text->data[i] = '-';
+		else if (text->data[i] == '/')
+			text->data[i] = '_';
+	}
+	text->data[SECRET_GENERATED_LEN] = 0;
+	text->len = SECRET_GENERATED_LEN;
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+int secret_read_fd(int fd, size_t max, bool strip_newline, const char *what, struct secret **ret,
+		   struct error *e)
+{
+	AUTOSECRET struct secret *s = NULL;
+	size_t len = 0;
+	/* One byte more than allowed has to fit, else a longer input would pass as its beginning. */
+	if (max >= SECRET_MAX)
+		max = SECRET_MAX - 1;
+	/* A second, larger mapping instead of a realloc that would leave a copy behind. */
+	int r = secret_new(4096 < max + 1 ? 4096 : max + 1, &s, e);
+	if (r < 0)
+		return r;
+	for (;;) {
+		if (len == s->len) {
+			if (len > max)
+				break;
+			AUTOSECRET struct secret *larger = NULL;
+			r = secret_new(s->len * 8 < max + 1 ? s->len * 8 : max + 1, &larger, e);
+			if (r < 0)
+				return r;
+			memcpy(larger->data, s->data, len);
+			struct secret *old = s;
+			s = TAKE_PTR(larger);
+			secret_free(old);
+		}
+		ssize_t n = read(fd, s->data + len, s->len - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(e, ERROR_FAILED, errno, "cannot read %s", what);
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	if (len > max)
+		return error_set(e, ERROR_USAGE, EFBIG, "%s is longer than %zu bytes", what, max);
+	if (strip_newline && len && s->data[len - 1] == '\n')
+		s->data[--len] = 0;
+	if (!len)
+		return error_set(e, ERROR_USAGE, EINVAL, "%s is empty", what);
+	s->len = len;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+bool secret_equal(const struct secret *a, const struct secret *b)
+{
+	return a->len == b->len && CRYPTO_memcmp(a->data, b->data, a->len) == 0;
+}
+
+void secret_free(struct secret *s)
+{
+	if (!s)
+		return;
+	int saved = errno;
+	OPENSSL_cleanse(s->data, s->mapped);
+	munmap(s->data, s->mapped);
+	free(s);
+	errno = saved;
+}
+
+void secret_wipe(void *p, size_t len)
+{
+	OPENSSL_cleanse(p, len);
+}

@@ -1,0 +1,112 @@
+#include "base/text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A run of digits; *end points behind it. */
+static int parse_number(const char *text, uint64_t *ret, char **end)
+{
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	unsigned long long n = strtoull(text, end, 10);
+	if (errno)
+		return -errno;
+	*ret = n;
+	return 0;
+}
+
+int text_parse_size(const char *text, uint64_t *ret, struct error *e)
+{
+	static const char units[] = "KMGTPE";
+	uint64_t n = 0;
+	unsigned shift = 0;
+	char *end;
+	if (parse_number(text, &n, &end) < 0)
+		goto bad;
+	if (*end) {
+		const char *unit = strchr(units, toupper((unsigned char)*end));
+		if (!unit || !*unit)
+			goto bad;
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
+		/* "GiB" means the same power of 1024; a bare "GB" would not. */
+		if (!strcmp(end, "iB"))
+			end += 2;
+	}
+	if (*end || (shift && n >> (64 - shift)))
+		goto bad;
+	*ret = n << shift;
+	return 0;
+bad:
+	return error_set(e, ERROR_USAGE, EINVAL, "'%s' is not a size; write it as 20G, 512M or bytes",
+			 text);
+}
+
+const char *text_size(uint64_t bytes, char *buf, size_t len)
+{
+	static const char units[] = "BKMGTPE";
+	unsigned u = 0;
+	while (u < 6 && bytes >> (10 * (u + 1)))
+		u++;
+	uint64_t one = UINT64_C(1) << (10 * u);
+	if (u == 0)
+		snprintf(buf, len, "%llu", (unsigned long long)bytes);
+	else if (bytes % one == 0)
+		snprintf(buf, len, "%llu%c", (unsigned long long)(bytes / one), units[u]);
+	else
+		snprintf(buf, len, "%.1f%c", (double)bytes / (double)one, units[u]);
+	return buf;
+}
+
+int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e)
+{
+	uint64_t n = 0, factor = 1;
+	char *end;
+	if (parse_number(text, &n, &end) < 0)
+		goto bad;
+	switch (*end) {
+	case 0:
+	case 's':
+		break;
+	case 'm':
+		factor = 60;
+		break;
+	case 'h':
+		factor = 3600;
+		break;
+	case 'd':
+		factor = 86400;
+		break;
+	default:
+		goto bad;
+	}
+	if ((*end && end[1]) || n > UINT32_MAX)
+		goto bad;
+	*ret_seconds = n * factor;
+	return 0;
+bad:
+	return error_set(e, ERROR_USAGE, EINVAL, "'%s' is not a duration; write it as 90d, 12h, 30m or 45s",
+			 text);
+}
+
+const char *text_time(int64_t when, char *buf, size_t len)
+{
+	time_t t = (time_t)when;
+	struct tm tm;
+	if (when == 0 || !gmtime_r(&t, &tm))
+		return NULL;
+	strftime(buf, len, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return buf;
+}
+
+const char *text_hex(const void *data, size_t len, char *buf)
+{
+	const unsigned char *p = data;
+	for (size_t i = 0; i < len; i++)
+		snprintf(buf + 2 * i, 3, "%02x", p[i]);
+	buf[2 * len] = 0;
+	return buf;
+}

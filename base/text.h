@@ -1,0 +1,27 @@
+/* Sizes, times and UUIDs as a person and JSON write them. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+#include <uuid/uuid.h>
+
+/* "20G", "512M", "4096": powers of 1024, suffix K M G T P E; no sign, no fraction. ERROR_USAGE. */
+int text_parse_size(const char *text, uint64_t *ret, struct error *e);
+
+/* "20G" where exact, else the largest unit with one decimal: "1.5G". buf of 32 bytes is enough. */
+const char *text_size(uint64_t bytes, char *buf, size_t len);
+
+/* "90d", "12h", "30m", "45s" or plain seconds. ERROR_USAGE. */
+int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e);
+
+/* RFC 3339 in UTC, "2026-11-23T18:00:00Z"; NULL for 0, which stands for "never". buf ≥ 32 bytes. */
+const char *text_time(int64_t when, char *buf, size_t len);
+
+/* Lower-case hexadecimal; buf holds 2 * len + 1 bytes. */
+const char *text_hex(const void *data, size_t len, char *buf);
+
+#endif
