@@ -1,0 +1,119 @@
+#include "keystore/cache.h"
+
+#include "keystore/kdf.h"
+
+#include <keyutils.h>
+#include <stdio.h>
+
+#define TYPE "user"
+#define DESCRIPTION_LEN 64
+
+/*
+ * The user keyring (@u) is found by every process of the user, but possessed only by those whose
+ * session keyring links it: not by systemd units or some ssh sessions. So the user part of the
+ * mask, not possession, must allow what commands do.
+ */
+#define PERMISSIONS (KEY_POS_ALL | KEY_USR_VIEW | KEY_USR_READ | KEY_USR_WRITE | KEY_USR_SEARCH | \
+		     KEY_USR_LINK | KEY_USR_SETATTR)
+
+static void describe(const uuid_t root_id, char *buf)
+{
+	char id[UUID_STR_LEN];
+	uuid_unparse_lower(root_id, id);
+	snprintf(buf, DESCRIPTION_LEN, "kvmcrypt:%s", id);
+}
+
+static int no_key(struct error *e)
+{
+	return error_set(e, ERROR_SEALED, ENOKEY, "the root key is not in the kernel keyring");
+}
+
+static int unavailable(int err, const char *doing, struct error *e)
+{
+	if (err == ENOSYS || err == EPERM)
+		return error_set(e, ERROR_FAILED, err,
+				 "cannot %s: the kernel keyring is not available here (a container may forbid it)",
+				 doing);
+	return error_errno(e, ERROR_FAILED, err, "cannot %s", doing);
+}
+
+static bool is_absent(int err)
+{
+	return err == ENOKEY || err == EKEYEXPIRED || err == EKEYREVOKED || err == EKEYREJECTED;
+}
+
+static int find(const uuid_t root_id, key_serial_t *ret, struct error *e)
+{
+	char description[DESCRIPTION_LEN];
+	describe(root_id, description);
+	key_serial_t key = (key_serial_t)keyctl_search(KEY_SPEC_USER_KEYRING, TYPE, description, 0);
+	if (key < 0)
+		return is_absent(errno) ? no_key(e)
+					: unavailable(errno, "look into the kernel keyring", e);
+	*ret = key;
+	return 0;
+}
+
+int cache_get(const uuid_t root_id, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *root = NULL;
+	key_serial_t key;
+	uuid_t id;
+	int r = find(root_id, &key, e);
+	if (r < 0 || (r = secret_new(ROOT_KEY_LEN, &root, e)) < 0)
+		return r;
+	long n = keyctl_read(key, (char *)root->data, root->len);
+	if (n < 0 && !is_absent(errno))
+		return unavailable(errno, "read the root key from the kernel keyring", e);
+	/* Any process of this user may have put it there: it has to prove itself. */
+	if (n != ROOT_KEY_LEN)
+		return no_key(e);
+	if ((r = kdf_root_id(root, id, e)) < 0)
+		return r;
+	if (uuid_compare(id, root_id))
+		return no_key(e);
+	*ret = TAKE_PTR(root);
+	return 0;
+}
+
+int cache_put(const uuid_t root_id, const struct secret *root, uint64_t timeout, struct error *e)
+{
+	static const char doing[] = "put the root key into the kernel keyring";
+	char description[DESCRIPTION_LEN];
+	if (timeout > UINT32_MAX)
+		return error_set(e, ERROR_USAGE, ERANGE, "the timeout is too long");
+	describe(root_id, description);
+	/*
+	 * Made in the keyring of this process, which dies with it, and linked to @u only when its
+	 * timeout and permissions are set: killed in between, no key outlives its time.
+	 */
+	key_serial_t key = add_key(TYPE, description, root->data, root->len, KEY_SPEC_PROCESS_KEYRING);
+	if (key < 0)
+		return unavailable(errno, doing, e);
+	long r = keyctl_setperm(key, PERMISSIONS);
+	if (r == 0 && timeout)
+		r = keyctl_set_timeout(key, (unsigned)timeout);
+	if (r == 0)
+		r = keyctl_link(key, KEY_SPEC_USER_KEYRING);
+	int err = errno;
+	keyctl_unlink(key, KEY_SPEC_PROCESS_KEYRING);
+	return r < 0 ? unavailable(err, doing, e) : 0;
+}
+
+int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e)
+{
+	key_serial_t key;
+	int r = find(root_id, &key, e);
+	if (r == -ENOKEY) {
+		*ret_was = false;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	/* Revoking frees the bytes even where somebody linked the key elsewhere. */
+	if (keyctl_revoke(key) < 0 && !is_absent(errno))
+		return unavailable(errno, "remove the root key from the kernel keyring", e);
+	keyctl_unlink(key, KEY_SPEC_USER_KEYRING);
+	*ret_was = true;
+	return 0;
+}

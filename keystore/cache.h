@@ -1,0 +1,18 @@
+/* The root key in the kernel keyring of this user: the unsealed state between commands. */
+#ifndef KEYSTORE_CACHE_H
+#define KEYSTORE_CACHE_H
+
+#include "base/error.h"
+#include "base/secret.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uuid/uuid.h>
+
+/* -ENOKEY (ERROR_SEALED) when there is none, or what is there is not this key. */
+int cache_get(const uuid_t root_id, struct secret **ret, struct error *e);
+/* For timeout seconds; 0: until it is removed or the machine restarts. Replaces an older one. */
+int cache_put(const uuid_t root_id, const struct secret *root, uint64_t timeout, struct error *e);
+int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e);
+
+#endif

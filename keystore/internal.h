@@ -1,0 +1,45 @@
+/* Shared by the files behind keystore.h only. */
+#ifndef KEYSTORE_INTERNAL_H
+#define KEYSTORE_INTERNAL_H
+
+#include "keystore/audit.h"
+#include "keystore/keystore.h"
+#include "keystore/seal.h"
+#include "keystore/store.h"
+
+struct keystore {
+	char *path;	/* canonical */
+	int dir;
+	struct store *store;
+	uuid_t root_id;
+	struct secret *root;		/* NULL while sealed */
+	struct secret *audit_key;	/* with root */
+};
+
+#define META_ROOT_ID "root_key_id"
+
+/* ERROR_SEALED, with the next step, unless unsealed. */
+int keystore_need_root(const struct keystore *ks, struct error *e);
+/* Takes the root key over when it is the one of this store. */
+int keystore_take_root(struct keystore *ks, struct secret **root, struct error *e);
+
+/* Runs body in a write transaction; again when the store says that another writer was faster. */
+typedef int (*transaction_fn)(struct keystore *ks, void *ctx, struct error *e);
+int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
+
+/* Does the row beside an envelope say what the envelope says? ERROR_DAMAGED. */
+int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e);
+/*
+ * Is this the envelope that the audit trail saw last for the volume? Else an older, genuine
+ * record was put back (ERROR_DAMAGED). In a transaction; with the audit key the row that
+ * tells is verified too.
+ */
+int keystore_check_fresh(struct keystore *ks, const struct secret *key, const struct record *r,
+			 struct error *e);
+
+/* directory.c: an existing keystore's directory; one to make a keystore in. */
+int directory_open(const char *location, char **ret_path, int *ret_fd, struct error *e);
+int directory_make(const char *location, char **ret_path, int *ret_fd, bool *ret_made,
+		   struct error *e);
+
+#endif

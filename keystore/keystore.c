@@ -1,0 +1,236 @@
+/* Making, opening and unsealing a keystore. */
+#include "keystore/internal.h"
+
+#include "base/text.h"
+#include "keystore/cache.h"
+#include "keystore/recovery.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define TRANSACTION_TRIES 100
+
+void keystore_free(struct keystore *ks)
+{
+	if (!ks)
+		return;
+	store_closep(&ks->store);
+	secret_free(ks->root);
+	secret_free(ks->audit_key);
+	cleanup_close(&ks->dir);
+	free(ks->path);
+	free(ks);
+}
+
+const char *keystore_path(const struct keystore *ks)
+{
+	return ks->path;
+}
+
+bool keystore_is_unsealed(const struct keystore *ks)
+{
+	return ks->root;
+}
+
+int keystore_need_root(const struct keystore *ks, struct error *e)
+{
+	if (ks->root)
+		return 0;
+	return error_set(e, ERROR_SEALED, ENOKEY, "the keystore is sealed: run `kvmcrypt unseal`");
+}
+
+int keystore_take_root(struct keystore *ks, struct secret **root, struct error *e)
+{
+	AUTOSECRET struct secret *key = NULL;
+	uuid_t id;
+	int r = kdf_root_id(*root, id, e);
+	if (r < 0)
+		return r;
+	if (uuid_compare(id, ks->root_id))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal and the store in %s do not belong together; restore both from one backup",
+				 ks->path);
+	if ((r = audit_key(*root, &key, e)) < 0)
+		return r;
+	secret_free(ks->root);
+	secret_free(ks->audit_key);
+	ks->root = TAKE_PTR(*root);
+	ks->audit_key = TAKE_PTR(key);
+	return 0;
+}
+
+int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)
+{
+	const struct store_ops *ops = ks->store->ops;
+	for (int i = 0;; i++) {
+		int r = ops->begin(ks->store, true, e);
+		if (r < 0)
+			return r;
+		r = body(ks, ctx, e);
+		if (r < 0) {
+			ops->rollback(ks->store);
+			return r;
+		}
+		r = ops->commit(ks->store, e);
+		if (r == 0)
+			return 0;
+		ops->rollback(ks->store);
+		if (r != -EAGAIN || i == TRANSACTION_TRIES)
+			return r;
+		nanosleep(&(struct timespec){ 0, (i % 8 + 1) * 1000000L }, NULL);
+	}
+}
+
+int keystore_open(const char *location, struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = calloc(1, sizeof(*ks));
+	if (!ks)
+		return error_oom(e);
+	ks->dir = -1;
+	int r = directory_open(location, &ks->path, &ks->dir, e);
+	if (r < 0 || (r = store_sqlite_open(ks->path, false, &ks->store, e)) < 0)
+		return r;
+	size_t len = sizeof(uuid_t);
+	r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e);
+	if (r < 0)
+		return r;
+	if (len != sizeof(uuid_t))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: it names no root key", ks->path);
+	*ret = TAKE_PTR(ks);
+	return 0;
+}
+
+/* ---- unsealing ---- */
+
+int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOSECRET struct secret *root = NULL;
+	int r = seal_load(ks->dir, &seal, e);
+	if (r < 0 || (r = seal_unlock(seal, c, &root, e)) < 0)
+		return r;
+	return keystore_take_root(ks, &root, e);
+}
+
+int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOSECRET struct secret *root = NULL;
+	AUTOSECRET struct secret *recovery = NULL;
+	bool is_recovery = false;
+	int r = recovery_parse(key, &is_recovery, &recovery, e);
+	if (r < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
+		return r;
+	/* Cheap ones first: a slot for 256 random bits costs milliseconds, Argon2id half a second. */
+	const struct credential ways[] = {
+		{ .type = SLOT_RECOVERY, .key = is_recovery ? recovery : NULL },
+		{ .type = SLOT_KEY_FILE, .key = key->len >= ROOT_KEY_LEN ? key : NULL },
+		{ .type = SLOT_PASSPHRASE, .key = key },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		if (!ways[i].key)
+			continue;
+		r = seal_unlock(seal, &ways[i], &root, e);
+		if (r == 0)
+			return keystore_take_root(ks, &root, e);
+		if (r != -EKEYREJECTED)
+			return r;
+	}
+	return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this passphrase or key does not open the keystore");
+}
+
+/* The content of a key file, when nobody else can have read or written it. */
+static int read_key_file(const char *path, struct secret **ret, struct error *e)
+{
+	struct stat st;
+	/* O_NONBLOCK: a FIFO at that path must not hang every command. */
+	AUTOCLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_errno(e, ERROR_SEALED, errno, "key file %s", path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, ERROR_SEALED, EINVAL, "key file %s is not a regular file", path);
+	if (st.st_mode & (S_IROTH | S_IWOTH))
+		return error_set(e, ERROR_SEALED, EPERM,
+				 "key file %s can be read or written by everyone (run `chmod 600` on it)", path);
+	return secret_read_fd(fd, SECRET_MAX - 1, false, path, ret, e);
+}
+
+static int try_key_file(struct keystore *ks, const struct seal *seal, const char *path,
+			struct error *e)
+{
+	AUTOSECRET struct secret *key = NULL;
+	AUTOSECRET struct secret *root = NULL;
+	int r = read_key_file(path, &key, e);
+	if (r < 0)
+		return r;
+	const struct credential c = { .type = SLOT_KEY_FILE, .key = key, .path = path };
+	r = seal_unlock(seal, &c, &root, e);
+	return r < 0 ? r : keystore_take_root(ks, &root, e);
+}
+
+int keystore_unseal_auto(struct keystore *ks, struct error *e)
+{
+	AUTOSECRET struct secret *root = NULL;
+	AUTOSEAL struct seal *seal = NULL;
+	struct slot *slots = NULL;
+	struct error why = { 0 };
+	size_t n = 0;
+	if (ks->root)
+		return 0;
+	int r = cache_get(ks->root_id, &root, &why);
+	if (r == 0)
+		return keystore_take_root(ks, &root, e);
+	/* That it is not in the keyring is the usual case and explains nothing. */
+	if (r == -ENOKEY)
+		why = (struct error){ 0 };
+	if ((r = seal_load(ks->dir, &seal, e)) < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
+		return r;
+	for (size_t i = 0; i < n && !ks->root; i++)
+		if (slots[i].type == SLOT_KEY_FILE && slots[i].path)
+			try_key_file(ks, seal, slots[i].path, &why);
+	keystore_slots_free(slots, n);
+	if (ks->root)
+		return 0;
+	r = keystore_need_root(ks, e);
+	return why.message[0] ? error_prefix(e, "%s", why.message) : r;
+}
+
+/* ---- the kernel keyring ---- */
+
+int keystore_cache(struct keystore *ks, uint64_t timeout, struct error *e)
+{
+	int r = keystore_need_root(ks, e);
+	return r < 0 ? r : cache_put(ks->root_id, ks->root, timeout, e);
+}
+
+int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e)
+{
+	return cache_remove(ks->root_id, ret_was, e);
+}
+
+bool keystore_is_cached(struct keystore *ks)
+{
+	AUTOSECRET struct secret *root = NULL;
+	return cache_get(ks->root_id, &root, NULL) == 0;
+}
+
+int keystore_status(struct keystore *ks, struct keystore_status *ret, struct error *e)
+{
+	struct audit_head head;
+	int r = audit_head_read(ks->store, ks->audit_key, &head, e);
+	if (r < 0)
+		return r;
+	struct keystore_status s = {
+		.cached = keystore_is_cached(ks),
+		.volumes = head.volumes,
+		.schema_version = STORE_SCHEMA_VERSION,
+		.audit_seq = head.seq,
+	};
+	uuid_unparse_lower(ks->root_id, s.root_key_id);
+	text_hex(head.mac, HASH_LEN, s.audit_head);
+	*ret = s;
+	return 0;
+}

@@ -1,0 +1,178 @@
+/*
+ * The keystore: sealed records of volumes, the seal that holds the root key, the audit trail.
+ * Knows nothing of images or guests. Bytes on disk: FORMAT.md.
+ */
+#ifndef KEYSTORE_KEYSTORE_H
+#define KEYSTORE_KEYSTORE_H
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "keystore/record.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct keystore;
+
+enum slot_type {
+	SLOT_OTHER = 0,		/* made by another program; kvmcrypt cannot use it */
+	SLOT_PASSPHRASE = 1,	/* from a person: Argon2id */
+	SLOT_RECOVERY = 2,	/* generated recovery key */
+	SLOT_KEY_FILE = 3,	/* contents of a file */
+};
+const char *slot_type_name(enum slot_type t);	/* "passphrase", "recovery", "key-file", "other" */
+
+/* Something that may open the seal. */
+struct credential {
+	enum slot_type type;
+	const struct secret *key;	/* what the person typed, or the file's contents */
+	const char *path;		/* key file: remembered in the slot, so that commands unseal by themselves */
+	const char *label;		/* or NULL */
+};
+
+struct slot {
+	int slot;
+	enum slot_type type;
+	char *label;	/* or NULL */
+	char *path;	/* key file, or NULL */
+	int64_t created;
+};
+
+/*
+ * --keystore, else $KVMCRYPT_KEYSTORE, else /var/lib/kvmcrypt for root and
+ * $XDG_DATA_HOME/kvmcrypt (~/.local/share/kvmcrypt) for others. Caller frees.
+ */
+int keystore_location(const char *option, char **ret, struct error *e);
+
+/*
+ * Makes the directory (0700) with seal and store and opens it unsealed. At least one credential.
+ * ERROR_EXISTS when there is one; an interrupted call leaves nothing that looks like a keystore.
+ */
+int keystore_create(const char *location, const struct credential *creds, size_t n_creds,
+		    struct keystore **ret, struct error *e);
+
+/* Opens an existing one, still sealed. ERROR_NOT_FOUND: the message names `kvmcrypt init`. */
+int keystore_open(const char *location, struct keystore **ret, struct error *e);
+void keystore_free(struct keystore *ks);	/* wipes the root key of this process */
+static inline void keystore_freep(struct keystore **ks)
+{
+	keystore_free(*ks);
+}
+#define AUTOKEYSTORE CLEANUP(keystore_freep)
+
+const char *keystore_path(const struct keystore *ks);
+
+/* ---- unsealing: the root key into this process ---- */
+
+/* From the kernel keyring, else from a key-file slot whose file can be read. ERROR_SEALED if neither. */
+int keystore_unseal_auto(struct keystore *ks, struct error *e);
+/*
+ * With what a person typed or a file held. A text that reads as a recovery key is tried as such
+ * first. Wrong: ERROR_BAD_KEY.
+ */
+int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e);
+/* As keystore_unseal(), but with slots of c->type alone: the content of a --key-file, say. */
+int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e);
+bool keystore_is_unsealed(const struct keystore *ks);
+
+/* The root key into the kernel keyring of this user for timeout seconds (0: until reboot or seal). */
+int keystore_cache(struct keystore *ks, uint64_t timeout, struct error *e);
+/* Out of it; *ret_was says whether it was there. */
+int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e);
+/* Is a usable root key of this keystore in the kernel keyring? */
+bool keystore_is_cached(struct keystore *ks);
+
+/* ---- slots; adding and removing need an unsealed keystore ---- */
+int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e);
+void keystore_slots_free(struct slot *slots, size_t n);
+int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_slot, struct error *e);
+/* The last slot is ERROR_REFUSED, an absent one ERROR_NOT_FOUND. */
+int keystore_remove_slot(struct keystore *ks, int slot, struct error *e);
+
+/* A recovery key: 256 bits as base32 in 13 groups of 4, joined by dashes. */
+int keystore_generate_recovery(struct secret **ret, struct error *e);
+
+struct keystore_status {
+	bool cached;		/* a command can unseal by itself from the keyring */
+	char root_key_id[40];	/* text UUID */
+	uint64_t volumes;
+	uint32_t schema_version;
+	uint64_t audit_seq;	/* last row of the audit trail */
+	char audit_head[65];	/* its MAC in hex: note it elsewhere to detect a rolled-back store */
+};
+int keystore_status(struct keystore *ks, struct keystore_status *ret, struct error *e);
+
+/* ---- records ---- */
+
+/*
+ * Reading. Plain fields come back without unsealing; on an unsealed keystore the record is also
+ * verified (ERROR_DAMAGED). None: ERROR_NOT_FOUND. Caller frees the record.
+ */
+int keystore_get(struct keystore *ks, const uuid_t volume, struct record **ret, struct error *e);
+int keystore_find_path(struct keystore *ks, const char *path, struct record **ret, struct error *e);
+int keystore_find_luks(struct keystore *ks, const uuid_t luks, struct record **ret, struct error *e);
+
+/*
+ * Writes the use into the audit trail (one transaction for all n), then unseals the sealed fields
+ * of the records. purpose is a stable word ("attach", "show-passphrase"); detail is for a person
+ * or NULL and holds no secret.
+ */
+int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n,
+		    const char *purpose, const char *detail, struct error *e);
+
+/*
+ * Stores a record that is new (revision 0) or revealed, together with an audit row. When another
+ * process has changed it since it was read: ERROR_BUSY/ESTALE and nothing is written. On success
+ * r->revision is the new one. A new record whose path is taken: ERROR_EXISTS.
+ */
+int keystore_put(struct keystore *ks, struct record *r, const char *action, const char *detail,
+		 struct error *e);
+
+/* As keystore_put() for plain fields only of a record that was not revealed is not possible:
+ * the fields are bound to the sealed part. Reveal with purpose "update" first. */
+
+/* Destroys the record and its sealed keys; the audit trail keeps the fact. Same compare-and-set. */
+int keystore_remove(struct keystore *ks, struct record *r, const char *action, const char *detail,
+		    struct error *e);
+
+/*
+ * Every record in order of path, in constant memory; the record belongs to the callee only for
+ * the call. A non-zero result of fn stops and is returned. No verification of the sealed parts.
+ */
+int keystore_each(struct keystore *ks, int (*fn)(void *ctx, const struct record *r), void *ctx,
+		  struct error *e);
+
+/* ---- audit trail ---- */
+struct audit_row {
+	uint64_t seq;
+	int64_t when;		/* seconds since 1970 */
+	uid_t uid;		/* who */
+	pid_t pid;
+	const char *action;	/* "create", "use", "slot-add" … */
+	const char *volume;	/* text UUID or NULL */
+	const char *detail;	/* or NULL */
+};
+int keystore_audit(struct keystore *ks, const char *action, const uuid_t volume, const char *detail,
+		   struct error *e);
+/*
+ * Rows from seq `first` on, at most `last_n` newest (0: all), in order. fn may read the keystore,
+ * not write it. A non-zero result of fn stops and is returned. Not verified: see keystore_check().
+ */
+int keystore_audit_each(struct keystore *ks, uint64_t first, uint64_t last_n,
+			int (*fn)(void *ctx, const struct audit_row *row), void *ctx, struct error *e);
+
+/* As keystore_audit_each(), rows of one volume only. */
+int keystore_audit_each_of(struct keystore *ks, const uuid_t volume, uint64_t last_n,
+			   int (*fn)(void *ctx, const struct audit_row *row), void *ctx,
+			   struct error *e);
+
+/*
+ * Verifies every record, every audit row, the chain and that both agree. Each finding is one line
+ * to fn. ERROR_DAMAGED if there was any. Needs an unsealed keystore. expect_head: "SEQ:HEX" noted
+ * earlier, or NULL.
+ */
+int keystore_check(struct keystore *ks, const char *expect_head,
+		   void (*fn)(void *ctx, const char *finding), void *ctx, uint64_t *ret_records,
+		   uint64_t *ret_rows, struct error *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* Where the keystore is when nobody says so. */
+#include "keystore/keystore.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+static int home_data_dir(char **ret, struct error *e)
+{
+	const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	char *dir;
+	int n;
+	/* The XDG specification says to ignore a relative path. */
+	if (xdg && xdg[0] == '/') {
+		n = asprintf(&dir, "%s/kvmcrypt", xdg);
+	} else {
+		const struct passwd *pw = home && home[0] == '/' ? NULL : getpwuid(geteuid());
+		if (pw)
+			home = pw->pw_dir;
+		if (!home || home[0] != '/')
+			return error_set(e, ERROR_USAGE, ENOENT,
+					 "no home directory: say where the keystore is with --keystore");
+		n = asprintf(&dir, "%s/.local/share/kvmcrypt", home);
+	}
+	if (n < 0)
+		return error_oom(e);
+	*ret = dir;
+	return 0;
+}
+
+int keystore_location(const char *option, char **ret, struct error *e)
+{
+	const char *env = getenv("KVMCRYPT_KEYSTORE");
+	if (option && !option[0])
+		return error_set(e, ERROR_USAGE, EINVAL, "--keystore is empty");
+	const char *chosen = option ? option : env && env[0] ? env : NULL;
+	if (!chosen && geteuid() != 0)
+		return home_data_dir(ret, e);
+	char *copy = strdup(chosen ? chosen : "/var/lib/kvmcrypt");
+	if (!copy)
+		return error_oom(e);
+	*ret = copy;
+	return 0;
+}

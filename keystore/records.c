@@ -1,0 +1,266 @@
+/* Records: reading, revealing, storing, removing. */
+#include "keystore/internal.h"
+
+#include "keystore/envelope.h"
+
+#include <string.h>
+
+int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e)
+{
+	if (uuid_compare(row->uuid, r->uuid) || strcmp(row->path, r->path) ||
+	    uuid_compare(row->luks, r->luks_uuid) || row->revision != r->revision)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the store was tampered with: the row of %s is not that of its record", row->path);
+	return 0;
+}
+
+int keystore_check_fresh(struct keystore *ks, const struct secret *key, const struct record *r,
+			 struct error *e)
+{
+	unsigned char hash[HASH_LEN];
+	struct store_audit row;
+	bool found = false;
+	int res = kdf_sha256(r->envelope, r->envelope_len, hash, e);
+	if (res < 0)
+		return res;
+	res = audit_newest(ks->store, key, r->uuid, 1u << AUDIT_PUT | 1u << AUDIT_REMOVE, &found,
+			   &row, e);
+	if (res < 0)
+		return res;
+	if (!found || row.kind != AUDIT_PUT || row.revision != r->revision ||
+	    memcmp(row.hash, hash, HASH_LEN))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the record of %s is not the one that was stored last: an older one was put back",
+				 r->path);
+	return 0;
+}
+
+/* ---- reading ---- */
+
+struct found {
+	struct record *record;
+	bool several;
+};
+
+static int take_row(void *ctx, const struct store_record *row, struct error *e)
+{
+	struct found *f = ctx;
+	AUTORECORD struct record *r = NULL;
+	if (f->record) {
+		f->several = true;
+		return 1;
+	}
+	int res = envelope_parse(row->envelope, row->envelope_len, &r, e);
+	if (res < 0)
+		return error_prefix(e, "%s", row->path);
+	if ((res = keystore_match_row(row, r, e)) < 0)
+		return res;
+	r->last_used = row->last_used;
+	f->record = TAKE_PTR(r);
+	return 0;
+}
+
+/* Row, envelope and audit trail have to agree; only the root key can tell about the last two. */
+static int read_one(struct keystore *ks, enum store_key by, const void *key, struct found *f,
+		    struct error *e)
+{
+	int r = ks->store->ops->find(ks->store, by, key, take_row, f, e);
+	if (r < 0 || !f->record || f->several || !ks->root)
+		return r < 0 ? r : 0;
+	r = envelope_open(ks->root, ks->root_id, f->record, false, e);
+	return r < 0 ? r : keystore_check_fresh(ks, ks->audit_key, f->record, e);
+}
+
+static int lookup(struct keystore *ks, enum store_key by, const void *key, const char *name,
+		  struct record **ret, struct error *e)
+{
+	struct found f = { 0 };
+	int r = ks->store->ops->begin(ks->store, false, e);
+	if (r < 0)
+		return r;
+	r = read_one(ks, by, key, &f, e);
+	ks->store->ops->rollback(ks->store);
+	if (r == 0 && !f.record)
+		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the keystore has no volume %s", name);
+	if (r == 0 && f.several)
+		r = error_set(e, ERROR_FAILED, ENOTUNIQ,
+			      "several volumes have LUKS UUID %s (copies of one image?); name one by its path", name);
+	if (r < 0) {
+		record_free(f.record);
+		return r;
+	}
+	*ret = f.record;
+	return 0;
+}
+
+int keystore_get(struct keystore *ks, const uuid_t volume, struct record **ret, struct error *e)
+{
+	char name[UUID_STR_LEN];
+	uuid_unparse_lower(volume, name);
+	return lookup(ks, STORE_BY_UUID, volume, name, ret, e);
+}
+
+int keystore_find_path(struct keystore *ks, const char *path, struct record **ret, struct error *e)
+{
+	return lookup(ks, STORE_BY_PATH, path, path, ret, e);
+}
+
+int keystore_find_luks(struct keystore *ks, const uuid_t luks, struct record **ret, struct error *e)
+{
+	char name[UUID_STR_LEN];
+	uuid_unparse_lower(luks, name);
+	return lookup(ks, STORE_BY_LUKS, luks, name, ret, e);
+}
+
+struct each {
+	int (*fn)(void *ctx, const struct record *r);
+	void *ctx;
+	bool damaged;
+	struct error why;
+};
+
+static int each_row(void *ctx, const struct store_record *row, struct error *e)
+{
+	struct each *it = ctx;
+	struct found f = { 0 };
+	(void)e;
+	/* One damaged record must not hide all that come after it. */
+	if (take_row(&f, row, it->damaged ? NULL : &it->why) < 0) {
+		it->damaged = true;
+		return 0;
+	}
+	int r = it->fn(it->ctx, f.record);
+	record_free(f.record);
+	return r;
+}
+
+int keystore_each(struct keystore *ks, int (*fn)(void *ctx, const struct record *r), void *ctx,
+		  struct error *e)
+{
+	struct each it = { .fn = fn, .ctx = ctx };
+	int r = ks->store->ops->each(ks->store, each_row, &it, e);
+	if (r || !it.damaged)
+		return r;
+	if (e)
+		*e = it.why;
+	return -it.why.err;
+}
+
+/* ---- revealing ---- */
+
+struct reveal {
+	struct record *const *records;
+	size_t n;
+	const char *purpose, *detail;
+	int64_t when;
+};
+
+static int log_uses(struct keystore *ks, void *ctx, struct error *e)
+{
+	struct reveal *v = ctx;
+	for (size_t i = 0; i < v->n; i++) {
+		const struct record *r = v->records[i];
+		struct store_audit row = { .kind = AUDIT_USE, .action = v->purpose, .detail = v->detail };
+		uuid_copy(row.volume, r->uuid);
+		int res = audit_append(ks->store, ks->audit_key, &row, 0, e);
+		/* Fails when the record is no longer what the caller has read. */
+		if (res < 0 || (res = ks->store->ops->touch(ks->store, r->uuid, r->revision, row.when, e)) < 0 ||
+		    (res = keystore_check_fresh(ks, ks->audit_key, r, e)) < 0)
+			return res;
+		v->when = row.when;
+	}
+	return 0;
+}
+
+int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n,
+		    const char *purpose, const char *detail, struct error *e)
+{
+	struct reveal v = { .records = records, .n = n, .purpose = purpose, .detail = detail };
+	int r = keystore_need_root(ks, e);
+	if (r < 0 || (r = keystore_transact(ks, log_uses, &v, e)) < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		r = envelope_open(ks->root, ks->root_id, records[i], true, e);
+		if (r < 0)
+			return r;
+		records[i]->last_used = v.when;
+	}
+	return 0;
+}
+
+/* ---- writing ---- */
+
+struct change {
+	const struct record *record;
+	struct store_record row;
+	const char *action, *detail;
+};
+
+static int put_row(struct keystore *ks, void *ctx, struct error *e)
+{
+	const struct change *c = ctx;
+	uint64_t expect = c->record->revision;
+	struct store_audit row = {
+		.kind = AUDIT_PUT, .action = c->action, .detail = c->detail, .revision = c->row.revision,
+	};
+	uuid_copy(row.volume, c->record->uuid);
+	int r = kdf_sha256(c->row.envelope, c->row.envelope_len, row.hash, e);
+	if (r < 0 || (r = ks->store->ops->put(ks->store, &c->row, expect, e)) < 0)
+		return r;
+	return audit_append(ks->store, ks->audit_key, &row, expect ? 0 : 1, e);
+}
+
+int keystore_put(struct keystore *ks, struct record *r, const char *action, const char *detail,
+		 struct error *e)
+{
+	AUTOFREE unsigned char *envelope = NULL;
+	size_t len = 0;
+	int res = keystore_need_root(ks, e);
+	if (res < 0)
+		return res;
+	if (r->revision && !r->revealed)
+		return error_set(e, ERROR_FAILED, EINVAL, "a record must be revealed before it is changed");
+	res = envelope_seal(ks->root, ks->root_id, r, r->revision + 1, &envelope, &len, e);
+	if (res < 0)
+		return res;
+	struct change c = {
+		.record = r,
+		.row = { .path = r->path, .revision = r->revision + 1, .envelope = envelope,
+			 .envelope_len = len },
+		.action = action,
+		.detail = detail,
+	};
+	uuid_copy(c.row.uuid, r->uuid);
+	uuid_copy(c.row.luks, r->luks_uuid);
+	if ((res = keystore_transact(ks, put_row, &c, e)) < 0)
+		return res;
+	free(r->envelope);
+	r->envelope = TAKE_PTR(envelope);
+	r->envelope_len = len;
+	r->revision++;
+	r->revealed = 1;
+	return 0;
+}
+
+static int remove_row(struct keystore *ks, void *ctx, struct error *e)
+{
+	const struct change *c = ctx;
+	struct store_audit row = {
+		.kind = AUDIT_REMOVE, .action = c->action, .detail = c->detail,
+		.revision = c->record->revision,
+	};
+	uuid_copy(row.volume, c->record->uuid);
+	int r = ks->store->ops->remove(ks->store, c->record->uuid, c->record->revision, e);
+	return r < 0 ? r : audit_append(ks->store, ks->audit_key, &row, -1, e);
+}
+
+int keystore_remove(struct keystore *ks, struct record *r, const char *action, const char *detail,
+		    struct error *e)
+{
+	struct change c = { .record = r, .action = action, .detail = detail };
+	int res = keystore_need_root(ks, e);
+	if (res < 0 || (res = keystore_transact(ks, remove_row, &c, e)) < 0)
+		return res;
+	ks->store->ops->scrub(ks->store);
+	return 0;
+}

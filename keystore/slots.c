@@ -1,0 +1,197 @@
+/* The ways to unseal: making a keystore with its first ones, adding and removing them. */
+#include "keystore/internal.h"
+
+#include "keystore/recovery.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A credential fit to become a slot: a recovery key in its canonical form, an absolute path. */
+static int check_credential(const struct credential *c, struct credential *ret,
+			    struct secret **ret_recovery, struct error *e)
+{
+	bool is_recovery = true;
+	int r = 0;
+	if (c->type < SLOT_PASSPHRASE || c->type > SLOT_KEY_FILE || !c->key || !c->key->len)
+		return error_set(e, ERROR_USAGE, EINVAL, "this is no key that a slot can be made for");
+	if (c->path && c->path[0] != '/')
+		return error_set(e, ERROR_USAGE, EINVAL, "the path of a key file must be absolute: %s", c->path);
+	*ret = *c;
+	if (c->type != SLOT_RECOVERY)
+		return 0;
+	if ((r = recovery_parse(c->key, &is_recovery, ret_recovery, e)) < 0)
+		return r;
+	if (!is_recovery)
+		return error_set(e, ERROR_USAGE, EINVAL, "this is not a recovery key");
+	ret->key = *ret_recovery;
+	return 0;
+}
+
+static int add_one(struct seal *seal, const struct secret *root, const struct credential *c,
+		   int *ret_slot, struct error *e)
+{
+	AUTOSECRET struct secret *recovery = NULL;
+	struct credential fit;
+	int r = check_credential(c, &fit, &recovery, e);
+	return r < 0 ? r : seal_add(seal, root, &fit, ret_slot, e);
+}
+
+/* ---- making a keystore ---- */
+
+struct first {
+	const unsigned char *hash;
+};
+
+static int first_row(struct keystore *ks, void *ctx, struct error *e)
+{
+	const struct first *f = ctx;
+	struct store_audit row = { .seq = 1, .kind = AUDIT_SEAL, .action = "init" };
+	memcpy(row.hash, f->hash, HASH_LEN);
+	int r = ks->store->ops->meta_put(ks->store, META_ROOT_ID, ks->root_id, sizeof(uuid_t), e);
+	return r < 0 ? r : audit_append(ks->store, ks->audit_key, &row, 0, e);
+}
+
+/*
+ * The store first, the seal last and by rename: without a seal there is no keystore, so whatever
+ * is interrupted before leaves nothing that looks like one.
+ */
+static int fill(struct keystore *ks, const struct credential *creds, size_t n, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOSECRET struct secret *root = NULL;
+	unsigned char hash[HASH_LEN];
+	int slot, r;
+	if ((r = store_sqlite_discard(ks->path, e)) < 0 || (r = secret_random(ROOT_KEY_LEN, &root, e)) < 0 ||
+	    (r = kdf_root_id(root, ks->root_id, e)) < 0 ||
+	    (r = seal_create(ks->dir, root, ks->root_id, &seal, e)) < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if ((r = add_one(seal, root, &creds[i], &slot, e)) < 0)
+			return r;
+	if ((r = seal_finish(seal, hash, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0 ||
+	    (r = store_sqlite_open(ks->path, true, &ks->store, e)) < 0 ||
+	    (r = keystore_transact(ks, first_row, &(struct first){ hash }, e)) < 0)
+		return r;
+	return seal_commit(seal, e);
+}
+
+int keystore_create(const char *location, const struct credential *creds, size_t n_creds,
+		    struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = calloc(1, sizeof(*ks));
+	AUTOCLOSE int lock = -1;
+	bool made = false;
+	if (!ks)
+		return error_oom(e);
+	ks->dir = -1;
+	if (!n_creds)
+		return error_set(e, ERROR_USAGE, EINVAL, "a keystore needs at least one way to unseal it");
+	int r = directory_make(location, &ks->path, &ks->dir, &made, e);
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0)
+		return r;
+	/* Another one may have made it while we waited for the lock. */
+	if (faccessat(ks->dir, "seal", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return error_set(e, ERROR_EXISTS, EEXIST, "there is a keystore at %s already", ks->path);
+	r = fill(ks, creds, n_creds, e);
+	if (r < 0) {
+		bool sealed = faccessat(ks->dir, "seal", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+		store_closep(&ks->store);
+		if (!sealed)
+			store_sqlite_discard(ks->path, NULL);
+		if (made)
+			rmdir(ks->path);
+		return r;
+	}
+	*ret = TAKE_PTR(ks);
+	return 0;
+}
+
+/* ---- changing the slots ---- */
+
+int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	int r = seal_load(ks->dir, &seal, e);
+	return r < 0 ? r : seal_slots(seal, ret, ret_n, e);
+}
+
+struct change {
+	const char *action, *detail;
+	unsigned char hash[HASH_LEN];
+};
+
+static int log_change(struct keystore *ks, void *ctx, struct error *e)
+{
+	const struct change *c = ctx;
+	struct store_audit row = { .kind = AUDIT_SEAL, .action = c->action, .detail = c->detail };
+	memcpy(row.hash, c->hash, HASH_LEN);
+	return audit_append(ks->store, ks->audit_key, &row, 0, e);
+}
+
+/*
+ * Logged first, then done: a slot that nobody logged must not exist. Killed in between, the
+ * working copy is still there and whoever comes next finishes (seal_recover).
+ */
+static int commit_change(struct keystore *ks, struct seal *seal, const char *action,
+			 const char *detail, struct error *e)
+{
+	struct change c = { .action = action, .detail = detail };
+	int r = seal_finish(seal, c.hash, e);
+	if (r < 0 || (r = keystore_transact(ks, log_change, &c, e)) < 0)
+		return r;
+	r = seal_commit(seal, e);
+	if (r < 0) {
+		struct change undone = { .action = "slot-change-failed", .detail = detail };
+		if (seal_hash(ks->dir, undone.hash, NULL) == 0)
+			keystore_transact(ks, log_change, &undone, NULL);
+	}
+	return r;
+}
+
+static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOCLOSE int lock = -1;
+	struct store_audit logged;
+	bool found = false;
+	int r = keystore_need_root(ks, e);
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
+	    (r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, &found, &logged, e)) < 0)
+		return r;
+	if (found && (r = seal_recover(ks->dir, logged.hash, e)) < 0)
+		return r;
+	if ((r = seal_edit(ks->dir, &seal, e)) < 0 || (r = seal_verify(seal, ks->root, e)) < 0)
+		return r;
+	*ret_lock = TAKE_FD(lock);
+	*ret = TAKE_PTR(seal);
+	return 0;
+}
+
+int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_slot, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	AUTOSEAL struct seal *seal = NULL;
+	char detail[1280];
+	int slot = -1, r = begin_change(ks, &lock, &seal, e);
+	if (r < 0 || (r = add_one(seal, ks->root, c, &slot, e)) < 0)
+		return r;
+	snprintf(detail, sizeof(detail), "slot %d, %s%s%s", slot, slot_type_name(c->type),
+		 c->path ? " " : "", c->path ? c->path : "");
+	if ((r = commit_change(ks, seal, "slot-add", detail, e)) < 0)
+		return r;
+	*ret_slot = slot;
+	return 0;
+}
+
+int keystore_remove_slot(struct keystore *ks, int slot, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	AUTOSEAL struct seal *seal = NULL;
+	char detail[32];
+	int r = begin_change(ks, &lock, &seal, e);
+	if (r < 0 || (r = seal_remove(seal, slot, e)) < 0)
+		return r;
+	snprintf(detail, sizeof(detail), "slot %d", slot);
+	return commit_change(ks, seal, "slot-remove", detail, e);
+}
