@@ -1,0 +1,188 @@
+/* Opening a container: which format, where the LUKS header is, a checked copy of it. */
+#include "lib/image/container_internal.h"
+
+#include "base/file.h"
+#include "lib/image/lock.h"
+#include "lib/image/open.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD_LEN 4096u
+
+const char *image_format_name(enum image_format f)
+{
+	return f == IMAGE_FORMAT_QCOW2 ? "qcow2" : f == IMAGE_FORMAT_RAW ? "raw" : "auto";
+}
+
+static int read_bytes(int fd, const char *path, uint64_t offset, uint64_t len, unsigned char **ret,
+		      struct error *e)
+{
+	AUTOFREE unsigned char *bytes = malloc(len ? (size_t)len : 1);
+	if (!bytes)
+		return error_oom(e);
+	int r = file_pread(fd, bytes, (size_t)len, offset, path, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(bytes);
+	return 0;
+}
+
+static int not_luks(const char *path, struct error *e)
+{
+	return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not encrypted with LUKS", path);
+}
+
+static int find_in_qcow2(int fd, const char *path, struct container_info *info,
+			 unsigned char **ret_bytes, struct error *e)
+{
+	int r = qcow2_read(fd, info->file_size, path, &info->qcow2, e);
+	if (r < 0)
+		return r;
+	info->format = IMAGE_FORMAT_QCOW2;
+	info->size = info->qcow2.size;
+	if (info->qcow2.crypt != QCOW2_CRYPT_LUKS)
+		return not_luks(path, e);
+	info->header_offset = info->qcow2.luks_offset;
+	info->header_length = info->qcow2.luks_length;
+	return read_bytes(fd, path, info->header_offset, info->header_length, ret_bytes, e);
+}
+
+/*
+ * The first 4 KiB tell all of LUKS1. A LUKS2 header is as long as its JSON says, and its second
+ * copy, at one of a few places in the first 4 MiB, counts when the first is damaged.
+ */
+static int find_in_raw(int fd, const char *path, struct container_info *info,
+		       unsigned char **ret_bytes, struct error *e)
+{
+	AUTOFREE unsigned char *probe = NULL;
+	uint64_t len = info->file_size < HEAD_LEN ? info->file_size : HEAD_LEN;
+	int r = read_bytes(fd, path, 0, len, &probe, e);
+	if (r < 0)
+		return r;
+	if (luks_version_of(probe, len) != 1) {
+		free(TAKE_PTR(probe));
+		len = info->file_size < LUKS_PROBE_LEN ? info->file_size : LUKS_PROBE_LEN;
+		if ((r = read_bytes(fd, path, 0, len, &probe, e)) < 0)
+			return r;
+	}
+	if (!luks_version_of(probe, len))
+		return not_luks(path, e);
+	if ((r = luks_region_of(probe, len, &info->header_length, e)) < 0)
+		return error_prefix(e, "%s", path);
+	if (info->header_length > info->file_size)
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the LUKS header is cut off", path);
+	info->format = IMAGE_FORMAT_RAW;
+	info->header_offset = 0;
+	return read_bytes(fd, path, 0, info->header_length, ret_bytes, e);
+}
+
+int container_find(int fd, const char *path, enum image_format format, struct container_info *info,
+		   unsigned char **ret_bytes, struct error *e)
+{
+	unsigned char magic[8] = { 0 };
+	int r = 0;
+	if (info->file_size >= sizeof(magic) &&
+	    (r = file_pread(fd, magic, sizeof(magic), 0, path, e)) < 0)
+		return r;
+	bool qcow2 = qcow2_is(magic, sizeof(magic));
+	/* A guest could have written either magic into the other format: never guess against the word. */
+	if (format == IMAGE_FORMAT_RAW && qcow2)
+		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is a qcow2 image, not raw", path);
+	if (format == IMAGE_FORMAT_QCOW2 && !qcow2)
+		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not a qcow2 image", path);
+	return qcow2 ? find_in_qcow2(fd, path, info, ret_bytes, e)
+		     : find_in_raw(fd, path, info, ret_bytes, e);
+}
+
+/* Kernel, drivers/md/dm-integrity.c, struct superblock; numbers are little endian. */
+#define INTEGRITY_MAGIC "integrt"
+#define INTEGRITY_SIZE_AT 16
+
+static int integrity_size(int fd, const char *path, uint64_t offset, uint64_t *ret, struct error *e)
+{
+	unsigned char sb[INTEGRITY_SIZE_AT + 8];
+	uint64_t sectors = 0;
+	int r = file_pread(fd, sb, sizeof(sb), offset, path, e);
+	if (r < 0)
+		return r;
+	if (memcmp(sb, INTEGRITY_MAGIC, sizeof(INTEGRITY_MAGIC)))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is missing", path);
+	for (int i = 7; i >= 0; i--)
+		sectors = sectors << 8 | sb[INTEGRITY_SIZE_AT + i];
+	if (sectors > UINT64_MAX / 512)
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is damaged", path);
+	*ret = sectors * 512;
+	return 0;
+}
+
+int container_raw_size(int fd, const char *path, uint64_t file_size, const struct luks_info *luks,
+		       uint64_t *ret, struct error *e)
+{
+	/* A detached header tells nothing of the size of its data. */
+	if (luks->integrity[0] && luks->data_offset)
+		return integrity_size(fd, path, luks->data_offset, ret, e);
+	*ret = luks->data_size ? luks->data_size : file_size - luks->data_offset;
+	return 0;
+}
+
+/* In qcow2 the payload offset is a field nobody uses; in raw it is where the disk begins. */
+static int load(struct container *c, struct error *e)
+{
+	struct container_info *info = &c->info;
+	bool raw = info->format == IMAGE_FORMAT_RAW;
+	int r = luks_load(c->on_disk, (size_t)info->header_length, raw ? info->file_size : 0, &c->luks, e);
+	if (r < 0)
+		return error_prefix(e, "%s", c->path);
+	const struct luks_info *luks = luks_info(c->luks);
+	if (!raw && luks->version != 1)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "%s: a LUKS%d header in a qcow2 image, where QEMU reads LUKS1 only",
+				 c->path, luks->version);
+	c->disk_info = *luks;
+	return raw ? container_raw_size(c->fd, c->path, info->file_size, luks, &info->size, e) : 0;
+}
+
+int container_open(const char *path, enum image_format format, enum container_mode mode,
+		   struct container **ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = calloc(1, sizeof(*c));
+	int r;
+	if (!c)
+		return error_oom(e);
+	c->fd = -1;
+	c->mode = mode;
+	if (!(c->path = strdup(path)))
+		return error_oom(e);
+	if ((r = image_open(path, mode == CONTAINER_CHANGE, &c->fd, &c->info.file_size, e)) < 0 ||
+	    (mode == CONTAINER_CHANGE && (r = image_lock(c->fd, path, e)) < 0) ||
+	    /* Again: until the lock was ours somebody could resize it. */
+	    (r = file_size(c->fd, path, &c->info.file_size, e)) < 0 ||
+	    (r = container_find(c->fd, path, format, &c->info, &c->on_disk, e)) < 0 ||
+	    (r = load(c, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(c);
+	return 0;
+}
+
+void container_free(struct container *c)
+{
+	if (!c)
+		return;
+	luks_free(c->luks);
+	cleanup_close(&c->fd);
+	free(c->on_disk);
+	free(c->path);
+	free(c);
+}
+
+const struct container_info *container_info(const struct container *c)
+{
+	return &c->info;
+}
+
+struct luks *container_luks(struct container *c)
+{
+	return c->luks;
+}

@@ -1,0 +1,21 @@
+/*
+ * QEMU's image locks (QEMU block/file-posix.c, "RAW_LOCK_PERM_BASE"): OFD locks on byte 100 + p
+ * for each permission held and 200 + p for each permission not shared.
+ */
+#ifndef LIB_IMAGE_LOCK_H
+#define LIB_IMAGE_LOCK_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+
+/*
+ * Takes what a QEMU writer takes (consistent read, write, resize held; write, resize not shared)
+ * on an open descriptor; released by close(). ERROR_BUSY names the holder's process ID if known.
+ */
+int image_lock(int fd, const char *path, struct error *e);
+
+/* Does a process hold QEMU locks on path that exclude a writer? Takes nothing. */
+bool image_is_in_use(const char *path);
+
+#endif
