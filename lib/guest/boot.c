@@ -1,0 +1,112 @@
+#include "lib/guest/boot.h"
+
+#include "lib/guest/lazy.h"
+
+#include <errno.h>
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BOOT_MAX 16
+
+static bool is_named(xmlNodePtr n, const char *name)
+{
+	return n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, name);
+}
+
+static xmlNodePtr child_named(xmlNodePtr parent, const char *name)
+{
+	for (xmlNodePtr c = parent ? parent->children : NULL; c; c = c->next)
+		if (is_named(c, name))
+			return c;
+	return NULL;
+}
+
+static xmlDocPtr parse(const char *xml)
+{
+	return xmlReadDoc(BAD_CAST xml, "domain.xml", NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+}
+
+bool guest_boot_in_os(const char *xml)
+{
+	xmlDocPtr doc = parse(xml);
+	bool yes = doc && child_named(child_named(xmlDocGetRootElement(doc), "os"), "boot");
+	xmlFreeDoc(doc);
+	return yes;
+}
+
+/* The device that <boot dev='hd|cdrom|fd|network'/> means: the first of its kind. */
+static xmlNodePtr device_meant(xmlNodePtr devices, const char *dev)
+{
+	static const struct {
+		const char *dev, *element, *device;
+	} kinds[] = {
+		{ "hd", "disk", "disk" },
+		{ "cdrom", "disk", "cdrom" },
+		{ "fd", "disk", "floppy" },
+		{ "network", "interface", NULL },
+	};
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		if (strcmp(kinds[k].dev, dev) != 0)
+			continue;
+		for (xmlNodePtr n = devices->children; n; n = n->next) {
+			if (!is_named(n, kinds[k].element))
+				continue;
+			xmlChar *device = xmlGetProp(n, BAD_CAST "device");
+			bool match = !kinds[k].device || !strcmp(device ? (char *)device : "disk", kinds[k].device);
+			lazy_xml_free(device);
+			if (match)
+				return n;
+		}
+	}
+	return NULL;
+}
+
+static size_t take_os_boot(xmlNodePtr os, xmlNodePtr devices, xmlNodePtr *list)
+{
+	size_t n = 0;
+	for (xmlNodePtr c = os ? os->children : NULL, next; c; c = next) {
+		next = c->next;
+		if (!is_named(c, "boot"))
+			continue;
+		xmlChar *dev = xmlGetProp(c, BAD_CAST "dev");
+		xmlNodePtr device = dev ? device_meant(devices, (char *)dev) : NULL;
+		if (device && n < BOOT_MAX)
+			list[n++] = device;
+		lazy_xml_free(dev);
+		xmlUnlinkNode(c);
+		xmlFreeNode(c);
+	}
+	return n;
+}
+
+char *guest_boot_insert(const char *xml, const char *disk_xml, unsigned order, struct error *e)
+{
+	xmlDocPtr doc = parse(xml), disk_doc = parse(disk_xml);
+	xmlNodePtr root = doc ? xmlDocGetRootElement(doc) : NULL;
+	xmlNodePtr devices = child_named(root, "devices");
+	xmlNodePtr list[BOOT_MAX + 1];
+	char *copy = NULL;
+	if (devices && disk_doc) {
+		size_t n = take_os_boot(child_named(root, "os"), devices, list);
+		size_t at = order - 1 < n ? order - 1 : n;
+		memmove(list + at + 1, list + at, (n - at) * sizeof(*list));
+		list[at] = xmlAddChild(devices, xmlDocCopyNode(xmlDocGetRootElement(disk_doc), doc, 1));
+		for (size_t i = 0; i <= n; i++) {
+			char number[16];
+			snprintf(number, sizeof(number), "%zu", i + 1);
+			xmlNewProp(xmlNewChild(list[i], NULL, BAD_CAST "boot", NULL), BAD_CAST "order", BAD_CAST number);
+		}
+		xmlChar *text = NULL;
+		int len;
+		xmlDocDumpMemory(doc, &text, &len);
+		copy = text ? strdup((char *)text) : NULL;
+		lazy_xml_free(text);
+	}
+	xmlFreeDoc(doc);
+	xmlFreeDoc(disk_doc);
+	if (!copy)
+		error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt's domain XML cannot be read");
+	return copy;
+}

@@ -1,0 +1,143 @@
+#include "lib/guest/connection.h"
+
+#include "lib/guest/lazy.h"
+
+#include <errno.h>
+#include <libvirt/virterror.h>
+#include <libxml/uri.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* libvirt prints errors itself unless told not to. */
+static void ignore_error(void *ctx, virErrorPtr err)
+{
+	(void)ctx, (void)err;
+}
+
+int guest_error(struct error *e, const char *fmt, ...)
+{
+	char context[512];
+	const virError *err = virGetLastError();
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(context, sizeof(context), fmt, ap);
+	va_end(ap);
+	enum error_kind kind = ERROR_LIBVIRT;
+	int code = EIO;
+	if (err && (err->code == VIR_ERR_NO_DOMAIN || err->code == VIR_ERR_NO_SECRET)) {
+		kind = ERROR_NOT_FOUND;
+		code = ENOENT;
+	}
+	return error_set(e, kind, code, "%s: %s", context,
+			 err && err->message ? err->message : "libvirt gives no reason");
+}
+
+static bool starts(const char *s, const char *prefix)
+{
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* Fills local and secrets_dir from the URI that libvirt settled on. */
+static int locate(struct guest_connection *g, struct error *e)
+{
+	xmlURIPtr uri = xmlParseURI(g->uri);
+	if (!uri)
+		return error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt names its connection '%s', which is no URI", g->uri);
+	bool remote_scheme = uri->scheme && strchr(uri->scheme, '+') && !strstr(uri->scheme, "+unix");
+	g->local = !remote_scheme && (!uri->server || !*uri->server);
+	const char *path = uri->path ? uri->path : "";
+	int r = 0;
+	if (g->local && starts(path, "/system")) {
+		if (!(g->secrets_dir = strdup("/etc/libvirt/secrets")))
+			r = error_oom(e);
+	} else if (g->local && starts(path, "/session")) {
+		const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+		if (config && *config ? asprintf(&g->secrets_dir, "%s/libvirt/secrets", config) < 0
+				      : asprintf(&g->secrets_dir, "%s/.config/libvirt/secrets", home ? home : "") < 0) {
+			g->secrets_dir = NULL;
+			r = error_oom(e);
+		}
+	} else if (starts(path, "/embed")) {
+		/* libvirt 9.0 crashes when an embedded driver defines an ephemeral secret. */
+		r = error_set(e, ERROR_LIBVIRT, EOPNOTSUPP, "embedded libvirt connections are not supported");
+	}
+	xmlFreeURI(uri);
+	return r;
+}
+
+int guest_connect(const char *uri, struct guest_connection **ret, struct error *e)
+{
+	AUTOGUEST struct guest_connection *g = calloc(1, sizeof(*g));
+	if (!g)
+		return error_oom(e);
+	int r = lazy_load(e);
+	if (r < 0)
+		return r;
+	virSetErrorFunc(NULL, ignore_error);
+	g->conn = virConnectOpen(uri);
+	if (!g->conn)
+		return guest_error(e, "cannot connect to libvirt%s%s (is its daemon running? see --connect)",
+				   uri ? " at " : "", uri ? uri : "");
+	g->uri = virConnectGetURI(g->conn);
+	if (!g->uri)
+		return guest_error(e, "cannot ask libvirt for its URI");
+	r = locate(g, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(g);
+	return 0;
+}
+
+void guest_disconnect(struct guest_connection *g)
+{
+	if (!g)
+		return;
+	if (g->conn)
+		virConnectClose(g->conn);
+	free(g->uri);
+	free(g->secrets_dir);
+	free(g);
+}
+
+int guest_require_secure(struct guest_connection *g, struct error *e)
+{
+	int secure = virConnectIsSecure(g->conn);
+	if (secure == 1)
+		return 0;
+	if (secure < 0)
+		return guest_error(e, "cannot find out whether the connection to %s is encrypted", g->uri);
+	return error_set(e, ERROR_REFUSED, EPERM,
+			 "the connection to %s is not encrypted, so no key goes over it: use qemu+ssh://, qemu+tls:// or a local socket",
+			 g->uri);
+}
+
+int guest_find_domain(struct guest_connection *g, const char *name, virDomainPtr *ret, struct error *e)
+{
+	virDomainPtr d = virDomainLookupByName(g->conn, name);
+	if (!d)
+		d = virDomainLookupByUUIDString(g->conn, name);
+	if (!d && *name && strspn(name, "0123456789") == strlen(name))
+		d = virDomainLookupByID(g->conn, atoi(name));
+	if (!d)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT,
+				 "libvirt at %s has no domain '%s' (see `virsh list --all`)", g->uri, name);
+	*ret = d;
+	return 0;
+}
+
+int guest_each_domain(struct guest_connection *g, int (*fn)(void *ctx, const char *name), void *ctx,
+		      struct error *e)
+{
+	virDomainPtr *domains = NULL;
+	int r = 0, n = virConnectListAllDomains(g->conn, &domains, 0);
+	if (n < 0)
+		return guest_error(e, "cannot list the domains");
+	for (int i = 0; i < n; i++) {
+		if (r == 0)
+			r = fn(ctx, virDomainGetName(domains[i]));
+		virDomainFree(domains[i]);
+	}
+	free(domains);
+	return r;
+}

@@ -1,0 +1,47 @@
+/* The connection to libvirt, its errors as ours, and the check before a key crosses it. */
+#ifndef LIB_GUEST_CONNECTION_H
+#define LIB_GUEST_CONNECTION_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <libvirt/libvirt.h>
+#include <stdbool.h>
+
+struct guest_connection {
+	virConnectPtr conn;
+	char *uri;		/* as libvirt names it */
+	bool local;		/* the daemon runs on this host, so a path means the same to both */
+	char *secrets_dir;	/* where this local daemon keeps secrets, or NULL if not known */
+};
+
+/* uri NULL: libvirt's default. ERROR_LIBVIRT with libvirt's reason and what to check. */
+int guest_connect(const char *uri, struct guest_connection **ret, struct error *e);
+void guest_disconnect(struct guest_connection *g);
+static inline void guest_disconnectp(struct guest_connection **g)
+{
+	guest_disconnect(*g);
+}
+#define AUTOGUEST CLEANUP(guest_disconnectp)
+
+/* ERROR_REFUSED unless virConnectIsSecure() says that nobody can listen in. */
+int guest_require_secure(struct guest_connection *g, struct error *e);
+
+/* libvirt's last error as ours, with context; its "no such domain/secret" is ERROR_NOT_FOUND. */
+int guest_error(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* By name, UUID or, if running, ID. ERROR_NOT_FOUND. The caller frees with virDomainFree(). */
+int guest_find_domain(struct guest_connection *g, const char *name, virDomainPtr *ret, struct error *e);
+
+/* The name of every domain, running or not, to fn; a non-zero result of fn stops and is returned. */
+int guest_each_domain(struct guest_connection *g, int (*fn)(void *ctx, const char *name), void *ctx,
+		      struct error *e);
+
+static inline void guest_domain_freep(virDomainPtr *d)
+{
+	if (*d)
+		virDomainFree(*d);
+}
+#define AUTODOMAIN CLEANUP(guest_domain_freep)
+
+#endif

@@ -1,0 +1,70 @@
+/* Disks in domain XML (libvirt's formatdomain.html, "Hard drives"): finding, writing, attaching. */
+#ifndef LIB_GUEST_DISK_H
+#define LIB_GUEST_DISK_H
+
+#include "lib/guest/connection.h"
+
+#include <stdint.h>
+#include <uuid/uuid.h>
+
+/* One element of a disk's chain, the top first. */
+struct guest_layer {
+	const char *path;
+	const char *format;	/* "qcow2" or "raw", as libvirt names it */
+	bool encrypted;
+	bool block;		/* a block device, not a file */
+	uuid_t secret;		/* if encrypted */
+};
+
+struct guest_disk {
+	const struct guest_layer *layers;
+	size_t n_layers;
+	const char *target;	/* "vdb" */
+	const char *bus;	/* "virtio" */
+	bool readonly;
+	unsigned boot_order;	/* 0: none */
+};
+
+/* The <disk> element; caller frees. NULL when out of memory. */
+char *guest_disk_xml(const struct guest_disk *disk);
+
+/* What a domain's XML says of disks. */
+struct guest_use {
+	bool found;		/* a disk whose source is the path */
+	bool encrypted;		/* and it has <encryption> */
+	bool our_secret;	/* with this secret UUID */
+	char target[32];
+	char bus[16];
+};
+
+/* Both views of a domain; XML strings are the caller's to free. */
+struct guest_domain_xml {
+	char *live;	/* NULL if it is not running */
+	char *config;	/* NULL if it is transient */
+	bool acpi;	/* <features><acpi/>: without it a guest does not see hot-plugged disks */
+};
+int guest_domain_xml(virDomainPtr d, struct guest_domain_xml *ret, struct error *e);
+void guest_domain_xml_clear(struct guest_domain_xml *x);
+
+/* Looks for path as the source of a disk in one XML (NULL: nothing found). */
+int guest_disk_find(const char *xml, const char *path, const uuid_t secret, struct guest_use *ret,
+		    struct error *e);
+/* Is a target name taken in it? */
+bool guest_target_taken(const char *xml, const char *target);
+/* First free name on a bus ("virtio" → vda, vdb …) in both XMLs. ERROR_FAILED if there is none. */
+int guest_target_next(const struct guest_domain_xml *x, const char *bus, char *ret, size_t len,
+		      struct error *e);
+/* The bus that a target's name stands for ("sdb" → "scsi"), or NULL. */
+const char *guest_bus_of_target(const char *target);
+
+/* The <disk> with this target as it stands in xml; caller frees. NULL if none. */
+char *guest_disk_extract(const char *xml, const char *target);
+
+/*
+ * Which domain has path as a disk source or the secret in a disk, running or defined? The first
+ * one other than `except` (may be NULL); *ret_name NULL if none. Caller frees *ret_name.
+ */
+int guest_find_user(struct guest_connection *g, const char *path, const uuid_t secret,
+		    virDomainPtr except, char **ret_name, struct error *e);
+
+#endif

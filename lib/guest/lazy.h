@@ -1,0 +1,18 @@
+/*
+ * libvirt and libxml2 are loaded when the first connection is opened, not at program start: with the
+ * thirty libraries behind them they would cost every command over 10 ms, most of which never talk
+ * to libvirt.
+ */
+#ifndef LIB_GUEST_LAZY_H
+#define LIB_GUEST_LAZY_H
+
+#include "base/error.h"
+
+/* Loads both and finds every function that we use. ERROR_LIBVIRT when one is not installed. No
+ * function of theirs may be called before; guest_connect() is the one that calls this. */
+int lazy_load(struct error *e);
+
+/* xmlFree(), which libxml2 has as a variable. NULL is fine. */
+void lazy_xml_free(void *p);
+
+#endif
