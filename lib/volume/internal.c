@@ -1,0 +1,144 @@
+#include "lib/volume/internal.h"
+
+#include "base/file.h"
+#include "lib/image/plain_path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void volume_note(const struct volume_env *env, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+	if (!env->note)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	env->note(env->note_context, text);
+}
+
+void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint64_t header_offset,
+			   uint64_t header_length)
+{
+	r->luks_version = (uint32_t)info->version;
+	uuid_copy(r->luks_uuid, info->uuid);
+	r->digest_len = info->digest_len < sizeof(r->digest) ? info->digest_len : sizeof(r->digest);
+	memcpy(r->digest, info->digest, r->digest_len);
+	snprintf(r->cipher, sizeof(r->cipher), "%s", info->cipher);
+	r->key_bits = info->key_bits;
+	r->sector_size = info->sector_size;
+	r->geometry = (struct record_geometry){
+		.header_offset = header_offset,
+		.header_length = header_length,
+		.data_offset = info->data_offset,
+		.metadata_size = info->metadata_size,
+		.keyslots_size = info->keyslots_size,
+		.digest_iterations = info->digest_iterations,
+	};
+	memcpy(r->geometry.digest_salt, info->digest_salt, sizeof(r->geometry.digest_salt));
+}
+
+int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e)
+{
+	if (uuid_compare(r->luks_uuid, info->uuid) != 0 || r->digest_len != info->digest_len ||
+	    memcmp(r->digest, info->digest, r->digest_len) != 0)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "%s is not the image this record was made for (its LUKS UUID or volume key differs)",
+				 r->path);
+	return 0;
+}
+
+enum image_format volume_image_format(const struct record *r)
+{
+	return r->format == RECORD_FORMAT_QCOW2 ? IMAGE_FORMAT_QCOW2 : IMAGE_FORMAT_RAW;
+}
+
+int volume_canonical(const char *path, char **ret, struct error *e)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) ? file_canonical_dir(path, ret, e)
+							    : file_canonical(path, ret, e);
+}
+
+const char *volume_header_path(const struct record *r)
+{
+	return r->header_path ? r->header_path : r->path;
+}
+
+int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	int ret = container_open(path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	if (ret < 0)
+		return ret;
+	struct luks *luks = container_luks(c);
+	ret = volume_check_binding(r, luks_info(luks), e);
+	if (ret < 0)
+		return ret;
+	ret = luks_unlock(luks, -1, r->passphrase, ret_slot, &key, e);
+	if (ret < 0)
+		return ret;
+	if (!secret_equal(key, r->volume_key))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s has another volume key than its record", path);
+	return 0;
+}
+
+int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e)
+{
+	AUTORECORD struct record *fresh = NULL;
+	int ret = keystore_get(ks, (*r)->uuid, &fresh, e);
+	if (ret == 0)
+		ret = keystore_reveal(ks, &fresh, 1, purpose, NULL, e);
+	if (ret < 0)
+		return ret;
+	record_free(*r);
+	*r = TAKE_PTR(fresh);
+	return 0;
+}
+
+int volume_new_path(const char *path, char **ret, struct error *e)
+{
+	AUTOFREE char *whole = NULL;
+	int r = volume_canonical(path, &whole, e);
+	if (r < 0)
+		return r;
+	const char *problem = plain_path_problem(whole);
+	if (problem)
+		return error_set(e, ERROR_USAGE, EINVAL, "the path '%s' %s", whole, problem);
+	*ret = TAKE_PTR(whole);
+	return 0;
+}
+
+bool volume_path_taken(const char *path)
+{
+	struct stat st;
+	return lstat(path, &st) == 0;
+}
+
+/* With a detached header the data file is the disk and nothing else. */
+static int data_size(const struct record *r, uint64_t *ret, struct error *e)
+{
+	AUTOCLOSE int fd = open(r->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
+	return file_size(fd, r->path, ret, e);
+}
+
+int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int result = container_open(volume_header_path(r), volume_image_format(r), CONTAINER_LOOK, &c, e);
+	if (result == 0)
+		result = volume_check_binding(r, luks_info(container_luks(c)), e);
+	if (result == 0 && r->header_path)
+		return data_size(r, ret, e);
+	if (result == 0)
+		*ret = container_info(c)->size;
+	return result;
+}

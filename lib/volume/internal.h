@@ -1,0 +1,40 @@
+/* Shared by the workflow files, not for callers of the library. */
+#ifndef LIB_VOLUME_INTERNAL_H
+#define LIB_VOLUME_INTERNAL_H
+
+#include "lib/volume/volume.h"
+
+/* note() of the environment, if there is one. */
+void volume_note(const struct volume_env *env, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The record's LUKS fields and geometry from a header in a container at the given region. */
+void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint64_t header_offset,
+			   uint64_t header_length);
+
+/* The path as the keystore knows it: links resolved, but for the name of a block device. */
+int volume_canonical(const char *path, char **ret, struct error *e);
+
+/* The file that has the volume's LUKS header: its own, or a detached one. */
+const char *volume_header_path(const struct record *r);
+
+/* Opens path as the record's format, checks that it is the record's image and that the revealed
+ * record's passphrase opens it to the recorded volume key. The proof of every workflow. */
+int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e);
+
+/* A record that was changed elsewhere since it was read is read and revealed again. */
+int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e);
+
+/* The path of a new record: volume_canonical(), and one that libvirt's XML and JSON can hold. */
+int volume_new_path(const char *path, char **ret, struct error *e);
+
+/* Bytes of the volume as the image now has it, after the check that it is the record's. */
+int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e);
+
+/* The record's format as the image room names it. */
+enum image_format volume_image_format(const struct record *r);
+
+/* Is there anything (even a dangling link) at path? */
+bool volume_path_taken(const char *path);
+
+#endif

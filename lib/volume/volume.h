@@ -1,0 +1,123 @@
+/*
+ * The workflows on volumes: each is a short sequence over keystore, image and guest that may be
+ * interrupted at any point. The order is always: intent into the keystore, act, verify by really
+ * opening, commit. volume_recover() finishes or undoes what it finds.
+ */
+#ifndef LIB_VOLUME_VOLUME_H
+#define LIB_VOLUME_VOLUME_H
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "keystore/keystore.h"
+#include "lib/image/container.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* What every workflow needs; the caller owns all of it. */
+struct volume_env {
+	struct keystore *ks;
+	const struct progress *progress;	/* or NULL */
+	/* One line for a person about something that is no error; or NULL. */
+	void (*note)(void *context, const char *text);
+	void *note_context;
+};
+
+/* VOLUME as a person gives it: a UUID or a path. Plain fields; ERROR_NOT_FOUND says what to do. */
+int volume_find(struct keystore *ks, const char *text, struct record **ret, struct error *e);
+
+/* ---- lock.c ---- */
+
+/*
+ * One workflow at a time on a volume of this keystore: an OFD lock that ends with the descriptor
+ * or the process. wait: up to 30 s. ERROR_BUSY when another process has it.
+ */
+int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd, struct error *e);
+
+/* ---- create.c ---- */
+struct volume_create {
+	const char *path;
+	uint64_t size;			/* bytes the guest sees; a multiple of 512. 0: of the device or backing file */
+	enum image_format format;	/* AUTO: by suffix */
+	unsigned luks_version;		/* 1, 2; 0: 2 on a block device or with an option that needs it, else 1 */
+	const char *cipher;		/* NULL: aes-xts-plain64 */
+	unsigned key_bits;		/* 0: 512 for XTS */
+	unsigned sector_size;		/* LUKS2; 0: 4096 where the size allows it */
+	const char *integrity;		/* LUKS2: "hmac-sha256", "aead"; or NULL */
+	const char *header;		/* LUKS2: a new file for a detached header; or NULL */
+	const char *destroy;		/* the block device whose contents may be overwritten; or NULL */
+	uint32_t cluster_size;		/* qcow2; 0: 64 KiB */
+	enum qcow2_prealloc prealloc;
+	const char *backing;		/* or NULL */
+	enum image_format backing_format;	/* AUTO: from the keystore or the suffix, checked */
+	bool if_absent, dry_run;
+	int mode;			/* -1: 0600 */
+	uid_t uid;			/* (uid_t)-1: unchanged */
+	gid_t gid;
+};
+
+/*
+ * Makes the image and its record. ERROR_EXISTS when path or record is there; with if_absent and
+ * the same parameters 0 and *ret_existed. The record comes back with plain fields.
+ */
+int volume_create(const struct volume_env *env, const struct volume_create *p, struct record **ret,
+		  bool *ret_existed, struct error *e);
+
+/* ---- import.c ---- */
+struct volume_import {
+	const char *path;
+	enum image_format format;	/* AUTO: by magic */
+	const char *header;		/* its detached LUKS2 header, or NULL */
+	const struct secret *passphrase;	/* opens a keyslot of it */
+	bool replace;			/* remove that keyslot once ours is proven */
+	bool dry_run;
+};
+int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,
+		  bool *ret_existed, struct error *e);
+
+/* ---- state.c ---- */
+enum volume_condition {
+	VOLUME_OK,
+	VOLUME_MISSING,		/* no file at the recorded path */
+	VOLUME_DAMAGED,		/* or not the image the record was made for */
+};
+struct volume_state {
+	enum volume_condition condition;
+	char problem[512];		/* "" when OK */
+	bool have_info;			/* info and backing are valid */
+	struct luks_info info;
+	char backing[1024];
+	uint64_t file_size;
+	bool in_use;			/* a process holds QEMU's image locks */
+	int our_slot;			/* keyslot of our passphrase, -1 unknown (record not revealed) */
+};
+/* Looks at the image; writes nothing. Only fails on errors of our own. */
+int volume_look(const struct record *r, struct volume_state *ret, struct error *e);
+
+/* Is the open image the one the record was made for (LUKS UUID and volume key digest)? */
+int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e);
+
+/* ---- erase.c ---- */
+struct volume_erase {
+	bool keep_file;		/* the file stays, its keyslots do not */
+	bool dry_run;
+};
+/*
+ * Crypto-erase of an unsealed keystore's record and its image: keyslots on disk destroyed, file
+ * removed, record destroyed. A missing file is noted, not an error. The caller has undefined
+ * libvirt's secret.
+ */
+int volume_erase(const struct volume_env *env, struct record *r, const struct volume_erase *p,
+		 struct error *e);
+
+/* ---- recover.c ---- */
+struct volume_recovered {
+	enum record_state was;
+	const char *outcome;	/* "finished", "undone", "in_progress", "needs_attention", "failed" */
+	char detail[512];
+};
+/* Finishes or undoes the workflow a record is in. RECORD_READY: nothing. */
+int volume_recover(const struct volume_env *env, const uuid_t volume, struct volume_recovered *ret,
+		   struct error *e);
+
+#endif
