@@ -1,0 +1,36 @@
+#include "cmd/attach_output.h"
+
+#include "cmd/output.h"
+#include "lib/guest/secret.h"
+
+void volume_json_secret(struct json_object *o, const struct record *r, int registered)
+{
+	/* The kernel opens LUKS2, libvirt has no part in its key. */
+	if (r->luks_version == 2) {
+		json_object_object_add(o, "secret", NULL);
+		return;
+	}
+	struct json_object *s = json_object_new_object();
+	uuid_t uuid;
+	guest_secret_uuid(r->uuid, uuid);
+	put_uuid(s, "uuid", uuid);
+	json_object_object_add(s, "registered", registered < 0 ? NULL : json_object_new_boolean(registered));
+	json_object_object_add(o, "secret", s);
+}
+
+struct json_object *attached_json(const struct record *r, const struct volume_attached *a)
+{
+	struct json_object *o = json_object_new_object(), *d = json_object_new_object();
+	put_uuid(o, "uuid", r->uuid);
+	put_text(o, "path", r->path);
+	put_text(d, "name", a->domain);
+	put_uuid(d, "uuid", a->domain_uuid);
+	json_object_object_add(o, "domain", d);
+	put_text(o, "target", a->target[0] ? a->target : NULL);
+	put_text(o, "bus", a->bus[0] ? a->bus : NULL);
+	put_bool(o, "live", a->live);
+	put_bool(o, "config", a->config);
+	put_bool(o, "changed", a->changed);
+	volume_json_secret(o, r, a->registered);
+	return o;
+}

@@ -1,0 +1,112 @@
+/*
+ * What a command file is: an options struct, a table that fills it, and run(): parse → one call
+ * into lib → output. The table is the single source of parsing, --help, completions and the
+ * option sections of the man pages. A new command is one file and one line in cmd/main.c.
+ */
+#ifndef CMD_COMMAND_H
+#define CMD_COMMAND_H
+
+#include "base/error.h"
+#include "base/progress.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a shell offers as completion. VOLUME and DOMAIN complete to real values. */
+enum complete {
+	COMPLETE_NONE,
+	COMPLETE_FILE,
+	COMPLETE_VOLUME,
+	COMPLETE_DOMAIN,
+};
+
+/* How the text of an option is checked and what field it fills. */
+enum option_kind {
+	OPTION_END = 0,
+	OPTION_FLAG,		/* bool */
+	OPTION_TEXT,		/* const char * */
+	OPTION_CHOICE,		/* const char *, one of .choices */
+	OPTION_SIZE,		/* uint64_t, "20G" */
+	OPTION_DURATION,	/* uint64_t seconds, "90d" */
+	OPTION_NUMBER,		/* uint64_t */
+	OPTION_FD,		/* int, ≥ 0; the default -1 is set by the framework */
+};
+
+struct option_spec {
+	const char *name;	/* long name without dashes */
+	enum option_kind kind;
+	size_t offset;		/* of the field in the options struct */
+	const char *arg;	/* placeholder: "FILE"; NULL for a flag */
+	const char *help;	/* one line, lower case, no full stop */
+	const char *const *choices;	/* for OPTION_CHOICE, NULL-terminated */
+	enum complete complete;
+	char letter;		/* short option, or 0 */
+};
+
+struct operand_spec {
+	const char *name;	/* "VOLUME"; NULL ends the list */
+	bool optional;
+	bool repeated;		/* the last one only */
+	enum complete complete;
+	const char *const *choices;
+};
+
+/* The options that every command has. */
+struct context {
+	const char *keystore;	/* --keystore or NULL */
+	const char *connect;	/* --connect or NULL (libvirt's default) */
+	bool json, quiet, verbose;
+	const char *progress_mode;	/* --progress: auto, none, json */
+	struct progress progress;	/* give it to long work */
+	bool document_done;		/* the JSON document is out and tells of the failure */
+};
+
+struct command {
+	const char *name;		/* "create", "keystore add-slot" */
+	const char *summary;		/* for the list and the man page's NAME */
+	const char *description;	/* a paragraph for --help */
+	const struct operand_spec *operands;
+	const struct option_spec *options;
+	size_t options_size;		/* of the options struct; zeroed before parsing */
+	int (*run)(struct context *ctx, void *options, char **operands, size_t n, struct error *e);
+};
+
+/* Shared entries for option tables; T is the options struct. */
+#define OPTION_DRY_RUN(T)                                                                          \
+	{ "dry-run", OPTION_FLAG, offsetof(T, dry_run), NULL,                                      \
+	  "show what would be done and change nothing", NULL, COMPLETE_NONE, 0 }
+#define OPTION_YES(T)                                                                              \
+	{ "yes", OPTION_FLAG, offsetof(T, yes), NULL, "do not ask for confirmation", NULL,         \
+	  COMPLETE_NONE, 'y' }
+#define OPTION_PASSPHRASE(T, what)                                                                 \
+	{ "passphrase-file", OPTION_TEXT, offsetof(T, passphrase_file), "FILE",                    \
+	  "read " what " from FILE (- for stdin), up to a trailing newline", NULL, COMPLETE_FILE,  \
+	  0 },                                                                                     \
+	{ "passphrase-fd", OPTION_FD, offsetof(T, passphrase_fd), "N",                             \
+	  "read " what " from file descriptor N", NULL, COMPLETE_NONE, 0 }
+
+/* All commands, sorted by name, NULL-terminated (cmd/main.c). */
+extern const struct command *const commands[];
+/* The options of every command (cmd/options.c). */
+extern const struct option_spec common_options[];
+
+/*
+ * Parses argv (without the command's words) into ctx and options, and runs the command.
+ * *ret_help: --help was asked and printed.
+ */
+int command_parse(const struct command *c, int argc, char **argv, struct context *ctx, void *options,
+		  char ***ret_operands, size_t *ret_n, bool *ret_help, struct error *e);
+
+/* The usage text, from the tables. */
+void command_print_help(const struct command *c);
+void command_print_synopsis(const struct command *c);
+
+/* Machine-readable and generated forms of the tables (cmd/dump.c, hidden options of main). */
+void dump_cli(void);
+int dump_man(const char *command_name);
+int dump_completion(const char *shell);
+/* Values for completion, a line each: "volumes", "domains". Prints nothing on any failure. */
+int dump_values(const char *kind);
+
+#endif

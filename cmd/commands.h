@@ -1,0 +1,30 @@
+/* One const entry for each command file. */
+#ifndef CMD_COMMANDS_H
+#define CMD_COMMANDS_H
+
+#include "cmd/command.h"
+
+extern const struct command command_attach;
+extern const struct command command_close;
+extern const struct command command_create;
+extern const struct command command_detach;
+extern const struct command command_erase;
+extern const struct command command_import;
+extern const struct command command_init;
+extern const struct command command_keystore_add_slot;
+extern const struct command command_keystore_check;
+extern const struct command command_keystore_log;
+extern const struct command command_keystore_remove_slot;
+extern const struct command command_keystore_status;
+extern const struct command command_list;
+extern const struct command command_load;
+extern const struct command command_open;
+extern const struct command command_passphrase_show;
+extern const struct command command_recover;
+extern const struct command command_seal;
+extern const struct command command_resize;
+extern const struct command command_show;
+extern const struct command command_unload;
+extern const struct command command_unseal;
+
+#endif

@@ -1,0 +1,41 @@
+#include "cmd/environment.h"
+
+#include "cmd/output.h"
+#include "cmd/person.h"
+
+static void print_note(void *context, const char *text)
+{
+	say(context, "note: %s", text);
+}
+
+struct volume_env environment(struct context *ctx, struct keystore *ks)
+{
+	return (struct volume_env){
+		.ks = ks,
+		.progress = &ctx->progress,
+		.note = print_note,
+		.note_context = ctx,
+	};
+}
+
+int environment_try_connect(const struct context *ctx, struct guest_connection **ret,
+			    struct error *ret_why, struct error *e)
+{
+	int r = guest_connect(ctx->connect, ret, ret_why);
+	if (r < 0 && ctx->connect) {
+		*e = *ret_why;
+		return r;
+	}
+	return 0;
+}
+
+int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
+		       struct guest_connection **ret_guest, struct error *e)
+{
+	int r = person_unsealed_keystore(ctx, ret_ks, e);
+	if (r == 0)
+		r = volume_find(*ret_ks, volume, ret_record, e);
+	if (r == 0)
+		r = guest_connect(ctx->connect, ret_guest, e);
+	return r;
+}

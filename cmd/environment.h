@@ -1,0 +1,23 @@
+/* What commands on volumes share: the environment of a workflow, and libvirt. */
+#ifndef CMD_ENVIRONMENT_H
+#define CMD_ENVIRONMENT_H
+
+#include "cmd/command.h"
+#include "lib/guest/connection.h"
+#include "lib/volume/volume.h"
+
+/* Notes of the workflow go to stderr, progress as --progress says. */
+struct volume_env environment(struct context *ctx, struct keystore *ks);
+
+/*
+ * libvirt for a command that can do without: NULL and *ret_why when it cannot be reached. With
+ * --connect given a failure is an error all the same.
+ */
+int environment_try_connect(const struct context *ctx, struct guest_connection **ret,
+			    struct error *ret_why, struct error *e);
+
+/* What attach and detach begin with: an unsealed keystore, the volume, and libvirt. */
+int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
+		       struct guest_connection **ret_guest, struct error *e);
+
+#endif

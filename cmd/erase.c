@@ -1,0 +1,102 @@
+/* kvmcrypt erase: crypto-erase of a volume: keyslots on disk, record, libvirt's secret, file. */
+#include "cmd/commands.h"
+#include "cmd/environment.h"
+#include "cmd/output.h"
+#include "cmd/person.h"
+
+#include "lib/volume/attach.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+struct erase_options {
+	bool keep_file, yes, dry_run, no_libvirt;
+};
+
+static const struct option_spec options[] = {
+	OPTION_DRY_RUN(struct erase_options),
+	{ "keep-file", OPTION_FLAG, offsetof(struct erase_options, keep_file), NULL,
+	  "leave the file (its keyslots are destroyed all the same)", NULL, COMPLETE_NONE, 0 },
+	{ "no-libvirt", OPTION_FLAG, offsetof(struct erase_options, no_libvirt), NULL,
+	  "do not ask libvirt whether a domain uses the volume, nor undefine its secret", NULL, COMPLETE_NONE,
+	  0 },
+	OPTION_YES(struct erase_options),
+	{ 0 },
+};
+
+/* libvirt must be asked when a domain is known to have the volume; else it is asked if it is there. */
+static int connect_if_needed(struct context *ctx, const struct erase_options *o, const struct record *r,
+			     struct guest_connection **ret, struct error *e)
+{
+	struct error why = { 0 };
+	if (o->no_libvirt)
+		return 0;
+	int result = environment_try_connect(ctx, ret, &why, e);
+	if (result < 0 || *ret)
+		return result;
+	if (r->n_domains) {
+		*e = why;
+		return error_prefix(e, "domain %s has %s (--no-libvirt erases without asking)", r->domains[0].name,
+				    r->path);
+	}
+	say_more(ctx, "%s", why.message);
+	return 0;
+}
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	const struct erase_options *o = opaque;
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	AUTORECORD struct record *record = NULL;
+	AUTOGUEST struct guest_connection *g = NULL;
+	char question[1200];
+	(void)n;
+	int r = person_unsealed_keystore(ctx, &ks, e);
+	if (r == 0)
+		r = volume_find(ks, operands[0], &record, e);
+	if (r == 0)
+		r = connect_if_needed(ctx, o, record, &g, e);
+	if (r == 0 && g)
+		r = volume_check_unused(g, record, e);
+	if (r < 0)
+		return r;
+	struct volume_env env = environment(ctx, ks);
+	/* What would be refused is refused before anybody is asked and before the secret is gone. */
+	if ((r = volume_erase(&env, record, &(struct volume_erase){ .dry_run = true }, e)) < 0)
+		return r;
+	snprintf(question, sizeof(question), "This destroys every key of %.900s; its data cannot be read again.",
+		 record->path);
+	if (!o->dry_run && (r = person_confirm(ctx, o->yes, question, e)) < 0)
+		return r;
+	const struct volume_erase p = { .keep_file = o->keep_file };
+	/* The secret first, as without the record nobody would know of it any more. */
+	if (!o->dry_run && ((g && (r = volume_forget_secret(g, record, e)) < 0) ||
+			    (r = volume_erase(&env, record, &p, e)) < 0))
+		return r;
+	say(ctx, "%s %s", o->dry_run ? "would erase" : "erased", record->path);
+	if (!o->dry_run)
+		say(ctx, "Copies of its LUKS header made before (backups, snapshots of the host's file system) still "
+			 "open with the old key; the key itself is gone from this keystore.");
+	if (!ctx->json)
+		return 0;
+	struct json_object *j = json_object_new_object();
+	put_uuid(j, "uuid", record->uuid);
+	put_text(j, "path", record->path);
+	put_bool(j, "erased", !o->dry_run);
+	put_bool(j, "file_kept", o->keep_file || (!o->dry_run && access(record->path, F_OK) == 0));
+	return output_object(ctx, j, NULL, e);
+}
+
+static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };
+
+const struct command command_erase = {
+	.name = "erase",
+	.summary = "destroy the keys of a volume, and its file",
+	.description = "Overwrites the keyslots in the image, destroys the record with its sealed key, undefines "
+		       "libvirt's secret and removes the file. After that nobody reads the data again. A volume "
+		       "that a domain has as a disk is refused: detach it first.",
+	.operands = operands,
+	.options = options,
+	.options_size = sizeof(struct erase_options),
+	.run = run,
+};

@@ -1,0 +1,88 @@
+/* kvmcrypt keystore check: was anything of the keystore damaged or tampered with? */
+#include "cmd/commands.h"
+#include "cmd/output.h"
+#include "cmd/person.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct check_options {
+	const char *expect_head;
+};
+
+static const struct option_spec options[] = {
+	{ "expect-head", OPTION_TEXT, offsetof(struct check_options, expect_head), "SEQ:HEX",
+	  "the audit head that `keystore status` showed earlier must still be there", NULL, COMPLETE_NONE, 0 },
+	{ 0 },
+};
+
+struct findings {
+	bool json;
+	struct json_object *array;
+};
+
+static void add(void *opaque, const char *finding)
+{
+	struct findings *f = opaque;
+	if (f->json)
+		json_object_array_add(f->array, json_object_new_string(finding));
+	else
+		printf("%s\n", finding);
+}
+
+/* The findings and the failure are one document, so it is written here and not in main. */
+static int output(struct context *ctx, struct findings *f, uint64_t records, uint64_t rows,
+		  const struct error *why, struct error *e)
+{
+	struct json_object *o = json_object_new_object();
+	put_bool(o, "intact", why->kind == ERROR_NONE);
+	put_number(o, "records", records);
+	put_number(o, "audit_rows", rows);
+	json_object_object_add(o, "findings", json_object_get(f->array));
+	if (why->kind != ERROR_NONE) {
+		struct json_object *inner = json_object_new_object();
+		put_text(inner, "kind", error_kind_name(why->kind));
+		put_number(inner, "exit_code", (uint64_t)why->kind);
+		put_text(inner, "message", why->message);
+		json_object_object_add(o, "error", inner);
+		fprintf(stderr, "kvmcrypt: %s\n", why->message);
+	}
+	int r = output_object(ctx, o, NULL, e);
+	return r < 0 ? r : (int)why->kind;
+}
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	const struct check_options *o = opaque;
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	uint64_t records = 0, rows = 0;
+	struct error why = { 0 };
+	(void)operands, (void)n;
+	int r = person_unsealed_keystore(ctx, &ks, e);
+	if (r < 0)
+		return r;
+	struct findings f = { .json = ctx->json, .array = json_object_new_array() };
+	r = keystore_check(ks, o->expect_head, add, &f, &records, &rows, &why);
+	if (ctx->json && (r == 0 || why.kind == ERROR_DAMAGED)) {
+		r = output(ctx, &f, records, rows, &why, e);
+	} else if (r < 0) {
+		*e = why;
+	} else {
+		say(ctx, "intact: %llu records, %llu rows of audit trail, the seal and the database",
+		    (unsigned long long)records, (unsigned long long)rows);
+	}
+	json_object_put(f.array);
+	return r;
+}
+
+const struct command command_keystore_check = {
+	.name = "keystore check",
+	.summary = "verify every record, the audit trail and the seal",
+	.description = "Opens every record, follows the chain of the audit trail from its first row, and compares both "
+		       "with each other, with the seal and with the database. Each finding is a line on standard "
+		       "output. The keystore must be unsealed.",
+	.options = options,
+	.options_size = sizeof(struct check_options),
+	.run = run,
+};

@@ -1,0 +1,65 @@
+/* kvmcrypt list: the volumes of the keystore, one line each, in order of path. */
+#include "cmd/commands.h"
+#include "cmd/person.h"
+#include "cmd/volume_json.h"
+
+#include <string.h>
+
+struct list_options {
+	const char *state;
+};
+
+static const char *const states[] = { "ready", "creating", "importing", "rotating",
+				      "converting", "erasing",   "resizing",  NULL };
+
+static const struct option_spec options[] = {
+	{ "state", OPTION_CHOICE, offsetof(struct list_options, state), "STATE",
+	  "only volumes in this state (ready, or the name of an unfinished workflow)", states,
+	  COMPLETE_NONE, 0 },
+	{ 0 },
+};
+
+struct walk {
+	struct output_list *list;
+	const struct mapping_list *maps;
+	const struct list_options *options;
+	struct error *e;
+};
+
+static int add_row(void *ctx, const struct record *r)
+{
+	struct walk *w = ctx;
+	if (w->options->state && strcmp(record_state_name(r->state), w->options->state) != 0)
+		return 0;
+	struct volume_mapping m;
+	volume_mapping_in(w->maps, r, &m);
+	return output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
+}
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	(void)operands, (void)n;
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	AUTOMAPPINGS struct mapping_list maps = { 0 };
+	struct walk w = { .options = opaque, .maps = &maps, .e = e };
+	int r = person_open_keystore(ctx, &ks, e);
+	if (r == 0)
+		r = mapping_list_read(&maps, e);
+	if (r < 0)
+		return r;
+	r = output_list_begin(ctx, "volumes", volume_list_columns, &w.list, e);
+	if (r < 0)
+		return r;
+	r = keystore_each(ks, add_row, &w, e);
+	return output_list_end(w.list, r, NULL, e);
+}
+
+const struct command command_list = {
+	.name = "list",
+	.summary = "list the volumes of the keystore",
+	.description = "Lists the volumes in order of their path. Works while the keystore is sealed: "
+		       "only plain fields are shown, and `kvmcrypt keystore check` is what verifies them.",
+	.options = options,
+	.options_size = sizeof(struct list_options),
+	.run = run,
+};

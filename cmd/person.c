@@ -1,0 +1,195 @@
+#include "cmd/person.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+
+static int open_tty(void)
+{
+	return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+}
+
+static void tty_write(int tty, const char *text)
+{
+	size_t len = strlen(text);
+	if (write(tty, text, len) != (ssize_t)len)
+		return;
+}
+
+/* Names in a question are not ours: nothing in them may drive the terminal. */
+static void tty_ask(int tty, const char *question)
+{
+	char text[1400];
+	snprintf(text, sizeof(text), "%s", question);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
+	tty_write(tty, text);
+}
+
+/* One line without its newline, echo off; the signals that would leave echo off wait meanwhile. */
+static int read_line_silent(int tty, const char *prompt, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *s = NULL;
+	int r = secret_new(4096, &s, e);
+	if (r < 0)
+		return r;
+	struct termios old, silent;
+	if (tcgetattr(tty, &old) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot read from the terminal");
+	sigset_t block, before;
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	sigaddset(&block, SIGTERM);
+	sigaddset(&block, SIGTSTP);
+	sigaddset(&block, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &block, &before);
+	silent = old;
+	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
+	if (tcsetattr(tty, TCSAFLUSH, &silent) < 0) {
+		int err = errno;
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		return error_errno(e, ERROR_FAILED, err, "cannot turn off the echo of the terminal");
+	}
+	tty_ask(tty, prompt);
+	size_t len = 0;
+	bool stopped = false;
+	while (len < s->len) {
+		ssize_t n = read(tty, s->data + len, 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || s->data[len] == '\n')
+			break;
+		if (s->data[len] == 3) { /* Ctrl-C, which ISIG no longer handles */
+			stopped = true;
+			break;
+		}
+		len++;
+	}
+	tcsetattr(tty, TCSAFLUSH, &old);
+	tty_write(tty, "\n");
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (stopped)
+		return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
+	if (!len)
+		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is empty");
+	if (len == s->len)
+		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is too long");
+	s->data[len] = 0;
+	s->len = len;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+static int ask_passphrase(const char *prompt, bool twice, struct secret **ret, struct error *e)
+{
+	AUTOCLOSE int tty = open_tty();
+	if (tty < 0)
+		return error_set(e, ERROR_USAGE, ENOTTY,
+				 "no terminal to ask for a passphrase: use --passphrase-file or --passphrase-fd");
+	char line[256];
+	AUTOSECRET struct secret *first = NULL;
+	AUTOSECRET struct secret *second = NULL;
+	snprintf(line, sizeof(line), "%s: ", prompt);
+	int r = read_line_silent(tty, line, &first, e);
+	if (r < 0)
+		return r;
+	if (twice) {
+		snprintf(line, sizeof(line), "%s (again): ", prompt);
+		r = read_line_silent(tty, line, &second, e);
+		if (r < 0)
+			return r;
+		if (!secret_equal(first, second))
+			return error_set(e, ERROR_USAGE, EINVAL, "the two passphrases differ");
+	}
+	*ret = TAKE_PTR(first);
+	return 0;
+}
+
+int person_passphrase(const struct context *ctx, const char *file, int fd, const char *prompt,
+		      bool twice, struct secret **ret, struct error *e)
+{
+	(void)ctx;
+	if (file && fd >= 0)
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "--passphrase-file and --passphrase-fd exclude each other");
+	if (fd >= 0) {
+		if (fcntl(fd, F_GETFD) < 0)
+			return error_set(e, ERROR_USAGE, EBADF, "--passphrase-fd: descriptor %d is not open", fd);
+		return secret_read_fd(fd, 4095, true, "the passphrase", ret, e);
+	}
+	if (file && !strcmp(file, "-"))
+		return secret_read_fd(STDIN_FILENO, 4095, true, "the passphrase on standard input", ret, e);
+	if (file) {
+		AUTOCLOSE int in = open(file, O_RDONLY | O_CLOEXEC);
+		if (in < 0)
+			return error_errno(e, error_kind_of_errno(errno), errno, "--passphrase-file %s", file);
+		return secret_read_fd(in, 4095, true, file, ret, e);
+	}
+	return ask_passphrase(prompt, twice, ret, e);
+}
+
+int person_key_file(const char *path, struct secret **ret, struct error *e)
+{
+	AUTOCLOSE int in = open(path, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "key file %s", path);
+	return secret_read_fd(in, SECRET_MAX / 2, false, path, ret, e);
+}
+
+int person_confirm(const struct context *ctx, bool yes, const char *question, struct error *e)
+{
+	(void)ctx;
+	if (yes)
+		return 0;
+	AUTOCLOSE int tty = open_tty();
+	if (tty < 0)
+		return error_set(e, ERROR_REFUSED, EPERM,
+				 "%s Not done, as there is no terminal to ask: add --yes if you are sure", question);
+	char line[1400], answer[16] = "";
+	snprintf(line, sizeof(line), "%s Type yes to go on: ", question);
+	tty_ask(tty, line);
+	ssize_t n = read(tty, answer, sizeof(answer) - 1);
+	answer[n > 0 ? n : 0] = 0;
+	answer[strcspn(answer, "\r\n")] = 0;
+	if (strcmp(answer, "yes") != 0)
+		return error_set(e, ERROR_REFUSED, ECANCELED, "not confirmed, nothing was changed");
+	return 0;
+}
+
+int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
+{
+	AUTOFREE char *location = NULL;
+	int r = keystore_location(ctx->keystore, &location, e);
+	if (r < 0)
+		return r;
+	return keystore_open(location, ret, e);
+}
+
+int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	int r = person_open_keystore(ctx, &ks, e);
+	if (r < 0)
+		return r;
+	r = keystore_unseal_auto(ks, e);
+	if (r < 0 && e->kind == ERROR_SEALED && isatty(STDIN_FILENO)) {
+		AUTOSECRET struct secret *key = NULL;
+		char prompt[256];
+		snprintf(prompt, sizeof(prompt), "Passphrase or recovery key of keystore %.200s",
+			 keystore_path(ks));
+		r = ask_passphrase(prompt, false, &key, e);
+		if (r == 0)
+			r = keystore_unseal(ks, key, e);
+	}
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(ks);
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* The person at the terminal: passphrase prompts, confirmations, and opening the keystore for them. */
+#ifndef CMD_PERSON_H
+#define CMD_PERSON_H
+
+#include "base/secret.h"
+#include "cmd/command.h"
+#include "keystore/keystore.h"
+
+/*
+ * A passphrase from --passphrase-file (- is stdin), --passphrase-fd, or the terminal (echo off;
+ * asked twice with `twice`). Both options at once are ERROR_USAGE. Without a terminal and without
+ * an option: ERROR_USAGE that names the options.
+ */
+int person_passphrase(const struct context *ctx, const char *file, int fd, const char *prompt,
+		      bool twice, struct secret **ret, struct error *e);
+
+/* The contents of a key file, byte for byte; - is not allowed here. */
+int person_key_file(const char *path, struct secret **ret, struct error *e);
+
+/*
+ * Asks `question` on the terminal; only "yes" goes on. With yes no question; without a terminal
+ * ERROR_REFUSED that names --yes.
+ */
+int person_confirm(const struct context *ctx, bool yes, const char *question, struct error *e);
+
+/* Opens the keystore of ctx, still sealed: for commands that read plain fields. */
+int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e);
+
+/* The same, unsealed: by itself if it can, else by asking on the terminal, else ERROR_SEALED. */
+int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e);
+
+#endif

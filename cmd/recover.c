@@ -1,0 +1,136 @@
+/* kvmcrypt recover: finishes or undoes what an interrupted command left. */
+#include "cmd/commands.h"
+#include "cmd/environment.h"
+#include "cmd/output.h"
+#include "cmd/person.h"
+
+#include "lib/volume/open.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct column columns[] = {
+	{ "path", "PATH", SHOW_PLAIN },	      { "was", "WAS", SHOW_PLAIN },
+	{ "outcome", "OUTCOME", SHOW_PLAIN }, { "detail", "DETAIL", SHOW_PLAIN },
+	{ NULL, NULL, SHOW_PLAIN },
+};
+
+struct unfinished {
+	uuid_t *uuids;
+	char **paths;
+	size_t n;
+};
+
+static void unfinished_clear(struct unfinished *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		free(u->paths[i]);
+	free(u->paths);
+	free(u->uuids);
+}
+
+static int collect(void *ctx, const struct record *r)
+{
+	struct unfinished *u = ctx;
+	if (r->state == RECORD_READY)
+		return 0;
+	uuid_t *uuids = reallocarray(u->uuids, u->n + 1, sizeof(uuid_t));
+	if (!uuids)
+		return -ENOMEM;
+	u->uuids = uuids;
+	char **paths = reallocarray(u->paths, u->n + 1, sizeof(char *));
+	if (!paths)
+		return -ENOMEM;
+	u->paths = paths;
+	uuid_copy(u->uuids[u->n], r->uuid);
+	if (!(u->paths[u->n] = strdup(r->path)))
+		return -ENOMEM;
+	u->n++;
+	return 0;
+}
+
+static int recover_one(struct output_list *list, const struct volume_env *env, const uuid_t uuid,
+		       const char *path, struct error *first, struct error *e)
+{
+	struct volume_recovered done;
+	struct error why = { 0 };
+	int r = volume_recover(env, uuid, &done, &why);
+	/* It may have ended by itself since the list was made. */
+	if (r == -ENOENT || (r == 0 && done.was == RECORD_READY))
+		return 0;
+	if (r < 0 || !strcmp(done.outcome, "needs_attention")) {
+		if (r < 0) {
+			done.outcome = "failed";
+			snprintf(done.detail, sizeof(done.detail), "%.500s", why.message);
+		}
+		if (!first->kind)
+			error_set(first, why.kind ? why.kind : ERROR_DAMAGED, why.err, "%s: %s", path, done.detail);
+	}
+	struct json_object *row = json_object_new_object();
+	put_uuid(row, "uuid", uuid);
+	put_text(row, "path", path);
+	put_text(row, "was", record_state_name(done.was));
+	put_text(row, "outcome", done.outcome);
+	put_text(row, "detail", done.detail);
+	return output_list_add(list, row, e);
+}
+
+struct debris {
+	struct output_list *list;
+	size_t n;
+	struct error *e;
+};
+
+static int report_debris(void *ctx, const struct record *r)
+{
+	struct debris *d = ctx;
+	struct json_object *row = json_object_new_object();
+	put_uuid(row, "uuid", r->uuid);
+	put_text(row, "path", r->path);
+	put_text(row, "was", "opening");
+	put_text(row, "outcome", "undone");
+	put_text(row, "detail", "a half-made mapping was removed");
+	d->n++;
+	return output_list_add(d->list, row, d->e);
+}
+
+static int run(struct context *ctx, void *options, char **operands, size_t n, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	CLEANUP(unfinished_clear) struct unfinished u = { 0 };
+	struct output_list *list = NULL;
+	struct error first = { 0 };
+	(void)options, (void)operands, (void)n;
+	int r = person_unsealed_keystore(ctx, &ks, e);
+	if (r == 0)
+		r = keystore_each(ks, collect, &u, e);
+	if (r == -ENOMEM)
+		return error_oom(e);
+	if (r == 0)
+		r = output_list_begin(ctx, "volumes", columns, &list, e);
+	if (r < 0)
+		return r;
+	struct volume_env env = environment(ctx, ks);
+	for (size_t i = 0; i < u.n && r == 0; i++)
+		r = recover_one(list, &env, u.uuids[i], u.paths[i], &first, e);
+	struct debris debris = { .list = list, .e = e };
+	if (r == 0)
+		r = volume_clear_all_debris(&env, report_debris, &debris, e);
+	if (r == 0 && first.kind) {
+		*e = first;
+		r = -first.err;
+	}
+	r = output_list_end(list, r, NULL, e);
+	if (r == 0 && !u.n && !debris.n)
+		say(ctx, "nothing to recover: no command was interrupted");
+	return r;
+}
+
+const struct command command_recover = {
+	.name = "recover",
+	.summary = "finish or undo what an interrupted command left",
+	.description = "Goes through the volumes whose last workflow did not end (a kill, a power cut), and "
+		       "finishes or undoes each. Ends with a failure if one of them needs a person.",
+	.run = run,
+};

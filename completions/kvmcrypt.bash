@@ -1,0 +1,139 @@
+# bash completion for kvmcrypt, made by `make generated` from the option tables; do not edit
+_kvmcrypt_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur"); }
+_kvmcrypt_values() {
+  local IFS=$'\n'
+  case $1 in
+  file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames 2>/dev/null ;;
+  volumes | domains)
+    # not compgen -W, which would execute a $(command) in a name; quoted, or Enter would
+    while read -r w; do
+      [[ $w == "$cur"* ]] && COMPREPLY+=("$(printf %q "$w")")
+    done < <("${COMP_WORDS[0]}" --dump-values "$1" 2>/dev/null) ;;
+  esac
+}
+_kvmcrypt() {
+  local cur prev cmd='' words=() operand=-1 i w before
+  local IFS=$' \t\n'
+  COMPREPLY=()
+  cur=${COMP_WORDS[COMP_CWORD]}
+  prev=${COMP_WORDS[COMP_CWORD - 1]}
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --state --export --timeout '
+  # --name=value arrives as three words
+  if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    w=${COMP_WORDS[i]}
+    case $w in -* | =) continue ;; esac
+    before=${COMP_WORDS[i - 1]}
+    [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
+    [[ $valued == *" $before "* ]] && continue
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+  done
+  case "$cmd $prev" in
+    'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
+    'create --backing') _kvmcrypt_values file ;;
+    'create --backing-format') _kvmcrypt_words 'qcow2 raw' ;;
+    'create --format') _kvmcrypt_words 'qcow2 raw' ;;
+    'create --header') _kvmcrypt_values file ;;
+    'create --integrity') _kvmcrypt_words 'aead hmac-sha256' ;;
+    'create --preallocation') _kvmcrypt_words 'off metadata falloc full' ;;
+    'create --yes-destroy') _kvmcrypt_values file ;;
+    'import --format') _kvmcrypt_words 'qcow2 raw' ;;
+    'import --header') _kvmcrypt_values file ;;
+    'import --passphrase-file') _kvmcrypt_values file ;;
+    'init --key-file') _kvmcrypt_values file ;;
+    'init --passphrase-file') _kvmcrypt_values file ;;
+    'init --recovery-key') _kvmcrypt_values file ;;
+    'keystore add-slot --key-file') _kvmcrypt_values file ;;
+    'keystore add-slot --passphrase-file') _kvmcrypt_values file ;;
+    'keystore add-slot --recovery-key') _kvmcrypt_values file ;;
+    'keystore log --volume') _kvmcrypt_values volumes ;;
+    'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
+    'open --export') _kvmcrypt_words 'fuse nbd' ;;
+    'unseal --key-file') _kvmcrypt_values file ;;
+    'unseal --passphrase-file') _kvmcrypt_values file ;;
+    *) case $prev in
+      --progress) _kvmcrypt_words 'auto none json' ;;
+      --keystore) _kvmcrypt_values file ;;
+      esac ;;
+  esac
+  [[ ${#COMPREPLY[@]} -gt 0 ]] && return
+  if [[ $cur == -* ]]; then
+    case $cmd in
+    'attach') _kvmcrypt_words '--boot-order= --bus= --config --dry-run --live --readonly --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'erase') _kvmcrypt_words '--dry-run --keep-file --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'init') _kvmcrypt_words '--if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --unseal --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore add-slot') _kvmcrypt_words '--key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore check') _kvmcrypt_words '--expect-head= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'list') _kvmcrypt_words '--state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'recover') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'resize') _kvmcrypt_words '--dry-run --shrink --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'unload') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'unseal') _kvmcrypt_words '--key-file= --passphrase-file= --passphrase-fd= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    *) _kvmcrypt_words '--help --version' ;;
+    esac
+    [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace 2>/dev/null
+    return
+  fi
+  case $cmd in
+  '') _kvmcrypt_words 'attach close create detach erase import init keystore keystore keystore keystore keystore list load open passphrase recover resize seal show unload unseal ' ;;
+  'keystore') _kvmcrypt_words 'add-slot check log remove-slot status ' ;;
+  'passphrase') _kvmcrypt_words 'show ' ;;
+  'attach') case $operand in
+    -1) _kvmcrypt_values domains ;;
+    0) _kvmcrypt_values volumes ;;
+    esac ;;
+  'close') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'create') case $operand in
+    -1) _kvmcrypt_values file ;;
+    0) _kvmcrypt_values none ;;
+    esac ;;
+  'detach') case $operand in
+    -1) _kvmcrypt_values domains ;;
+    0) _kvmcrypt_values volumes ;;
+    esac ;;
+  'erase') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'import') case $operand in
+    -1) _kvmcrypt_values file ;;
+    esac ;;
+  'keystore remove-slot') case $operand in
+    -1) _kvmcrypt_values none ;;
+    esac ;;
+  'load') case $operand in
+    *) _kvmcrypt_values volumes ;;
+    esac ;;
+  'open') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    0) _kvmcrypt_values file ;;
+    esac ;;
+  'passphrase show') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'resize') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    0) _kvmcrypt_values none ;;
+    esac ;;
+  'show') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'unload') case $operand in
+    *) _kvmcrypt_values volumes ;;
+    esac ;;
+  esac
+}
+complete -F _kvmcrypt kvmcrypt
