@@ -1,0 +1,105 @@
+#!/bin/bash
+# kvmcrypt erase: after it nothing opens, not even with a key that was good before.
+. "$(dirname "$0")/../lib/test.sh"
+keystore_new
+cd "$T" || exit 1
+for f in a.qcow2 b.raw; do
+	kvmcrypt create -q $f 32M
+	passphrase_of $f >key.$f
+	cp $f copy.$f
+done
+opens() {
+	case $1 in
+	*.raw) cryptsetup open --test-passphrase --type luks1 --key-file "$2" "$1" ;;
+	*) qemu-io --object secret,id=s0,file="$2" --image-opts "driver=qcow2,encrypt.key-secret=s0,file.filename=$1" -c "read 0 4k" ;;
+	esac
+}
+check "the key opens a.qcow2 before" opens a.qcow2 key.a.qcow2
+check "the key opens b.raw before" opens b.raw key.b.raw
+check_error 9 'yes' "without a terminal it needs --yes" setsid "$KVMCRYPT" erase a.qcow2
+check_exit 0 "--dry-run" kvmcrypt erase --dry-run a.qcow2
+check "and all is there" opens a.qcow2 key.a.qcow2
+for f in a.qcow2 b.raw; do
+	check "erase --keep-file $f" kvmcrypt erase --yes --keep-file $f
+	check "$f: the file is there" test -f $f
+	if opens $f key.$f >/dev/null 2>&1; then not_ok "$f: the old key opens nothing"; else ok "$f: the old key opens nothing"; fi
+	check_exit 4 "$f: the record is gone" kvmcrypt show $f
+	# Key material of slot 0 starts 4096 bytes behind the header's magic: 64 bytes in 4000 stripes.
+	at=$(($(grep -a -b -o LUKS copy.$f | head -n 1 | cut -d: -f1) + 4096))
+	same=0
+	for block in $(seq 0 61); do
+		cmp -s -n 4096 -i $((at + block * 4096)) copy.$f $f && same=$((same + 1))
+	done
+	check_is 0 $same "$f: not one of 62 blocks of its key material is left"
+	check_is 0 "$(grep -a -c LUKS $f)" "$f: no LUKS magic is left"
+done
+rm a.qcow2 b.raw
+
+kvmcrypt create -q c.qcow2 32M
+check "erase removes the file" kvmcrypt erase --yes c.qcow2
+check_exit 1 "it is gone" test -e c.qcow2
+check_error 4 'no volume|o such' "a second erase finds nothing" kvmcrypt erase --yes -q c.qcow2
+check "the path is free again" kvmcrypt create -q c.qcow2 32M
+rm c.qcow2
+check "a record without a file can be erased" kvmcrypt erase --yes c.qcow2
+
+kvmcrypt create -q d.raw 32M
+passphrase_of d.raw >key.d
+mkfifo hold
+qemu-io --object secret,id=s0,file=key.d --image-opts driver=luks,key-secret=s0,file.filename=d.raw <hold >/dev/null 2>&1 &
+exec 7>hold
+sleep 1
+check_error 6 'in use' "a volume in use" kvmcrypt erase --yes -q d.raw
+exec 7>&-
+wait
+check "still opens" opens d.raw key.d
+check_is ready "$(kvmcrypt show --json d.raw | jq -r .state)" "and is ready"
+
+kvmcrypt create -q base.qcow2 8M
+kvmcrypt create -q over.qcow2 --backing base.qcow2
+check_error 9 'backing file of volume .*over.qcow2' "a backing file of another volume" kvmcrypt erase --yes -q base.qcow2
+check "the overlay first" kvmcrypt erase --yes -q over.qcow2
+check "then the backing file" kvmcrypt erase --yes -q base.qcow2
+
+# The name of a block device belongs to the system.
+cp copy.b.raw disk
+if loop=$(losetup -f --show disk 2>/dev/null) && mknod dev b "0x$(stat -c %t "$loop")" "0x$(stat -c %T "$loop")"; then
+	check "import a block device" kvmcrypt import --passphrase-file key.b.raw dev
+	check_is true "$(kvmcrypt erase -q --json --yes dev | jq .file_kept)" "erase a block device"
+	if opens dev key.b.raw >/dev/null 2>&1; then not_ok "its old key opens nothing"; else ok "its old key opens nothing"; fi
+	check "its name is still there" test -b dev
+else
+	skip "no loop devices here"
+fi
+[ -z "$loop" ] || losetup -d "$loop"
+
+# An erase that was killed has destroyed keyslots, whatever stops the one that finishes it.
+kvmcrypt create -q e.raw 8M
+strace -f -qq -o /dev/null -P "$T/e.raw" -e trace=pwrite64 -e inject=pwrite64:signal=KILL:when=2 \
+	"$KVMCRYPT" erase -q --yes e.raw 2>/dev/null
+check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("e.raw")) | .state')" "a killed erase"
+# An OFD lock (F_OFD_SETLK is 37, F_WRLCK 1) on byte 100.
+# shellcheck disable=SC2016
+perl -e 'open(F, "+<", "e.raw") or die; my $lock = pack("ssx4qqlx4", 1, 0, 100, 1, 0);
+	fcntl(F, 37, $lock) or die; $| = 1; print "locked\n"; sleep 60' >locked &
+locker=$!
+for _ in $(seq 50); do
+	[ -s locked ] && break
+	sleep 0.1
+done
+check_exit 6 "recover of a volume in use" kvmcrypt recover --json
+check_is "1 failed busy" "$(jq -rs '[length, .[0].volumes[0].outcome, .[0].error.kind] | map(tostring) | join(" ")' stdout)" "rows and failure are one document"
+check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("e.raw")) | .state')" "does not call it ready"
+kill $locker
+wait $locker 2>/dev/null
+check "recover finishes it later" kvmcrypt recover
+check_exit 4 "the record is gone" kvmcrypt show e.raw
+
+# Somebody else's file at the place of an erased volume's path is not ours to destroy.
+uuid=$(kvmcrypt show --json d.raw | jq -r .uuid)
+mv d.raw d.moved
+echo precious >d.raw
+check "erase by UUID with a stranger's file at the path" kvmcrypt erase --yes "$uuid"
+check_is precious "$(cat d.raw)" "leaves that file alone"
+check "the audit trail keeps the fact" bash -c "'$KVMCRYPT' keystore log | grep -w erase"
+check "the keystore checks clean" kvmcrypt keystore check

@@ -1,0 +1,84 @@
+#!/bin/bash
+# kvmcrypt unseal, seal: the root key into and out of the kernel keyring.
+. "$(dirname "$0")/../lib/test.sh"
+cd "$T" || exit 1
+keyctl show @u >/dev/null 2>&1 || skip_all "no kernel keyring here"
+echo "correct horse" >pass
+head -c 64 /dev/urandom >file.key
+head -c 64 /dev/urandom >other.key
+kvmcrypt init -q --passphrase-file pass --recovery-key rec || exit 1
+kvmcrypt keystore add-slot 2>/dev/null </dev/null
+sealed() { kvmcrypt keystore status --json | jq .sealed; }
+id=$(kvmcrypt keystore status --json | jq -r .root_key_id)
+
+check_error 3 'sealed: run .kvmcrypt unseal' "a command that needs a key" setsid "$KVMCRYPT" create -q a.qcow2 1M
+check "list works while sealed" kvmcrypt list
+check "log works while sealed" kvmcrypt keystore log
+echo "battery staple" >wrong
+check_error 5 'does not open the keystore' "a wrong passphrase" kvmcrypt unseal -q --passphrase-file wrong
+check_is true "$(sealed)" "it stays sealed"
+check "the passphrase" kvmcrypt unseal --passphrase-file pass
+check_is false "$(sealed)" "it is unsealed"
+check_is 1 "$(keyctl list @u | grep -c "kvmcrypt:$id")" "the key is in the user keyring under its name"
+check "commands find it" kvmcrypt create -q a.qcow2 1M
+check "in a session keyring of its own too" keyctl session - "$KVMCRYPT" create -q b.qcow2 1M
+check_exit 0 "unsealed already" kvmcrypt unseal --json
+check_is "false false" "$(jq -r '"\(.sealed) \(.changed)"' stdout)" "JSON says that nothing changed"
+check "seal" kvmcrypt seal --json
+check_is "true true" "$(jq -r '"\(.sealed) \(.changed)"' stdout)" "JSON says so"
+check_is 0 "$(keyctl list @u | grep -c "kvmcrypt:$id")" "the key is gone"
+check_exit 0 "sealed already" kvmcrypt seal
+check_error 3 'unseal' "commands need it again" setsid "$KVMCRYPT" create -q c.qcow2 1M
+check "both are in the audit trail" bash -c "'$KVMCRYPT' keystore log --json | jq -e '[.rows[].action] | index(\"unseal\") and index(\"seal\")'"
+
+check "recovery key" kvmcrypt unseal -q --passphrase-file rec
+kvmcrypt seal -q
+tr 'A-Z' 'a-z' <rec | tr -d '-' >rec-lower
+check "in lower case without dashes" kvmcrypt unseal -q --passphrase-fd 4 4<rec-lower
+check_is false "$(sealed)" "unseals too"
+
+check "add a key file" kvmcrypt keystore add-slot -q --key-file file.key
+kvmcrypt seal -q
+check "commands unseal by themselves with it" kvmcrypt create -q d.qcow2 1M
+check_is true "$(sealed)" "and put nothing into the keyring"
+check "unseal without options takes it" setsid "$KVMCRYPT" unseal -q
+kvmcrypt seal -q
+chmod 644 file.key
+check_error 3 'file.key can be read or written by everyone.*run .kvmcrypt unseal' "but not when everyone can read it" setsid "$KVMCRYPT" create -q e.qcow2 1M
+check "given by hand it still opens" kvmcrypt unseal -q --key-file file.key
+kvmcrypt seal -q
+chmod 600 file.key
+check_error 5 'other.key' "a wrong key file" kvmcrypt unseal -q --key-file other.key
+check_error 4 'none' "an absent key file" kvmcrypt unseal -q --key-file none
+check_error 2 'not both' "two ways at once" kvmcrypt unseal -q --key-file file.key --passphrase-file pass
+
+rm -f file.key
+check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 5s
+check_is false "$(sealed)" "unsealed at first"
+sleep 6
+check_is true "$(sealed)" "sealed after it"
+check "a timeout for an unsealed keystore" bash -c "'$KVMCRYPT' unseal -q --passphrase-file pass && '$KVMCRYPT' unseal -q --timeout 1s"
+sleep 2.2
+check_is true "$(sealed)" "is kept too"
+check_error 2 'not a duration' "a bad timeout" kvmcrypt unseal -q --timeout soon
+
+check_error 4 'no keystore at .*kvmcrypt init' "no keystore" kvmcrypt unseal -q --keystore nowhere
+check_error 4 'no keystore' "for seal neither" kvmcrypt seal -q --keystore nowhere
+
+typed() {
+	expect -c "
+		log_file -noappend $T/terminal
+		spawn $KVMCRYPT unseal
+		expect {*: }
+		send \"$1\r\"
+		expect eof
+		lassign [wait] a b c code
+		exit \$code" >/dev/null
+}
+check_exit 5 "a wrong one typed" typed "nonsense"
+check "the right one typed" typed "correct horse"
+check_is 0 "$(grep -c horse terminal)" "it was not echoed"
+check_is false "$(sealed)" "it is unsealed"
+check "nothing was harmed" kvmcrypt keystore check
+kvmcrypt seal -q
+exit $FAILED

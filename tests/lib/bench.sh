@@ -1,0 +1,24 @@
+# shellcheck shell=bash
+# Side-by-side measurements: every claim is a ratio of medians taken in one run.
+export LC_ALL=C
+now() { date +%s%N; }
+# median_ms N COMMAND...: runs it N times, prints the median in milliseconds with one decimal.
+median_ms() {
+	local n=$1 i began times=()
+	shift
+	for i in $(seq "$n"); do
+		began=$(now)
+		"$@" >/dev/null 2>"$T/bench.err" || { echo "failed: $* ($i): $(tail -n 1 "$T/bench.err")" >&2; return 1; }
+		times+=($(($(now) - began)))
+	done
+	printf '%s\n' "${times[@]}" | sort -n | awk '{ t[NR] = $1 } END { printf "%.1f\n", t[int((NR + 1) / 2)] / 1e6 }'
+}
+# once_ms COMMAND...
+once_ms() { median_ms 1 "$@"; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a / b }'; }
+line() { printf '  %-58s %10s ms\n' "$1" "$2"; }
+# verdict WHAT RATIO WANTED
+verdict() {
+	printf '  %-58s %9sx   (wanted: %s) %s\n' "$1" "$2" "$3" \
+		"$(awk -v r="$2" -v w="$3" 'BEGIN { print (r >= w) ? "reached" : "NOT REACHED" }')"
+}

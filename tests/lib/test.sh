@@ -1,0 +1,101 @@
+# shellcheck shell=bash
+# What every test script sources. Each check is one "ok" or "not ok" line; tests/run counts them.
+set -u
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+BUILD=${BUILD:-build}
+KVMCRYPT=${KVMCRYPT:-$ROOT/$BUILD/kvmcrypt}
+T=$(mktemp -d "${TMPDIR:-/tmp}/kvmcrypt-test.XXXXXX")
+export KVMCRYPT_KEYSTORE=$T/keystore
+unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI
+# No command of a test may reach a libvirt of this machine.
+export LIBVIRT_DEFAULT_URI="qemu+unix:///system?socket=$T/no-libvirt"
+umask 077
+
+EXIT_HOOKS=()
+on_exit() { EXIT_HOOKS=("$1" "${EXIT_HOOKS[@]}"); }
+run_exit_hooks() {
+	local code=$? hook
+	trap - EXIT
+	for hook in "${EXIT_HOOKS[@]}"; do "$hook"; done
+	[ -d "$KVMCRYPT_KEYSTORE" ] && "$KVMCRYPT" seal -q >/dev/null 2>&1
+	if [ -n "${KEEP:-}" ]; then echo "# kept: $T"; else rm -rf "$T" 2>/dev/null; fi
+	exit $code
+}
+trap run_exit_hooks EXIT
+trap 'exit 130' INT TERM
+
+FAILED=0
+ok() { echo "ok - $*"; }
+not_ok() {
+	FAILED=1
+	echo "not ok - $*"
+	[ -s "$T/stderr" ] && sed 's/^/#   /' "$T/stderr" | head -n 5
+	[ -s "$T/stdout" ] && sed 's/^/#   /' "$T/stdout" | head -n 5
+	return 0
+}
+skip() { echo "skip - $*"; }
+skip_all() {
+	skip "$*"
+	exit 0
+}
+
+# check DESCRIPTION COMMAND...: succeeds. Output is in $T/stdout and $T/stderr.
+check() {
+	local what=$1
+	shift
+	if "$@" >"$T/stdout" 2>"$T/stderr"; then ok "$what"; else not_ok "$what (exit $?)"; fi
+}
+# check_exit CODE DESCRIPTION COMMAND...: ends with exactly this code.
+check_exit() {
+	local want=$1 what=$2 code
+	shift 2
+	"$@" >"$T/stdout" 2>"$T/stderr"
+	code=$?
+	if [ $code = "$want" ]; then ok "$what"; else not_ok "$what (exit $code, not $want)"; fi
+}
+# check_error CODE REGEX DESCRIPTION COMMAND...: also one line on stderr that matches.
+check_error() {
+	local want=$1 regex=$2 what=$3 code
+	shift 3
+	"$@" >"$T/stdout" 2>"$T/stderr"
+	code=$?
+	if [ $code = "$want" ] && [ "$(wc -l <"$T/stderr")" = 1 ] && grep -qE -- "$regex" "$T/stderr"; then
+		ok "$what"
+	else
+		not_ok "$what (exit $code, want $want and one line matching '$regex')"
+	fi
+}
+# check_is WANT GOT DESCRIPTION
+check_is() { if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 (want '$1', got '$2')"; fi; }
+
+kvmcrypt() { "$KVMCRYPT" "$@"; }
+
+# A keystore that every command can unseal by itself: the key file stands for a person.
+keystore_new() {
+	head -c 64 /dev/urandom >"$T/root.key"
+	kvmcrypt init -q --key-file "$T/root.key" >/dev/null || { echo "not ok - make a keystore for the test"; exit 1; }
+}
+
+# The passphrase of a volume through a descriptor, for the peers' tools.
+passphrase_of() { kvmcrypt passphrase show --yes "$1"; }
+
+# image_io FORMAT VOLUME ARGUMENTS...: qemu-io on a volume with its passphrase. FORMAT qcow2 or raw.
+image_io() {
+	local format=$1 volume=$2
+	shift 2
+	case $format in
+	qcow2) set -- --image-opts "driver=qcow2,encrypt.key-secret=s0,file.filename=$volume" "$@" ;;
+	raw) set -- --image-opts "driver=luks,key-secret=s0,file.filename=$volume" "$@" ;;
+	esac
+	qemu-io --object secret,id=s0,file=<(passphrase_of "$volume") "$@"
+}
+
+# image_check VOLUME: qemu-img check of a qcow2 volume, its backing file left out; says nothing if clean.
+image_check() {
+	local out
+	out=$(qemu-img check --object secret,id=s0,file=<(passphrase_of "$1") \
+		"json:{\"driver\":\"qcow2\",\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"s0\"},\"backing\":null,\"file\":{\"driver\":\"file\",\"filename\":\"$(realpath "$1")\"}}" 2>&1) &&
+		[[ $out == "No errors were found on the image."* ]] && return
+	echo "$out"
+	return 1
+}

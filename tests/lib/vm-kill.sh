@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# What the kill sweeps of tests/vm share: a keystore in $T, and counters.
+keystore_new
+cd "$T" || exit 1
+landed=0 wrong=0
+kill_at() { # kill_at SYSCALL N COMMAND...: kvmcrypt COMMAND; true if the kill landed
+	local call=$1 n=$2
+	shift 2
+	# In a shell of its own, which has nothing to say about the kill.
+	(strace -f -qq -o /dev/null -e trace="$call" -e inject="$call":signal=KILL:when="$n" "$KVMCRYPT" "$@"; exit $?) >/dev/null 2>&1
+	[ $? -ge 128 ]
+}
+bad() { wrong=$((wrong + 1)); echo "# $*"; }
+recovered() {
+	kvmcrypt recover -q >recover.out 2>&1 || { echo "# recover: $(cat recover.out)"; return 1; }
+	! kvmcrypt list 2>/dev/null | grep -qE 'creating|erasing' || { echo "# not ready"; return 1; }
+	[ -z "$(find . -name '*.kvmcrypt-new')" ] || { echo "# temporary file left"; return 1; }
+}
+nothing_mapped() { # no mapping, and no loop device a moment later: the kernel closes it for the killed
+	local i
+	dmsetup ls | grep -v 'No devices' && { dmsetup remove_all; return 1; }
+	for i in 1 2 3 4 5 6 7 8; do [ -z "$(losetup -a)" ] && return; sleep 0.2; done
+	echo "# loop device left: $(losetup -a)"
+	return 1
+}
+verdict() { # verdict WHAT AT-LEAST
+	check_is 0 $wrong "$1: $landed kills, nothing lost, nothing left"
+	check_is yes "$([ $landed -ge "$2" ] && echo yes)" "$1: the kills really landed ($landed)"
+	landed=0 wrong=0
+}

@@ -1,0 +1,358 @@
+/* keystore/envelope: every byte of a sealed record matters. */
+#include "keystore_fixture.h"
+
+#include "keystore/envelope.h"
+#include "keystore/fields.h"
+#include "keystore/kdf.h"
+
+#include <errno.h>
+
+static struct secret *root;
+static uuid_t root_id;
+
+static int setup(void **state)
+{
+	(void)state;
+	return secret_random(ROOT_KEY_LEN, &root, NULL) < 0 || kdf_root_id(root, root_id, NULL) < 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	secret_free(root);
+	return 0;
+}
+
+static struct record *sealed_and_parsed(const struct record *r, uint64_t revision)
+{
+	AUTOFREE unsigned char *bytes = NULL;
+	struct record *got = NULL;
+	size_t len = 0;
+	assert_ok(envelope_seal(root, root_id, r, revision, &bytes, &len, &e));
+	assert_ok(envelope_parse(bytes, len, &got, &e));
+	return got;
+}
+
+static void assert_same_plain(const struct record *a, const struct record *b)
+{
+	struct tlv_writer na = { 0 }, nb = { 0 };
+	fields_write(&na, FIELDS_PLAIN, a);
+	fields_write(&nb, FIELDS_PLAIN, b);
+	assert_int_equal(na.len, nb.len);
+	unsigned char *x = malloc(na.len), *y = malloc(nb.len);
+	struct tlv_writer wa = { .buf = x }, wb = { .buf = y };
+	fields_write(&wa, FIELDS_PLAIN, a);
+	fields_write(&wb, FIELDS_PLAIN, b);
+	assert_memory_equal(x, y, na.len);
+	free(x);
+	free(y);
+}
+
+static void round_trip(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	(void)state;
+	r->state = RECORD_ROTATING;
+	r->intent = strdup("/srv/.a.new");
+	r->backing = strdup("/srv/base.qcow2");
+	r->integrity = strdup("hmac-sha256");
+	r->created = -5;
+	assert_ok(secret_generate_passphrase(&r->pending, &e));
+	AUTORECORD struct record *got = sealed_and_parsed(r, 7);
+	assert_int_equal(got->revision, 7);
+	assert_null(got->passphrase);
+	assert_false(got->revealed);
+	r->revision = 7;
+	assert_same_plain(r, got);
+	assert_string_equal(got->intent, "/srv/.a.new");
+	assert_string_equal(got->backing, "/srv/base.qcow2");
+	assert_string_equal(got->integrity, "hmac-sha256");
+	assert_string_equal(got->domains[0].name, "web1");
+	assert_ok(envelope_open(root, root_id, got, false, &e));
+	assert_null(got->passphrase);
+	assert_ok(envelope_open(root, root_id, got, true, &e));
+	assert_true(got->revealed);
+	assert_true(secret_equal(got->passphrase, r->passphrase));
+	assert_true(secret_equal(got->pending, r->pending));
+	assert_true(secret_equal(got->volume_key, r->volume_key));
+	assert_memory_equal(&got->geometry, &r->geometry, sizeof(r->geometry));
+}
+
+static void bare_record(void **state)
+{
+	AUTORECORD struct record *r = NULL;
+	(void)state;
+	assert_ok(record_new(&r, &e));
+	r->path = strdup("/x");
+	r->format = RECORD_FORMAT_RAW;
+	AUTORECORD struct record *got = sealed_and_parsed(r, 1);
+	assert_ok(envelope_open(root, root_id, got, true, &e));
+	assert_null(got->passphrase);
+	assert_null(got->header_path);
+	assert_int_equal(got->n_domains, 0);
+}
+
+static void secrets_are_not_in_it(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *got = sealed_and_parsed(r, 1);
+	(void)state;
+	assert_null(memmem(got->envelope, got->envelope_len, r->passphrase->data, r->passphrase->len));
+	assert_null(memmem(got->envelope, got->envelope_len, r->volume_key->data, r->volume_key->len));
+	assert_null(memmem(got->envelope, got->envelope_len, root->data, root->len));
+}
+
+static void every_write_has_its_own_key(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *a = sealed_and_parsed(r, 1);
+	AUTORECORD struct record *b = sealed_and_parsed(r, 1);
+	(void)state;
+	assert_int_equal(a->envelope_len, b->envelope_len);
+	size_t tail = 200; /* well inside the ciphertext */
+	assert_memory_not_equal(a->envelope + a->envelope_len - tail, b->envelope + b->envelope_len - tail, tail);
+}
+
+/* One bit at a time: either the parser refuses, or the seal does. */
+static void every_bit_is_bound(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *whole = sealed_and_parsed(r, 3);
+	unsigned char *bytes = malloc(whole->envelope_len);
+	(void)state;
+	for (size_t i = 0; i < whole->envelope_len * 8; i++) {
+		AUTORECORD struct record *got = NULL;
+		memcpy(bytes, whole->envelope, whole->envelope_len);
+		bytes[i / 8] ^= (unsigned char)(1 << i % 8);
+		if (envelope_parse(bytes, whole->envelope_len, &got, &e) == 0 &&
+		    envelope_open(root, root_id, got, true, &e) == 0)
+			fail_msg("bit %zu of byte %zu does not matter", i % 8, i / 8);
+	}
+	free(bytes);
+}
+
+static void every_length_is_bound(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *whole = sealed_and_parsed(r, 3);
+	unsigned char *bytes = calloc(1, whole->envelope_len + 1);
+	(void)state;
+	memcpy(bytes, whole->envelope, whole->envelope_len);
+	for (size_t len = 0; len <= whole->envelope_len + 1; len++) {
+		AUTORECORD struct record *got = NULL;
+		if (len != whole->envelope_len && envelope_parse(bytes, len, &got, &e) == 0)
+			fail_msg("%zu bytes of %zu were accepted", len, whole->envelope_len);
+	}
+	free(bytes);
+}
+
+static void other_root_key(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *got = sealed_and_parsed(r, 1);
+	AUTOSECRET struct secret *other = NULL;
+	uuid_t other_id;
+	(void)state;
+	assert_ok(secret_random(ROOT_KEY_LEN, &other, &e));
+	assert_ok(kdf_root_id(other, other_id, &e));
+	assert_fails(envelope_open(other, other_id, got, false, &e), ERROR_DAMAGED, "another root key");
+	/* Even one that claims the right name. */
+	assert_fails(envelope_open(other, root_id, got, false, &e), ERROR_DAMAGED, "does not verify");
+}
+
+static void plain_parts_cannot_be_exchanged(void **state)
+{
+	AUTORECORD struct record *a = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *b = make_record("/srv/b.qcow2");
+	AUTORECORD struct record *sa = sealed_and_parsed(a, 1);
+	AUTORECORD struct record *sb = sealed_and_parsed(b, 1);
+	(void)state;
+	/* Same lengths, so the plain part of one fits before the sealed part of the other. */
+	assert_int_equal(sa->envelope_len, sb->envelope_len);
+	size_t plain = 12 + (size_t)get_be(sa->envelope + 8, 4);
+	memcpy(sa->envelope, sb->envelope, plain);
+	assert_fails(envelope_open(root, root_id, sa, false, &e), ERROR_DAMAGED, "does not verify");
+}
+
+static void a_newer_format_is_named(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	AUTORECORD struct record *s = sealed_and_parsed(r, 1);
+	struct record *got = NULL;
+	(void)state;
+	put_be(s->envelope + 4, 2, 4);
+	assert_fails(envelope_parse(s->envelope, s->envelope_len, &got, &e), ERROR_FAILED, "format version 2");
+}
+
+static void the_writer_refuses_what_the_reader_would(void **state)
+{
+	unsigned char *bytes = NULL;
+	size_t len;
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+		switch (i) {
+		case 0:
+			uuid_clear(r->uuid);
+			break;
+		case 1:
+			r->path[0] = 'x';
+			break;
+		case 2:
+			free(TAKE_PTR(r->path));
+			break;
+		case 3:
+			r->state = (enum record_state)0;
+			break;
+		case 4:
+			r->format = (enum record_format)3;
+			break;
+		case 5:
+			r->digest_len = 65;
+			break;
+		case 6:
+			r->domains[0].name[0] = 0;
+			break;
+		case 7:
+			memset(r->cipher, 'a', sizeof(r->cipher));
+			break;
+		case 8:
+			r->integrity = strdup("");
+			break;
+		case 9:
+			r->backing = strdup("");
+			break;
+		}
+		assert_fails(envelope_seal(root, root_id, r, 1, &bytes, &len, &e), ERROR_USAGE, "cannot be stored");
+	}
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	secret_free(r->passphrase);
+	assert_ok(secret_new(RECORD_SECRET_MAX + 1, &r->passphrase, &e));
+	assert_fails(envelope_seal(root, root_id, r, 1, &bytes, &len, &e), ERROR_USAGE, "too long");
+}
+
+/* ---- the parser alone ---- */
+
+static int parse_items(const unsigned char *p, size_t len)
+{
+	AUTORECORD struct record *r = NULL;
+	assert_ok(record_new(&r, &e));
+	struct tlv_reader t = { .p = p, .end = p + len };
+	return fields_read(&t, FIELDS_PLAIN, r, &e);
+}
+
+/* Items of a good record, one left out, doubled or moved: only the optional ones may be missing. */
+static void order_and_presence(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	struct tlv_writer count = { 0 };
+	(void)state;
+	r->intent = strdup("/i");
+	r->backing = strdup("/b");
+	r->integrity = strdup("aead");
+	fields_write(&count, FIELDS_PLAIN, r);
+	unsigned char *bytes = malloc(count.len), *out = malloc(2 * count.len);
+	struct tlv_writer w = { .buf = bytes };
+	fields_write(&w, FIELDS_PLAIN, r);
+	assert_int_equal(parse_items(bytes, count.len), 0);
+	for (size_t at = 0, len; at < count.len; at += len) {
+		len = TLV_HEADER + (size_t)get_be(bytes + at + 2, 4);
+		uint16_t tag = (uint16_t)get_be(bytes + at, 2);
+		bool optional = tag == 6 || tag == 7 || tag == 12 || tag == 13 || tag >= 18;
+		memcpy(out, bytes, at);
+		memcpy(out + at, bytes + at + len, count.len - at - len);
+		assert_int_equal(parse_items(out, count.len - len), optional ? 0 : -EBADMSG);
+		memcpy(out, bytes, at + len);
+		memcpy(out + at + len, bytes + at, count.len - at);
+		assert_int_equal(parse_items(out, count.len + len), -EBADMSG);
+		if (at) { /* to the front */
+			memcpy(out, bytes + at, len);
+			memcpy(out + len, bytes, at);
+			memcpy(out + len + at, bytes + at + len, count.len - at - len);
+			assert_int_equal(parse_items(out, count.len), -EBADMSG);
+		}
+	}
+	/* An unknown item, wherever its number puts it. */
+	memcpy(out, bytes, count.len);
+	memcpy(out + count.len, "\x00\x63\x00\x00\x00\x00", 6);
+	assert_int_equal(parse_items(out, count.len + 6), -EBADMSG);
+	free(bytes);
+	free(out);
+}
+
+static void domains_of_a_record(void **state)
+{
+	AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+	uuid_t d;
+	(void)state;
+	uuid_copy(d, r->domains[0].uuid);
+	assert_ok(record_add_domain(r, d, "web1-renamed", "vda", &e));
+	assert_int_equal(r->n_domains, 1);
+	assert_string_equal(r->domains[0].name, "web1-renamed");
+	assert_ok(record_add_domain(r, d, "web1-renamed", "vdb", &e));
+	assert_int_equal(r->n_domains, 2);
+	assert_int_equal(record_remove_domain(r, d, "vdc"), 0);
+	assert_int_equal(record_remove_domain(r, d, "vda"), 1);
+	assert_int_equal(r->n_domains, 1);
+	assert_string_equal(r->domains[0].target, "vdb");
+	assert_int_equal(record_remove_domain(r, d, NULL), 1);
+	assert_int_equal(r->n_domains, 0);
+	for (int i = 0; i < RECORD_DOMAINS_MAX; i++) {
+		uuid_generate_random(d);
+		assert_ok(record_add_domain(r, d, "n", "vda", &e));
+	}
+	AUTORECORD struct record *got = sealed_and_parsed(r, 1);
+	assert_int_equal(got->n_domains, RECORD_DOMAINS_MAX);
+	uuid_generate_random(d);
+	assert_ok(record_add_domain(r, d, "n", "vda", &e));
+	unsigned char *bytes = NULL;
+	size_t len;
+	assert_fails(envelope_seal(root, root_id, r, 1, &bytes, &len, &e), ERROR_USAGE, "too many domains");
+}
+
+/* RFC 5869, test case 1; and that the ID of a key is a version 8 UUID that depends on it. */
+static void derivation(void **state)
+{
+	unsigned char ikm[22], salt[13], info[10];
+	AUTOSECRET struct secret *key = NULL;
+	AUTOSECRET struct secret *okm = NULL;
+	(void)state;
+	memset(ikm, 0x0b, sizeof(ikm));
+	for (size_t i = 0; i < sizeof(salt); i++)
+		salt[i] = (unsigned char)i;
+	for (size_t i = 0; i < sizeof(info); i++)
+		info[i] = (unsigned char)(0xf0 + i);
+	assert_ok(secret_copy(ikm, sizeof(ikm), &key, &e));
+	assert_ok(kdf_derive(key, salt, sizeof(salt), info, sizeof(info), 42, &okm, &e));
+	assert_memory_equal(okm->data,
+			    "\x3c\xb2\x5f\x25\xfa\xac\xd5\x7a\x90\x43\x4f\x64\xd0\x36\x2f\x2a"
+			    "\x2d\x2d\x0a\x90\xcf\x1a\x5a\x4c\x5d\xb0\x2d\x56\xec\xc4\xc5\xbf"
+			    "\x34\x00\x72\x08\xd5\xb8\x87\x18\x58\x65", 42);
+	assert_int_equal(root_id[6] >> 4, 8);
+	assert_int_equal(root_id[8] >> 6, 2);
+	uuid_t other;
+	root->data[0] ^= 1;
+	assert_ok(kdf_root_id(root, other, &e));
+	root->data[0] ^= 1;
+	assert_int_not_equal(uuid_compare(other, root_id), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(round_trip),
+		cmocka_unit_test(bare_record),
+		cmocka_unit_test(secrets_are_not_in_it),
+		cmocka_unit_test(every_write_has_its_own_key),
+		cmocka_unit_test(every_bit_is_bound),
+		cmocka_unit_test(every_length_is_bound),
+		cmocka_unit_test(other_root_key),
+		cmocka_unit_test(plain_parts_cannot_be_exchanged),
+		cmocka_unit_test(a_newer_format_is_named),
+		cmocka_unit_test(the_writer_refuses_what_the_reader_would),
+		cmocka_unit_test(order_and_presence),
+		cmocka_unit_test(domains_of_a_record),
+		cmocka_unit_test(derivation),
+	};
+	return cmocka_run_group_tests_name("envelope", tests, setup, teardown);
+}

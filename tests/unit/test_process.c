@@ -1,0 +1,175 @@
+/* base/process: what a child gets, what comes back. */
+#include "fixture.h"
+
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static struct error e;
+
+static int shell(const char *script, size_t out_max, struct process_result *ret)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	const struct process p = { .argv = argv, .stdout_max = out_max };
+	return process_run(&p, ret, &e);
+}
+
+static void output_and_status(void **state)
+{
+	struct process_result r;
+	(void)state;
+	assert_ok(shell("echo hello; exit 7", 100, &r));
+	assert_int_equal(r.status, 7);
+	assert_string_equal(r.out, "hello\n");
+	assert_int_equal(r.out_len, 6);
+	process_result_clear(&r);
+	assert_ok(shell("kill -9 $$", 0, &r));
+	assert_int_equal(r.status, 128 + 9);
+	assert_null(r.out);
+	process_result_clear(&r);
+}
+
+static void output_is_bounded(void **state)
+{
+	struct process_result r;
+	(void)state;
+	assert_ok(shell("yes | head -c 1000000; echo end >&2", 10, &r));
+	assert_int_equal(r.out_len, 10);
+	assert_string_equal(r.out, "y\ny\ny\ny\ny\n");
+	assert_string_equal(r.err, "end");
+	process_result_clear(&r);
+}
+
+static void last_line_of(const char *script, const char *want)
+{
+	struct process_result r;
+	assert_ok(shell(script, 0, &r));
+	assert_string_equal(r.err, want);
+	process_result_clear(&r);
+}
+
+static void last_line_of_stderr(void **state)
+{
+	(void)state;
+	last_line_of("true", "");
+	last_line_of("printf 'one\\ntwo\\n' >&2", "two");
+	last_line_of("printf 'one\\ntwo' >&2", "two");
+	last_line_of("printf 'one\\ntwo\\n\\n\\n' >&2", "two");
+	last_line_of("printf 'one\\r\\n' >&2", "one");
+	last_line_of("printf '\\n\\n' >&2", "");
+	/* In pieces, as a slow child writes. */
+	last_line_of("printf o >&2; sleep 0.05; printf 'ne\\nt' >&2; sleep 0.05; printf 'wo\\n' >&2", "two");
+	last_line_of("printf 'one\\n' >&2; sleep 0.05; printf '\\n' >&2", "one");
+	/* A lot before it, in chunks that meet the buffer's end anywhere. */
+	last_line_of("seq 1 20000 >&2; echo the end >&2", "the end");
+}
+
+static void long_line_keeps_its_end(void **state)
+{
+	struct process_result r;
+	(void)state;
+	assert_ok(shell("(head -c 9000 /dev/zero | tr '\\0' x; echo THE REASON) >&2", 0, &r));
+	assert_int_equal(strlen(r.err), sizeof(r.err) - 1);
+	assert_string_equal(r.err + strlen(r.err) - 10, "THE REASON");
+	process_result_clear(&r);
+}
+
+static void secrets_and_descriptors(void **state)
+{
+	AUTOSECRET struct secret *a = NULL;
+	AUTOSECRET struct secret *b = NULL;
+	struct process_result r;
+	(void)state;
+	assert_ok(secret_copy("first", 5, &a, &e));
+	assert_ok(secret_copy("second", 6, &b, &e));
+	int zero = open("/dev/null", O_RDONLY);
+	const char *argv[] = { "sh", "-c", "cat /dev/fd/3; echo; cat /dev/fd/4; echo; readlink /proc/self/fd/5", NULL };
+	const struct secret *secrets[] = { a, b };
+	const struct process p = { .argv = argv, .secrets = secrets, .n_secrets = 2, .fds = &zero, .n_fds = 1,
+				   .stdout_max = 100 };
+	assert_ok(process_run(&p, &r, &e));
+	assert_string_equal(r.out, "first\nsecond\n/dev/null\n");
+	assert_int_not_equal(fcntl(zero, F_GETFD), -1);
+	process_result_clear(&r);
+	close(zero);
+}
+
+static void nothing_else_is_open(void **state)
+{
+	struct process_result r;
+	(void)state;
+	/* Inheritable, as a careless library leaves it. */
+	int fd = open("/dev/null", O_RDONLY);
+	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
+	assert_ok(shell("for i in 0 1 2 3 4 5 6 7 8 9 10 20; do [ -e /proc/$$/fd/$i ] && printf '%s ' $i; done", 100, &r));
+	assert_string_equal(r.out, "0 1 2 ");
+	process_result_clear(&r);
+	close(fd);
+}
+
+static void environment_and_limits(void **state)
+{
+	struct process_result r;
+	(void)state;
+	setenv("KVMCRYPT_TEST_LEAK", "x", 1);
+	assert_ok(shell("env | cut -d= -f1 | sort | tr '\\n' ' '; ulimit -c", 500, &r));
+	assert_null(strstr(r.out, "LEAK"));
+	assert_non_null(strstr(r.out, "LC_ALL"));
+	assert_non_null(strstr(r.out, "PATH"));
+	assert_string_equal(r.out + r.out_len - 2, "0\n");
+	process_result_clear(&r);
+	unsetenv("KVMCRYPT_TEST_LEAK");
+}
+
+static void missing_program(void **state)
+{
+	const char *argv[] = { "kvmcrypt-no-such-program", NULL };
+	const struct process p = { .argv = argv };
+	struct process_result r;
+	(void)state;
+	assert_fails(process_run(&p, &r, &e), ERROR_NOT_FOUND, "is not installed");
+	const char *dir[] = { "/tmp", NULL };
+	const struct process q = { .argv = dir };
+	assert_fails(process_run(&q, &r, &e), ERROR_FAILED, "cannot start");
+}
+
+static void secret_too_long_for_a_pipe(void **state)
+{
+	AUTOSECRET struct secret *s = NULL;
+	const char *argv[] = { "true", NULL };
+	struct process_result r;
+	(void)state;
+	assert_ok(secret_new(70000, &s, &e));
+	const struct secret *secrets[] = { s };
+	const struct process p = { .argv = argv, .secrets = secrets, .n_secrets = 1 };
+	assert_fails(process_run(&p, &r, &e), ERROR_FAILED, "does not fit");
+}
+
+static void checked(void **state)
+{
+	const char *bad[] = { "sh", "-c", "echo oh no >&2; exit 3", NULL };
+	const char *silent[] = { "false", NULL };
+	(void)state;
+	assert_fails(process_run_checked(&(struct process){ .argv = bad }, NULL, &e), ERROR_FAILED,
+		     "sh failed (status 3): oh no");
+	assert_fails(process_run_checked(&(struct process){ .argv = silent }, NULL, &e), ERROR_FAILED,
+		     "no message");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(output_and_status),
+		cmocka_unit_test(output_is_bounded),
+		cmocka_unit_test(last_line_of_stderr),
+		cmocka_unit_test(long_line_keeps_its_end),
+		cmocka_unit_test(secrets_and_descriptors),
+		cmocka_unit_test(nothing_else_is_open),
+		cmocka_unit_test(environment_and_limits),
+		cmocka_unit_test(missing_program),
+		cmocka_unit_test(secret_too_long_for_a_pipe),
+		cmocka_unit_test(checked),
+	};
+	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
+}

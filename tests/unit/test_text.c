@@ -1,0 +1,88 @@
+/* base/text: sizes, durations, times, hex. */
+#include "cmocka_all.h"
+
+#include "base/text.h"
+
+static struct error e;
+
+static void sizes_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t want;
+	} good[] = {
+		{ "0", 0 }, { "4096", 4096 }, { "1K", 1024 }, { "512m", 512ull << 20 }, { "20G", 20ull << 30 },
+		{ "20GiB", 20ull << 30 }, { "1T", 1ull << 40 }, { "2P", 2ull << 50 }, { "15E", 15ull << 60 },
+		{ "18446744073709551615", UINT64_MAX },
+	};
+	static const char *const bad[] = { "", "G", "-1", "+1", "1.5G", "20GB", "20Gi", "20 G", " 20G", "20Gx",
+					   "16E", "18446744073709551616", "0x10", "1KK", "1iB" };
+	uint64_t n;
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		assert_ok(text_parse_size(good[i].text, &n, &e));
+		assert_true(n == good[i].want);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		n = 77;
+		assert_fails(text_parse_size(bad[i], &n, &e), ERROR_USAGE, "is not a size");
+		assert_true(n == 77);
+	}
+}
+
+static void sizes_are_written(void **state)
+{
+	char buf[32];
+	(void)state;
+	assert_string_equal(text_size(0, buf, sizeof(buf)), "0");
+	assert_string_equal(text_size(1023, buf, sizeof(buf)), "1023");
+	assert_string_equal(text_size(20ull << 30, buf, sizeof(buf)), "20G");
+	assert_string_equal(text_size(3ull << 29, buf, sizeof(buf)), "1.5G");
+	assert_string_equal(text_size(UINT64_MAX, buf, sizeof(buf)), "16.0E");
+}
+
+static void durations(void **state)
+{
+	static const char *const bad[] = { "", "d", "-1d", "1w", "1dd", "90 d", "4294967296", "1.5h" };
+	uint64_t n;
+	(void)state;
+	assert_ok(text_parse_duration("90d", &n, &e));
+	assert_true(n == 90 * 86400);
+	assert_ok(text_parse_duration("12h", &n, &e));
+	assert_true(n == 12 * 3600);
+	assert_ok(text_parse_duration("30m", &n, &e));
+	assert_true(n == 1800);
+	assert_ok(text_parse_duration("45s", &n, &e));
+	assert_true(n == 45);
+	assert_ok(text_parse_duration("45", &n, &e));
+	assert_true(n == 45);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_fails(text_parse_duration(bad[i], &n, &e), ERROR_USAGE, "is not a duration");
+}
+
+static void times(void **state)
+{
+	char buf[32];
+	(void)state;
+	assert_null(text_time(0, buf, sizeof(buf)));
+	assert_string_equal(text_time(1, buf, sizeof(buf)), "1970-01-01T00:00:01Z");
+	assert_string_equal(text_time(1795456800, buf, sizeof(buf)), "2026-11-23T18:00:00Z");
+}
+
+static void hex(void **state)
+{
+	char buf[9];
+	(void)state;
+	assert_string_equal(text_hex("\x00\x7f\x80\xff", 4, buf), "007f80ff");
+	assert_string_equal(text_hex("", 0, buf), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes_are_read), cmocka_unit_test(sizes_are_written),
+		cmocka_unit_test(durations),	  cmocka_unit_test(times),
+		cmocka_unit_test(hex),
+	};
+	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
