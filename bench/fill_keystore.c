@@ -1,0 +1,78 @@
+/*
+ * fill_keystore FROM TO: puts records FROM … TO-1 into the keystore of $KVMCRYPT_KEYSTORE, as `create`
+ * would, without images. Prints the microseconds of a put (median of the last 200).
+ */
+#include "keystore/keystore.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double d = *(const double *)a - *(const double *)b;
+	return (d > 0) - (d < 0);
+}
+
+static int put_one(struct keystore *ks, unsigned long i, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	int ret = record_new(&r, e);
+	if (ret < 0)
+		return ret;
+	uuid_generate_random(r->uuid);
+	uuid_generate_random(r->luks_uuid);
+	r->generation = 1;
+	r->state = RECORD_READY;
+	if (asprintf(&r->path, "/var/lib/libvirt/images/tenant-%03lu/volume-%08lu.qcow2", i % 997, i) < 0)
+		return error_oom(e);
+	r->format = RECORD_FORMAT_QCOW2;
+	r->size = UINT64_C(20) << 30;
+	r->luks_version = 1;
+	r->digest_len = 20;
+	memcpy(r->digest, r->luks_uuid, 16);
+	strcpy(r->cipher, "aes-xts-plain64");
+	r->key_bits = 512;
+	r->sector_size = 512;
+	r->created = r->rotated = (int64_t)time(NULL);
+	ret = secret_generate_passphrase(&r->passphrase, e);
+	if (ret == 0)
+		ret = secret_random(64, &r->volume_key, e);
+	r->revealed = 1;
+	return ret < 0 ? ret : keystore_put(ks, r, "create", NULL, e);
+}
+
+int main(int argc, char **argv)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	struct error e = { 0 };
+	double last[200];
+	if (argc != 3)
+		return 2;
+	unsigned long from = strtoul(argv[1], NULL, 10), to = strtoul(argv[2], NULL, 10);
+	AUTOFREE char *location = NULL;
+	if (keystore_location(NULL, &location, &e) < 0 || keystore_open(location, &ks, &e) < 0 || keystore_unseal_auto(ks, &e) < 0) {
+		fprintf(stderr, "%s\n", e.message);
+		return 1;
+	}
+	for (unsigned long i = from; i < to; i++) {
+		double began = now_us();
+		if (put_one(ks, i, &e) < 0) {
+			fprintf(stderr, "%lu: %s\n", i, e.message);
+			return 1;
+		}
+		last[i % 200] = now_us() - began;
+	}
+	size_t n = to - from < 200 ? to - from : 200;
+	qsort(last, n, sizeof(*last), compare);
+	printf("%.0f\n", last[n / 2]);
+	return 0;
+}
