@@ -23,6 +23,7 @@ extern const struct command command_passphrase_show;
 extern const struct command command_recover;
 extern const struct command command_seal;
 extern const struct command command_resize;
+extern const struct command command_rotate;
 extern const struct command command_show;
 extern const struct command command_unload;
 extern const struct command command_unseal;

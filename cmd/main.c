@@ -37,6 +37,7 @@ const struct command *const commands[] = {
 	&command_passphrase_show,
 	&command_recover,
 	&command_resize,
+	&command_rotate,
 	&command_seal,
 	&command_show,
 	&command_unload,

@@ -16,10 +16,21 @@ static const struct column columns[] = {
 	{ NULL, NULL, SHOW_PLAIN },
 };
 
+struct recover_options {
+	bool no_libvirt;
+};
+
+static const struct option_spec options[] = {
+	{ "no-libvirt", OPTION_FLAG, offsetof(struct recover_options, no_libvirt), NULL,
+	  "do not ask libvirt whether a guest runs with a volume, nor renew its secret", NULL, COMPLETE_NONE, 0 },
+	{ 0 },
+};
+
 struct unfinished {
 	uuid_t *uuids;
 	char **paths;
 	size_t n;
+	bool domains;	/* a guest may be running with one of them */
 };
 
 static void unfinished_clear(struct unfinished *u)
@@ -46,16 +57,17 @@ static int collect(void *ctx, const struct record *r)
 	uuid_copy(u->uuids[u->n], r->uuid);
 	if (!(u->paths[u->n] = strdup(r->path)))
 		return -ENOMEM;
+	u->domains = u->domains || r->n_domains;
 	u->n++;
 	return 0;
 }
 
-static int recover_one(struct output_list *list, const struct volume_env *env, const uuid_t uuid,
-		       const char *path, struct error *first, struct error *e)
+static int recover_one(struct output_list *list, const struct volume_env *env, struct guest_connection *g,
+		       const uuid_t uuid, const char *path, struct error *first, struct error *e)
 {
 	struct volume_recovered done;
 	struct error why = { 0 };
-	int r = volume_recover(env, uuid, &done, &why);
+	int r = volume_recover(env, g, uuid, &done, &why);
 	/* It may have ended by itself since the list was made. */
 	if (r == -ENOENT || (r == 0 && done.was == RECORD_READY))
 		return 0;
@@ -95,25 +107,33 @@ static int report_debris(void *ctx, const struct record *r)
 	return output_list_add(d->list, row, d->e);
 }
 
-static int run(struct context *ctx, void *options, char **operands, size_t n, struct error *e)
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	CLEANUP(unfinished_clear) struct unfinished u = { 0 };
 	struct output_list *list = NULL;
 	struct error first = { 0 };
-	(void)options, (void)operands, (void)n;
+	const struct recover_options *o = opaque;
+	AUTOGUEST struct guest_connection *g = NULL;
+	struct error why = { 0 };
+	(void)operands, (void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
 		r = keystore_each(ks, collect, &u, e);
 	if (r == -ENOMEM)
 		return error_oom(e);
+	/* With libvirt out of reach the ones that no guest has are recovered all the same. */
+	if (r == 0 && u.domains && !o->no_libvirt)
+		r = environment_try_connect(ctx, &g, &why, e);
+	if (r == 0 && why.kind)
+		say(ctx, "note: %s", why.message);
 	if (r == 0)
 		r = output_list_begin(ctx, "volumes", columns, &list, e);
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	for (size_t i = 0; i < u.n && r == 0; i++)
-		r = recover_one(list, &env, u.uuids[i], u.paths[i], &first, e);
+		r = recover_one(list, &env, g, u.uuids[i], u.paths[i], &first, e);
 	struct debris debris = { .list = list, .e = e };
 	if (r == 0)
 		r = volume_clear_all_debris(&env, report_debris, &debris, e);
@@ -132,5 +152,7 @@ const struct command command_recover = {
 	.summary = "finish or undo what an interrupted command left",
 	.description = "Goes through the volumes whose last workflow did not end (a kill, a power cut), and "
 		       "finishes or undoes each. Ends with a failure if one of them needs a person.",
+	.options = options,
+	.options_size = sizeof(struct recover_options),
 	.run = run,
 };

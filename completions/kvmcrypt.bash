@@ -17,7 +17,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --state --export --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --state --export --jobs --older-than --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -75,8 +75,9 @@ _kvmcrypt() {
     'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'recover') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'recover') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'resize') _kvmcrypt_words '--dry-run --shrink --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unload') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -87,7 +88,7 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach close create detach erase import init keystore keystore keystore keystore keystore list load open passphrase recover resize seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach close create detach erase import init keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
   'keystore') _kvmcrypt_words 'add-slot check log remove-slot status ' ;;
   'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
@@ -127,6 +128,9 @@ _kvmcrypt() {
   'resize') case $operand in
     -1) _kvmcrypt_values volumes ;;
     0) _kvmcrypt_values none ;;
+    esac ;;
+  'rotate') case $operand in
+    *) _kvmcrypt_values volumes ;;
     esac ;;
   'show') case $operand in
     -1) _kvmcrypt_values volumes ;;

@@ -103,6 +103,18 @@ int keystore_open(const char *location, struct keystore **ret, struct error *e)
 	return 0;
 }
 
+int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *copy = NULL;
+	AUTOSECRET struct secret *root = NULL;
+	int r = keystore_open(ks->path, &copy, e);
+	if (r == 0 && ks->root && (r = secret_copy(ks->root->data, ks->root->len, &root, e)) == 0)
+		r = keystore_take_root(copy, &root, e);
+	if (r == 0)
+		*ret = TAKE_PTR(copy);
+	return r;
+}
+
 /* ---- unsealing ---- */
 
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e)

@@ -62,6 +62,9 @@ static inline void keystore_freep(struct keystore **ks)
 
 const char *keystore_path(const struct keystore *ks);
 
+/* A second handle on the same keystore, unsealed if ks is: a handle serves one thread at a time. */
+int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error *e);
+
 /* ---- unsealing: the root key into this process ---- */
 
 /* From the kernel keyring, else from a key-file slot whose file can be read. ERROR_SEALED if neither. */

@@ -27,6 +27,7 @@ enum record_state {
 	RECORD_CONVERTING = 5,
 	RECORD_ERASING = 6,
 	RECORD_RESIZING = 7,
+	RECORD_RETIRING = 8,	/* rotating: the new passphrase is in force, `pending` is the old one */
 };
 
 struct record_domain {
@@ -76,7 +77,8 @@ struct record {
 
 	/* sealed: NULL until keystore_reveal(), or set by the creator */
 	struct secret *passphrase;
-	struct secret *pending;		/* the next passphrase during a rotation, or NULL */
+	struct secret *pending;		/* during a rotation the other passphrase, or NULL: the next one, and
+					   from RETIRING on the last one */
 	struct secret *volume_key;
 	struct record_geometry geometry;
 	int revealed;			/* the sealed fields above are valid */

@@ -163,6 +163,22 @@ static void copy_prop(xmlNodePtr node, const char *name, char *buf, size_t len)
 	lazy_xml_free(text);
 }
 
+int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len, struct error *e)
+{
+	CLEANUP(query_clear) struct query q = { 0 };
+	int r = query_run(&q, xml, "/domain/devices/disk", e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < query_count(&q); i++) {
+		xmlNodePtr disk = query_node(&q, i);
+		if (!prop_is(find_child(disk, "target"), "dev", target))
+			continue;
+		copy_prop(find_child(disk, "alias"), "name", ret, len);
+		return 0;
+	}
+	return error_set(e, ERROR_NOT_FOUND, ENOENT, "the domain has no disk %s", target);
+}
+
 int guest_disk_find(const char *xml, const char *path, const uuid_t secret, struct guest_use *ret,
 		    struct error *e)
 {
@@ -179,12 +195,14 @@ int guest_disk_find(const char *xml, const char *path, const uuid_t secret, stru
 		return r;
 	for (size_t i = 0; i < query_count(&q) && !use.found; i++) {
 		xmlNodePtr disk = query_node(&q, i), source = find_child(disk, "source");
-		if (!prop_is(source, "file", path) && !prop_is(source, "dev", path))
-			continue;
 		/* libvirt takes <encryption> below <source> and, from old configurations, below <disk>. */
 		xmlNodePtr encryption = find_child(source, "encryption");
 		if (!encryption)
 			encryption = find_child(disk, "encryption");
+		/* After a copy under a running guest the path is another, the secret is not. */
+		if (!prop_is(source, "file", path) && !prop_is(source, "dev", path) &&
+		    !prop_is(find_child(encryption, "secret"), "uuid", uuid))
+			continue;
 		use.found = true;
 		use.encrypted = encryption != NULL;
 		use.our_secret = prop_is(find_child(encryption, "secret"), "uuid", uuid);

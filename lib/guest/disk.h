@@ -30,7 +30,7 @@ char *guest_disk_xml(const struct guest_disk *disk);
 
 /* What a domain's XML says of disks. */
 struct guest_use {
-	bool found;		/* a disk whose source is the path */
+	bool found;		/* a disk whose source is the path, or that has the secret */
 	bool encrypted;		/* and it has <encryption> */
 	bool our_secret;	/* with this secret UUID */
 	char target[32];
@@ -46,7 +46,7 @@ struct guest_domain_xml {
 int guest_domain_xml(virDomainPtr d, struct guest_domain_xml *ret, struct error *e);
 void guest_domain_xml_clear(struct guest_domain_xml *x);
 
-/* Looks for path as the source of a disk in one XML (NULL: nothing found). */
+/* Looks for a disk with path as its source, or with the secret, in one XML (NULL: nothing found). */
 int guest_disk_find(const char *xml, const char *path, const uuid_t secret, struct guest_use *ret,
 		    struct error *e);
 /* Is a target name taken in it? */
@@ -56,6 +56,9 @@ int guest_target_next(const struct guest_domain_xml *x, const char *bus, char *r
 		      struct error *e);
 /* The bus that a target's name stands for ("sdb" → "scsi"), or NULL. */
 const char *guest_bus_of_target(const char *target);
+
+/* The name that libvirt gave the disk's device in a running domain ("virtio-disk0"). */
+int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len, struct error *e);
 
 /* The <disk> with this target as it stands in xml; caller frees. NULL if none. */
 char *guest_disk_extract(const char *xml, const char *target);

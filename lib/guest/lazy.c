@@ -5,6 +5,8 @@
  */
 #include "lib/guest/lazy.h"
 
+#include "lib/guest/connection.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <libvirt/libvirt.h>
@@ -147,4 +149,18 @@ int lazy_load(struct error *e)
 		r = find(xml, "xmlFree", &table.xml_free, e);
 	loaded = r == 0;
 	return r;
+}
+
+int lazy_qemu_command(virDomainPtr d, const char *command, char **ret, struct error *e)
+{
+	static int (*call)(virDomainPtr domain, const char *cmd, char **result, unsigned int flags);
+	void *so = NULL;
+	int r = call ? 0 : open_library("libvirt-qemu.so.0", &so, e);
+	if (r == 0 && !call)
+		r = find(so, "virDomainQemuMonitorCommand", &call, e);
+	if (r < 0)
+		return r;
+	if (call(d, command, ret, 0) < 0)
+		return guest_error(e, "cannot reach QEMU's monitor of domain %s", virDomainGetName(d));
+	return 0;
 }

@@ -8,9 +8,17 @@
 
 #include "base/error.h"
 
+#include <libvirt/libvirt.h>
+
 /* Loads both and finds every function that we use. ERROR_LIBVIRT when one is not installed. No
  * function of theirs may be called before; guest_connect() is the one that calls this. */
 int lazy_load(struct error *e);
+
+/*
+ * virDomainQemuMonitorCommand(), which lives in a library of its own that is loaded here. *ret:
+ * QEMU's answer, the caller frees.
+ */
+int lazy_qemu_command(virDomainPtr d, const char *command, char **ret, struct error *e);
 
 /* xmlFree(), which libxml2 has as a variable. NULL is fine. */
 void lazy_xml_free(void *p);

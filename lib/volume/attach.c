@@ -30,6 +30,7 @@ struct job {
 	bool mapped;			/* LUKS2: the kernel decrypts, the guest gets a block device */
 	char name[MAPPING_NAME_LEN];	/* of that mapping */
 	char source[4352];		/* what the domain has as the disk's source */
+	int lock;			/* on a volume that QEMU opens, or -1 */
 };
 
 static void job_clear(struct job *j)
@@ -37,6 +38,22 @@ static void job_clear(struct job *j)
 	guest_domain_xml_clear(&j->xml);
 	if (j->domain)
 		virDomainFree(j->domain);
+	cleanup_close(&j->lock);
+}
+
+/*
+ * Against a rotation, which changes what the secret must be. A mapping needs none, and opening it
+ * takes the same lock for itself.
+ */
+static int job_lock(struct job *j, const struct record *r, bool ready, struct error *e)
+{
+	AUTORECORD struct record *now = NULL;
+	if (j->mapped)
+		return 0;
+	int result = volume_lock(j->env->ks, r->uuid, true, &j->lock, e);
+	if (result == 0)
+		result = keystore_get(j->env->ks, r->uuid, &now, e);
+	return result < 0 || !ready ? result : volume_check_ready(now, e);
 }
 
 /* A disk on the mapping is ours as it is; one on the file below it would be the ciphertext. */
@@ -89,10 +106,11 @@ static int job_begin(struct job *j, const struct record *r, struct volume_attach
 /* ---- the record ---- */
 
 static int note_domain(const struct volume_env *env, const struct record *r, const struct volume_attached *a,
-		       bool attached, struct error *e)
+		       bool attached, bool locked, struct error *e)
 {
-	int result = 0;
-	for (int i = 0; i < PUT_TRIES; i++) {
+	AUTOCLOSE int lock = -1;
+	int result = locked ? 0 : volume_lock(env->ks, r->uuid, true, &lock, e);
+	for (int i = 0; result == 0 && i < PUT_TRIES; i++) {
 		AUTORECORD struct record *fresh = NULL;
 		result = keystore_get(env->ks, r->uuid, &fresh, e);
 		if (result == 0)
@@ -106,8 +124,9 @@ static int note_domain(const struct volume_env *env, const struct record *r, con
 		result = keystore_put(env->ks, fresh, attached ? "attach" : "detach", a->domain, e);
 		if (result != -ESTALE)
 			return result;
+		result = 0;
 	}
-	return result;
+	return result < 0 ? result : error_set(e, ERROR_BUSY, ESTALE, "the record of %s changes all the time", r->path);
 }
 
 /* ---- attach ---- */
@@ -184,7 +203,7 @@ static void forget_fresh(const struct job *j, const struct record *r, const stru
 			guest_secret_forget(g, reg->layers->records[i]->uuid, NULL, NULL);
 }
 
-static int register_all(const struct job *j, const struct layers *layers, struct registered *reg,
+static int register_all(const struct job *j, struct layers *layers, struct registered *reg,
 			struct volume_attached *a, struct error *e)
 {
 	/* Before the keys are revealed, not only before they are sent. */
@@ -193,8 +212,7 @@ static int register_all(const struct job *j, const struct layers *layers, struct
 		result = keystore_reveal(j->env->ks, layers->records, layers->n_records, "attach", a->domain, e);
 	for (size_t i = 0; i < layers->n_records && result == 0; i++) {
 		bool fresh = false;
-		const struct record *r = layers->records[i];
-		result = guest_secret_register(j->g, r->uuid, r->path, r->passphrase, &fresh, &a->ephemeral, e);
+		result = volume_register(j->env, j->g, &layers->records[i], "attach", &fresh, &a->ephemeral, e);
 		reg->fresh[i] = result == 0 && fresh;
 		a->registered = result == 0;
 	}
@@ -204,7 +222,7 @@ static int register_all(const struct job *j, const struct layers *layers, struct
 }
 
 /* What the guest needs to be there before the disk: secrets for QEMU, or the kernel's mapping. */
-static int make_ready(const struct job *j, struct record *r, const struct layers *layers, struct registered *reg,
+static int make_ready(const struct job *j, struct record *r, struct layers *layers, struct registered *reg,
 		      struct volume_attached *a, struct error *e)
 {
 	if (!j->mapped)
@@ -286,7 +304,7 @@ static int add_disks(const struct job *j, const struct layers *layers, struct vo
 int volume_attach(const struct volume_env *env, struct guest_connection *g, struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e)
 {
-	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p };
+	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p, .lock = -1 };
 	CLEANUP(layers_clear) struct layers layers = { 0 };
 	struct registered reg = { .layers = &layers };
 	struct volume_attached a = { 0 };
@@ -294,10 +312,7 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, stru
 	int result = job_begin(&j, r, &a, e);
 	if (result < 0)
 		return result;
-	if (r->state != RECORD_READY)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
-				 r->path, record_state_name(r->state));
-	if ((result = refuse_other_use(&j, r, &j.live, e)) < 0 ||
+	if ((result = volume_check_ready(r, e)) < 0 || (result = refuse_other_use(&j, r, &j.live, e)) < 0 ||
 	    (result = refuse_other_use(&j, r, &j.config, e)) < 0 ||
 	    (result = refuse_elsewhere(&j, r, e)) < 0 || (result = choose_target(&j, &a, e)) < 0 ||
 	    (result = j.mapped ? layers_mapped(j.source, &layers) : layers_find(env->ks, r, &layers, e)) < 0)
@@ -309,6 +324,8 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, stru
 		*ret = a;
 		return 0;
 	}
+	if ((result = job_lock(&j, r, true, e)) < 0)
+		return result;
 	/* The secret is renewed even if the disk is there: after a daemon restart an ephemeral one is gone. */
 	result = make_ready(&j, r, &layers, &reg, &a, e);
 	if (result < 0)
@@ -318,7 +335,7 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, stru
 		forget_fresh(&j, r, &reg);
 		return result;
 	}
-	result = note_domain(env, r, &a, true, e);
+	result = note_domain(env, r, &a, true, j.lock >= 0, e);
 	if (result < 0)
 		return error_prefix(e, "attached, but the keystore could not note it");
 	*ret = a;
@@ -401,7 +418,7 @@ static int close_unused(const struct job *j, const struct record *r, struct erro
 int volume_detach(const struct volume_env *env, struct guest_connection *g, struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e)
 {
-	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p };
+	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p, .lock = -1 };
 	CLEANUP(layers_clear) struct layers layers = { 0 };
 	struct volume_attached a = { 0 };
 
@@ -418,6 +435,8 @@ int volume_detach(const struct volume_env *env, struct guest_connection *g, stru
 		*ret = a;
 		return 0;
 	}
+	if ((result = job_lock(&j, r, false, e)) < 0)
+		return result;
 	/* A chain that can no longer be read must not keep a disk from being detached. */
 	if (!j.mapped && layers_find(env->ks, r, &layers, NULL) < 0)
 		layers_clear(&layers);
@@ -429,7 +448,7 @@ int volume_detach(const struct volume_env *env, struct guest_connection *g, stru
 	result = !gone ? 0 : j.mapped ? close_unused(&j, r, e) : forget_unused(&j, &layers, r, e);
 	if (result < 0)
 		return result;
-	if (gone && (result = note_domain(env, r, &a, false, e)) < 0)
+	if (gone && (result = note_domain(env, r, &a, false, j.lock >= 0, e)) < 0)
 		return error_prefix(e, "detached, but the keystore could not note it");
 	a.registered = !j.mapped && guest_secret_exists(g, r->uuid);
 	*ret = a;

@@ -31,7 +31,7 @@ static int check_existing(const struct volume_env *env, const struct create_plan
 			return busy;
 		cleanup_close(&lock);
 		lock = -1;
-		int rec = volume_recover(env, r->uuid, &done, e);
+		int rec = volume_recover(env, NULL, r->uuid, &done, e);
 		if (rec < 0 && e->kind != ERROR_NOT_FOUND)
 			return rec;
 		record_free(TAKE_PTR(r));

@@ -31,7 +31,7 @@ static int check_known(const struct volume_env *env, const char *path, const str
 	}
 	if (r->state == RECORD_IMPORTING) {
 		struct volume_recovered done;
-		int rec = volume_recover(env, r->uuid, &done, e);
+		int rec = volume_recover(env, NULL, r->uuid, &done, e);
 		if (rec < 0)
 			return rec;
 		if (!strcmp(done.outcome, "undone"))
@@ -158,10 +158,9 @@ static int replace_known(const struct volume_env *env, const struct volume_impor
 			 struct record *r, struct error *e)
 {
 	int ours;
-	if (r->state != RECORD_READY)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
-				 r->path, record_state_name(r->state));
-	int ret = keystore_reveal(env->ks, &r, 1, "import", r->path, e);
+	int ret = volume_check_ready(r, e);
+	if (ret == 0)
+		ret = keystore_reveal(env->ks, &r, 1, "import", r->path, e);
 	if (ret == 0)
 		ret = volume_prove(r, volume_header_path(r), &ours, e);
 	return ret < 0 ? ret : remove_given_keyslots(env, p, c, ours, e);

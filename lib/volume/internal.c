@@ -70,6 +70,60 @@ const char *volume_header_path(const struct record *r)
 	return r->header_path ? r->header_path : r->path;
 }
 
+int volume_open_header(const struct record *r, enum container_mode mode, struct container **ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int result = container_open(volume_header_path(r), volume_image_format(r), mode, &c, e);
+	if (result == -EMEDIUMTYPE)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "%s: the LUKS header is gone (`kvmcrypt header restore %s` can rebuild it)",
+				 volume_header_path(r), r->path);
+	if (result == 0)
+		result = volume_check_binding(r, luks_info(container_luks(c)), e);
+	if (result == 0)
+		*ret = TAKE_PTR(c);
+	return result;
+}
+
+/* Ours has this many iterations at most. */
+#define OUR_ITERATIONS_MAX 10000
+
+static int try_cheap(struct luks *luks, const struct secret *passphrase, struct secret **ret_volume_key)
+{
+	const struct luks_info *info = luks_info(luks);
+	for (int i = 0; i < info->n_keyslots; i++) {
+		int slot;
+		if (info->keyslots[i].active && !strcmp(info->keyslots[i].kdf, "pbkdf2") &&
+		    info->keyslots[i].iterations <= OUR_ITERATIONS_MAX &&
+		    luks_unlock(luks, info->keyslots[i].slot, passphrase, &slot, ret_volume_key, NULL) == 0)
+			return slot;
+	}
+	return -1;
+}
+
+int volume_cheap_slot(struct luks *luks, const struct secret *passphrase)
+{
+	return try_cheap(luks, passphrase, NULL);
+}
+
+int volume_unlock_cheap(struct luks *luks, const struct secret *passphrase, int *ret_slot,
+			struct secret **ret_volume_key, struct error *e)
+{
+	int slot = try_cheap(luks, passphrase, ret_volume_key);
+	if (slot < 0)
+		return luks_unlock(luks, -1, passphrase, ret_slot, ret_volume_key, e);
+	*ret_slot = slot;
+	return 0;
+}
+
+int volume_check_ready(const struct record *r, struct error *e)
+{
+	if (r->state != RECORD_READY)
+		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
+				 r->path, record_state_name(r->state));
+	return 0;
+}
+
 int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
@@ -81,7 +135,7 @@ int volume_prove(const struct record *r, const char *path, int *ret_slot, struct
 	ret = volume_check_binding(r, luks_info(luks), e);
 	if (ret < 0)
 		return ret;
-	ret = luks_unlock(luks, -1, r->passphrase, ret_slot, &key, e);
+	ret = volume_unlock_cheap(luks, r->passphrase, ret_slot, &key, e);
 	if (ret < 0)
 		return ret;
 	if (!secret_equal(key, r->volume_key))

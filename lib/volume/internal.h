@@ -2,6 +2,7 @@
 #ifndef LIB_VOLUME_INTERNAL_H
 #define LIB_VOLUME_INTERNAL_H
 
+#include "lib/guest/connection.h"
 #include "lib/volume/volume.h"
 
 /* note() of the environment, if there is one. */
@@ -18,9 +19,41 @@ int volume_canonical(const char *path, char **ret, struct error *e);
 /* The file that has the volume's LUKS header: its own, or a detached one. */
 const char *volume_header_path(const struct record *r);
 
+/*
+ * The container with the volume's LUKS header, if it is the record's. ERROR_DAMAGED when the header
+ * is gone or another's.
+ */
+int volume_open_header(const struct record *r, enum container_mode mode, struct container **ret, struct error *e);
+
 /* Opens path as the record's format, checks that it is the record's image and that the revealed
  * record's passphrase opens it to the recorded volume key. The proof of every workflow. */
 int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e);
+
+/*
+ * Which keyslot does a passphrase that we generated open? Foreign keyslots may cost seconds each to
+ * try, so those that are cheap come first. *ret_volume_key may be NULL. ERROR_BAD_KEY: none.
+ */
+int volume_unlock_cheap(struct luks *luks, const struct secret *passphrase, int *ret_slot,
+			struct secret **ret_volume_key, struct error *e);
+/* The same among the cheap keyslots alone: -1 for none. */
+int volume_cheap_slot(struct luks *luks, const struct secret *passphrase);
+
+/* ERROR_BUSY, naming `kvmcrypt recover`, unless no workflow of the volume is open. */
+int volume_check_ready(const struct record *r, struct error *e);
+
+/*
+ * A running domain that has the volume as a disk, with the name of that disk; *ret NULL: none. g
+ * NULL: nobody to ask.
+ */
+int volume_find_guest(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target,
+		      size_t len, struct error *e);
+
+/*
+ * Gives libvirt the passphrase of *r (revealed, or revealed here for `purpose`), and makes sure that
+ * what it has in the end is the newest. ret_… may be NULL.
+ */
+int volume_register(const struct volume_env *env, struct guest_connection *g, struct record **r,
+		    const char *purpose, bool *ret_new, bool *ret_ephemeral, struct error *e);
 
 /* A record that was changed elsewhere since it was read is read and revealed again. */
 int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e);

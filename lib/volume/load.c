@@ -39,11 +39,18 @@ struct all {
 	size_t n, room;
 };
 
+/* An interrupted rotation or resize is no reason to leave a guest without its disk: the recorded
+ * passphrase opens it at every moment of them. */
+static bool has_key(const struct record *r)
+{
+	return r->state != RECORD_CREATING && r->state != RECORD_IMPORTING && r->state != RECORD_ERASING;
+}
+
 static int collect(void *ctx, const struct record *r)
 {
 	struct all *a = ctx;
 	/* A mapping is for a guest that has it; others are opened by `kvmcrypt open`. */
-	if (r->state != RECORD_READY || (volume_is_mapped_for_guests(r) && !r->n_domains))
+	if (!has_key(r) || (volume_is_mapped_for_guests(r) && !r->n_domains))
 		return 0;
 	if (a->n == a->room) {
 		size_t room = a->room ? 2 * a->room : 1024;
@@ -140,18 +147,18 @@ static void reveal_secrets(struct keystore *ks, const struct batch *b)
 }
 
 /* What is to be done with one volume; *l says how it went. */
-static void run_one(const struct volume_env *env, struct guest_connection *g, struct record *r, bool load,
+static void run_one(const struct volume_env *env, struct guest_connection *g, struct record **r, bool load,
 		    bool dry_run, struct volume_loaded *l)
 {
-	if (volume_is_mapped_for_guests(r))
-		load_mapped(env, r, load, dry_run, l);
+	if (volume_is_mapped_for_guests(*r))
+		load_mapped(env, *r, load, dry_run, l);
 	else if (dry_run)
-		l->changed = guest_secret_exists(g, r->uuid) != load;
+		l->changed = guest_secret_exists(g, (*r)->uuid) != load;
 	else if (!load)
-		guest_secret_forget(g, r->uuid, &l->changed, &l->error);
-	/* Not revealed with the batch when one of it was changed just then: by itself, or not at all. */
-	else if (r->revealed || keystore_reveal(env->ks, &r, 1, "load", NULL, &l->error) == 0)
-		guest_secret_register(g, r->uuid, r->path, r->passphrase, &l->changed, &l->ephemeral, &l->error);
+		guest_secret_forget(g, (*r)->uuid, &l->changed, &l->error);
+	/* Not revealed with the batch when one of it was changed just then: by itself, then. */
+	else
+		volume_register(env, g, r, "load", &l->changed, &l->ephemeral, &l->error);
 }
 
 static int run(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
@@ -167,7 +174,8 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 			reveal_secrets(env->ks, &b);
 		for (size_t i = 0; i < b.n; i++) {
 			struct volume_loaded l = { .record = b.records[i] };
-			run_one(env, g, b.records[i], load, dry_run, &l);
+			run_one(env, g, &b.records[i], load, dry_run, &l);
+			l.record = b.records[i];
 			if (l.error.kind && !first.kind)
 				first = l.error;
 			r = fn(ctx, &l);

@@ -69,9 +69,9 @@ static int check_can_map(const struct record *r, const struct volume_open *p, st
 		return error_set(e, ERROR_USAGE, EMEDIUMTYPE,
 				 "%s is %s: only a raw volume can be mapped by the kernel", r->path,
 				 record_format_name(r->format));
-	if (r->state != RECORD_READY)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
-				 r->path, record_state_name(r->state));
+	int ret = volume_check_ready(r, e);
+	if (ret < 0)
+		return ret;
 	if (p->persistent && r->luks_version != 2)
 		return error_set(e, ERROR_USAGE, EINVAL, "--persistent: %s is LUKS1, whose header keeps no flags", r->path);
 	if ((p->flags & MAPPING_DISCARD) && r->integrity)

@@ -1,5 +1,6 @@
 #include "lib/volume/create_raw.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/rotate.h"
 
 #include "base/file.h"
 
@@ -160,8 +161,20 @@ static int recover_resize(const struct volume_env *env, struct record *r, struct
 	return result;
 }
 
-int volume_recover(const struct volume_env *env, const uuid_t volume, struct volume_recovered *ret,
-		   struct error *e)
+static int recover_rotate(const struct volume_env *env, struct guest_connection *g, struct record *r,
+			  struct volume_recovered *ret, struct error *e)
+{
+	bool finished = false;
+	int result = volume_rotate_settle(env, g, r, &finished, e);
+	if (result == 0)
+		outcome(ret, finished ? "finished" : "undone",
+			finished ? "the new passphrase is in force, the old keyslot is destroyed"
+				 : "the old passphrase is in force, the new keyslot is destroyed");
+	return result;
+}
+
+int volume_recover(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		   struct volume_recovered *ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	AUTOCLOSE int lock = -1;
@@ -192,6 +205,9 @@ int volume_recover(const struct volume_env *env, const uuid_t volume, struct vol
 		return recover_import(env, r, ret, e);
 	case RECORD_ERASING:
 		return recover_erase(env, r, TAKE_FD(lock), ret, e);
+	case RECORD_ROTATING:
+	case RECORD_RETIRING:
+		return recover_rotate(env, g, r, ret, e);
 	case RECORD_RESIZING:
 		return recover_resize(env, r, ret, e);
 	default:

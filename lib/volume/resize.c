@@ -3,8 +3,6 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "lib/guest/disk.h"
-#include "lib/guest/secret.h"
 #include "lib/image/lock.h"
 #include "lib/image/node.h"
 #include "lib/volume/internal.h"
@@ -16,39 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* A running domain that has the volume, with the name of its disk. */
-static int find_guest(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target,
-		      size_t len, struct error *e)
-{
-	char name[MAPPING_NAME_LEN], source[4352];
-	volume_guest_mapping(r, name, sizeof(name));
-	if (volume_is_mapped_for_guests(r))
-		snprintf(source, sizeof(source), "/dev/mapper/%s", name);
-	else
-		snprintf(source, sizeof(source), "%s", r->path);
-	for (size_t i = 0; i < r->n_domains && g; i++) {
-		AUTODOMAIN virDomainPtr d = NULL;
-		struct guest_domain_xml xml = { 0 };
-		struct guest_use use = { 0 };
-		uuid_t secret;
-		if (guest_find_domain(g, r->domains[i].name, &d, NULL) < 0)
-			continue;
-		guest_secret_uuid(r->uuid, secret);
-		int result = guest_domain_xml(d, &xml, e);
-		if (result == 0)
-			result = guest_disk_find(xml.live, source, secret, &use, e);
-		guest_domain_xml_clear(&xml);
-		if (result < 0)
-			return result;
-		if (use.found) {
-			snprintf(target, len, "%s", use.target);
-			*ret = TAKE_PTR(d);
-			return 0;
-		}
-	}
-	return 0;
-}
 
 /*
  * qemu-img knows what growing a qcow2 means for its tables, and with its backing file at hand for
@@ -155,9 +120,9 @@ static int check(const struct record *r, const struct volume_resize *p, uint64_t
 	unsigned sector = r->sector_size > 512 ? r->sector_size : 512;
 	if (!p->size || p->size % sector)
 		return error_set(e, ERROR_USAGE, EINVAL, "the size must be a multiple of %u bytes and not zero", sector);
-	if (r->state != RECORD_READY && r->state != RECORD_RESIZING)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
-				 r->path, record_state_name(r->state));
+	int ret = r->state == RECORD_RESIZING ? 0 : volume_check_ready(r, e);
+	if (ret < 0)
+		return ret;
 	if (r->integrity)
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
 				 "%s has dm-integrity tags for its present size and cannot be resized", r->path);
@@ -196,7 +161,7 @@ int volume_resize(const struct volume_env *env, struct guest_connection *g, stru
 	if (result == 0)
 		result = volume_mapping(r, &mapping, e);
 	if (result == 0)
-		result = find_guest(g, r, &domain, target, sizeof(target), e);
+		result = volume_find_guest(g, r, &domain, target, sizeof(target), e);
 	if (result < 0)
 		return result;
 	ret->old_size = now;

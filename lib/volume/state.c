@@ -6,21 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Foreign keyslots may cost seconds each to try; ours has this many iterations at most. */
-#define OUR_ITERATIONS_MAX 10000
-
-static int find_our_slot(struct luks *luks, const struct record *r)
-{
-	const struct luks_info *info = luks_info(luks);
-	for (int i = 0; i < info->n_keyslots; i++) {
-		int slot;
-		if (info->keyslots[i].active && info->keyslots[i].iterations <= OUR_ITERATIONS_MAX &&
-		    luks_unlock(luks, info->keyslots[i].slot, r->passphrase, &slot, NULL, NULL) == 0)
-			return slot;
-	}
-	return -1;
-}
-
 int volume_look(const struct record *r, struct volume_state *ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
@@ -38,7 +23,7 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 		s.in_use = image_is_in_use(r->path);
 		ret_open = volume_check_binding(r, &s.info, &why);
 		if (ret_open == 0 && r->revealed && r->passphrase) {
-			s.our_slot = find_our_slot(luks, r);
+			s.our_slot = volume_cheap_slot(luks, r->passphrase);
 			if (s.our_slot < 0)
 				ret_open = error_set(&why, ERROR_DAMAGED, EKEYREJECTED,
 						     "no keyslot opens with the keystore's passphrase (see `kvmcrypt recover`)");

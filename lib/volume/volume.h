@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct guest_connection;
+
 /* What every workflow needs; the caller owns all of it. */
 struct volume_env {
 	struct keystore *ks;
@@ -116,8 +118,11 @@ struct volume_recovered {
 	const char *outcome;	/* "finished", "undone", "in_progress", "needs_attention", "failed" */
 	char detail[512];
 };
-/* Finishes or undoes the workflow a record is in. RECORD_READY: nothing. */
-int volume_recover(const struct volume_env *env, const uuid_t volume, struct volume_recovered *ret,
-		   struct error *e);
+/*
+ * Finishes or undoes the workflow a record is in. RECORD_READY: nothing. g: libvirt, which has to
+ * be asked about a volume that a guest may be running with; or NULL.
+ */
+int volume_recover(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		   struct volume_recovered *ret, struct error *e);
 
 #endif

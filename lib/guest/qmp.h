@@ -1,0 +1,26 @@
+/* QEMU's monitor through libvirt (QEMU's docs/interop/qmp-spec). Using it marks a domain as tainted. */
+#ifndef LIB_GUEST_QMP_H
+#define LIB_GUEST_QMP_H
+
+#include "lib/guest/connection.h"
+
+#include <json-c/json.h>
+
+/*
+ * Runs a command; arguments (reference taken) may be NULL. *ret: what it returned, the caller puts
+ * it; ret may be NULL. ERROR_LIBVIRT with QEMU's own reason. No key in clear goes this way:
+ * libvirt may log it.
+ */
+int guest_qmp(virDomainPtr d, const char *command, struct json_object *arguments, struct json_object **ret,
+	      struct error *e);
+
+/* Text of a key, or NULL. */
+const char *guest_qmp_text(struct json_object *o, const char *key);
+
+static inline void json_putp(struct json_object **o)
+{
+	json_object_put(*o);
+}
+#define AUTOJSON CLEANUP(json_putp)
+
+#endif

@@ -1,0 +1,110 @@
+#include "lib/volume/keyslots.h"
+
+#include "lib/guest/secret.h"
+#include "lib/volume/open.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+int keyslots_begin(const struct volume_env *env, struct guest_connection *g, const struct record *r,
+		   struct keyslots *ret, struct error *e)
+{
+	AUTOKEYSLOTS struct keyslots k = { .env = env, .record = r };
+	int result = 0;
+	/* A guest with a LUKS2 volume has its mapping; the header is the host's. */
+	if (!volume_is_mapped_for_guests(r))
+		result = volume_find_guest(g, r, &k.domain, k.target, sizeof(k.target), e);
+	if (result == 0 && k.domain)
+		result = guest_amend_begin(g, k.domain, k.target, &k.amend, e);
+	else if (result == 0)
+		result = volume_open_header(r, CONTAINER_CHANGE, &k.container, e);
+	if (result < 0)
+		return result;
+	*ret = k;
+	k = (struct keyslots){ 0 };
+	return 0;
+}
+
+void keyslots_end(struct keyslots *k)
+{
+	guest_amend_end(k->amend);
+	if (k->domain)
+		virDomainFree(k->domain);
+	container_free(k->container);
+	*k = (struct keyslots){ 0 };
+}
+
+/* ---- add ---- */
+
+int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	int slot, result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
+	if (result == 0)
+		result = volume_unlock_cheap(container_luks(c), passphrase, &slot, &key, e);
+	if (result == 0 && !secret_equal(key, k->record->volume_key))
+		result = error_set(e, ERROR_DAMAGED, EBADMSG, "%s has another volume key than its record",
+				   k->record->path);
+	return result;
+}
+
+int keyslots_add(struct keyslots *k, const struct secret *current, const struct secret *fresh, struct error *e)
+{
+	int slot, result;
+	if (k->amend) {
+		result = guest_amend_add(k->amend, current, fresh, k->env->note, k->env->note_context, e);
+	} else {
+		result = luks_add_keyslot(container_luks(k->container), -1, k->record->volume_key, fresh,
+					  LUKS_KDF_GENERATED, &slot, e);
+		if (result == 0)
+			result = container_write_back(k->container, e);
+	}
+	if (result < 0)
+		return result;
+	result = keyslots_prove(k, fresh, e);
+	return result < 0 ? error_prefix(e, "the new keyslot does not open the volume") : 0;
+}
+
+/* ---- remove ---- */
+
+/* Which keyslot on disk does it open, foreign and costly ones included? -1: none. */
+static int find_slot(const struct keyslots *k, const struct secret *passphrase, int *ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	struct error why = { 0 };
+	int result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
+	if (result < 0)
+		return result;
+	result = volume_unlock_cheap(container_luks(c), passphrase, ret, NULL, &why);
+	if (result == 0)
+		return 0;
+	*ret = -1;
+	if (why.kind == ERROR_BAD_KEY)
+		return 0;
+	*e = why;
+	return result;
+}
+
+static int remove_slot(struct keyslots *k, int slot, struct error *e)
+{
+	if (k->amend)
+		return guest_amend_remove(k->amend, slot, e);
+	int result = luks_remove_keyslot(container_luks(k->container), slot, e);
+	return result < 0 ? result : container_write_back(k->container, e);
+}
+
+int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e)
+{
+	int slot, result, removed = 0;
+	while ((result = find_slot(k, gone, &slot, e)) == 0 && slot >= 0) {
+		if ((result = remove_slot(k, slot, e)) < 0)
+			return result;
+		/* A keyslot that comes back is no reason to go on for ever. */
+		if (++removed > LUKS_KEYSLOTS_MAX)
+			return error_set(e, ERROR_FAILED, EIO, "keyslot %d cannot be destroyed", slot);
+	}
+	if (result == 0 && ret_removed)
+		*ret_removed = removed;
+	return result;
+}

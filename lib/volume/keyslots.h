@@ -1,0 +1,44 @@
+/*
+ * Changing the keyslots of a volume where that can be done now: in the file or device, under
+ * QEMU's image locks, or by the QEMU that runs with it. Shared by the workflow files.
+ */
+#ifndef LIB_VOLUME_KEYSLOTS_H
+#define LIB_VOLUME_KEYSLOTS_H
+
+#include "lib/guest/amend.h"
+#include "lib/volume/internal.h"
+
+struct keyslots {
+	const struct volume_env *env;
+	const struct record *record;	/* revealed */
+	struct container *container;	/* at rest or mapped: open, locked until keyslots_end() */
+	virDomainPtr domain;		/* running guest: its QEMU has the image */
+	struct guest_amend *amend;
+	char target[32];		/* the disk's name there */
+};
+
+/*
+ * Finds out who can change the header and checks that it is the record's. g may be NULL. ERROR_BUSY
+ * when QEMU has the image and it is not a guest that libvirt lets us reach.
+ */
+int keyslots_begin(const struct volume_env *env, struct guest_connection *g, const struct record *r,
+		   struct keyslots *ret, struct error *e);
+void keyslots_end(struct keyslots *k);
+#define AUTOKEYSLOTS CLEANUP(keyslots_end)
+
+/* Does it open the record's volume key, as the disk is now? ERROR_BAD_KEY: no. */
+int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, struct error *e);
+
+/*
+ * Adds a keyslot for `fresh`, a generated passphrase, and proves by reading the disk again that it
+ * opens the volume key. `current` opens the volume now. After an error it may be there all the same.
+ */
+int keyslots_add(struct keyslots *k, const struct secret *current, const struct secret *fresh, struct error *e);
+
+/*
+ * Destroys every keyslot that `gone` opens and proves that none is left. *ret_removed: how many
+ * there were; may be NULL.
+ */
+int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e);
+
+#endif

@@ -1,0 +1,81 @@
+#!/bin/bash
+# kvmcrypt rotate at rest: a new passphrase, the old one opens nothing, others' keyslots stay.
+. "$(dirname "$0")/../lib/test.sh"
+keystore_new
+cd "$T" || exit 1
+printf 'of a person' >person
+
+# opens FILE PASSPHRASE-FILE, by the peers' tools: QEMU for qcow2, cryptsetup for raw.
+opens() {
+	case $1 in
+	*.qcow2) qemu-io --object secret,id=s0,file="$2" --image-opts "driver=qcow2,encrypt.key-secret=s0,file.filename=$1" -c 'read 0 512' 2>/dev/null | grep -q 'read 512' ;;
+	*) cryptsetup open --test-passphrase --key-file "$2" "$1" >/dev/null 2>&1 ;;
+	esac
+}
+opens_not() { ! opens "$@"; }
+slots() { kvmcrypt show --json "$1" | jq '[.luks.keyslots[] | select(.state == "active")] | length'; }
+
+for f in a.qcow2 b.raw c.luks2; do
+	case $f in
+	*.luks2) kvmcrypt create -q --format raw --luks 2 $f 20M ;;
+	*) kvmcrypt create -q $f 20M ;;
+	esac
+	case $f in
+	*.qcow2) image_io qcow2 $f -c 'write -P 77 1M 64k' >/dev/null ;;
+	*.raw) image_io raw $f -c 'write -P 77 1M 64k' >/dev/null ;;
+	esac
+	passphrase_of $f >old.$f
+	before=$(kvmcrypt show --json $f | jq -r '.rotated')
+	check "$f: rotate --dry-run" kvmcrypt rotate --dry-run $f
+	check "$f: changes nothing" opens $f old.$f
+	sleep 1.1
+	check "$f: rotate" kvmcrypt rotate --json $f
+	check_is "rotated at rest 2" "$(jq -r '.volumes[0] | "\(.outcome) \(.how) \(.generation)"' "$T/stdout")" "$f: it says so"
+	passphrase_of $f >new.$f
+	check "$f: the new passphrase opens it" opens $f new.$f
+	check "$f: the old one does not" opens_not $f old.$f
+	check_is 1 "$(slots $f)" "$f: one keyslot"
+	check_is ready "$(kvmcrypt show --json $f | jq -r .state)" "$f: the workflow is done"
+	[ "$(kvmcrypt show --json $f | jq -r .rotated)" != "$before" ] && ok "$f: the key has a new age" || not_ok "$f: the key has a new age"
+	case $f in
+	*.qcow2) check "$f: the data is there" image_io qcow2 $f -c 'read -P 77 1M 64k' && check "$f: the image is clean" image_check $f ;;
+	*.raw) check "$f: the data is there" image_io raw $f -c 'read -P 77 1M 64k' ;;
+	esac
+done
+
+check "a person's keyslot" cryptsetup luksAddKey --pbkdf-force-iterations 1000 --key-file new.b.raw b.raw person --batch-mode
+check "rotate beside it" kvmcrypt rotate -q b.raw
+check "leaves it alone" opens b.raw person
+check_is 2 "$(slots b.raw)" "two keyslots: theirs and ours"
+check "twenty times in a row" bash -c "for i in \$(seq 20); do '$KVMCRYPT' rotate -q a.qcow2 || exit; done"
+check_is "22 1" "$(kvmcrypt show --json a.qcow2 | jq .generation) $(slots a.qcow2)" "end in one keyslot"
+
+check "--all" kvmcrypt rotate --all --json
+check_is "3 0 0" "$(jq -r '.summary | "\(.rotated) \(.unchanged) \(.failed)"' "$T/stdout")" "takes them all"
+check "--older-than spares the young" kvmcrypt rotate --all --older-than 1h --json
+check_is "0 3 0" "$(jq -r '.summary | "\(.rotated) \(.unchanged) \(.failed)"' "$T/stdout")" "all three of them"
+check_error 2 'either --all or' "neither --all nor a volume" kvmcrypt rotate
+check_error 4 'is no volume' "no such volume" kvmcrypt rotate none.raw
+
+# A failure names the volume, the others are rotated.
+cp b.raw good
+printf 'XXXX' | dd of=b.raw conv=notrunc status=none
+check_exit 7 "a damaged header among others" kvmcrypt rotate --all --json
+check_is "2 1" "$(jq -r '.summary | "\(.rotated) \(.failed)"' "$T/stdout")" "fails alone"
+grep -q '1 of 3 volumes.*b.raw' "$T/stderr" && ok "and is named" || not_ok "and is named"
+cp good b.raw
+qemu-io --object secret,id=s0,file=<(passphrase_of a.qcow2) --image-opts driver=qcow2,encrypt.key-secret=s0,file.filename=a.qcow2 -c 'write 0 512' -c 'sleep 600000' >io.out 2>&1 &
+user=$!
+for _ in $(seq 300); do grep -q 'wrote 512' io.out && break; sleep 0.1; done
+check_error 6 'in use by process' "an image that QEMU has open" kvmcrypt rotate a.qcow2
+check_is ready "$(kvmcrypt show --json a.qcow2 | jq -r .state)" "is as it was"
+kill $user; wait $user 2>/dev/null
+check "and is rotated when QEMU is gone" kvmcrypt rotate -q a.qcow2
+
+# Two at once: both end well, one after the other.
+kvmcrypt rotate -q a.qcow2 & one=$!
+kvmcrypt rotate -q a.qcow2; two=$?
+wait $one
+check_is "0 0" "$? $two" "two rotations of one volume"
+check_is 1 "$(slots a.qcow2)" "leave one keyslot"
+check "the keystore is clean" kvmcrypt keystore check -q
