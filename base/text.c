@@ -92,6 +92,19 @@ bad:
 			 text);
 }
 
+const char *text_age(uint64_t seconds, char *buf, size_t len)
+{
+	static const struct {
+		uint64_t seconds;
+		char letter;
+	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+	size_t i = 0;
+	while (i < 3 && seconds < units[i].seconds)
+		i++;
+	snprintf(buf, len, "%llu%c", (unsigned long long)(seconds / units[i].seconds), units[i].letter);
+	return buf;
+}
+
 const char *text_time(int64_t when, char *buf, size_t len)
 {
 	time_t t = (time_t)when;

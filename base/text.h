@@ -18,6 +18,9 @@ const char *text_size(uint64_t bytes, char *buf, size_t len);
 /* "90d", "12h", "30m", "45s" or plain seconds. ERROR_USAGE. */
 int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e);
 
+/* The other way, rounded down to one unit: "12d", "5h", "3m", "8s". buf of 32 bytes is enough. */
+const char *text_age(uint64_t seconds, char *buf, size_t len);
+
 /* RFC 3339 in UTC, "2026-11-23T18:00:00Z"; NULL for 0, which stands for "never". buf ≥ 32 bytes. */
 const char *text_time(int64_t when, char *buf, size_t len);
 

@@ -79,6 +79,8 @@ struct command {
 #define OPTION_YES(T)                                                                              \
 	{ "yes", OPTION_FLAG, offsetof(T, yes), NULL, "do not ask for confirmation", NULL,         \
 	  COMPLETE_NONE, 'y' }
+#define OPTION_NO_LIBVIRT(T, what)                                                                 \
+	{ "no-libvirt", OPTION_FLAG, offsetof(T, no_libvirt), NULL, what, NULL, COMPLETE_NONE, 0 }
 #define OPTION_PASSPHRASE(T, what)                                                                 \
 	{ "passphrase-file", OPTION_TEXT, offsetof(T, passphrase_file), "FILE",                    \
 	  "read " what " from FILE (- for stdin), up to a trailing newline", NULL, COMPLETE_FILE,  \

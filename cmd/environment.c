@@ -29,6 +29,23 @@ int environment_try_connect(const struct context *ctx, struct guest_connection *
 	return 0;
 }
 
+int environment_connect_for(const struct context *ctx, const struct record *r, bool without,
+			    struct guest_connection **ret, struct error *e)
+{
+	struct error why = { 0 };
+	if (without)
+		return 0;
+	int result = environment_try_connect(ctx, ret, &why, e);
+	if (result < 0 || *ret)
+		return result;
+	if (r->n_domains) {
+		*e = why;
+		return error_prefix(e, "domain %s has %s (--no-libvirt goes on without asking)", r->domains[0].name, r->path);
+	}
+	say_more(ctx, "%s", why.message);
+	return 0;
+}
+
 int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
 		       struct guest_connection **ret_guest, struct error *e)
 {

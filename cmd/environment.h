@@ -16,6 +16,13 @@ struct volume_env environment(struct context *ctx, struct keystore *ks);
 int environment_try_connect(const struct context *ctx, struct guest_connection **ret,
 			    struct error *ret_why, struct error *e);
 
+/*
+ * libvirt for a command on one volume: must be reached when the record names a domain, unless
+ * without (--no-libvirt), and is asked otherwise if it is there.
+ */
+int environment_connect_for(const struct context *ctx, const struct record *r, bool without,
+			    struct guest_connection **ret, struct error *e);
+
 /* What attach and detach begin with: an unsealed keystore, the volume, and libvirt. */
 int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
 		       struct guest_connection **ret_guest, struct error *e);

@@ -24,25 +24,6 @@ static const struct option_spec options[] = {
 	{ 0 },
 };
 
-/* libvirt must be asked when a domain is known to have the volume; else it is asked if it is there. */
-static int connect_if_needed(struct context *ctx, const struct erase_options *o, const struct record *r,
-			     struct guest_connection **ret, struct error *e)
-{
-	struct error why = { 0 };
-	if (o->no_libvirt)
-		return 0;
-	int result = environment_try_connect(ctx, ret, &why, e);
-	if (result < 0 || *ret)
-		return result;
-	if (r->n_domains) {
-		*e = why;
-		return error_prefix(e, "domain %s has %s (--no-libvirt erases without asking)", r->domains[0].name,
-				    r->path);
-	}
-	say_more(ctx, "%s", why.message);
-	return 0;
-}
-
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct erase_options *o = opaque;
@@ -55,7 +36,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r == 0)
 		r = volume_find(ks, operands[0], &record, e);
 	if (r == 0)
-		r = connect_if_needed(ctx, o, record, &g, e);
+		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
 	if (r == 0 && g)
 		r = volume_check_unused(g, record, e);
 	if (r < 0)

@@ -3,16 +3,22 @@
 #include "cmd/person.h"
 #include "cmd/volume_json.h"
 
+#include "base/text.h"
+
+#include <errno.h>
 #include <string.h>
 
 struct list_options {
 	const char *state;
+	uint64_t due;
 };
 
 static const char *const states[] = { "ready", "creating", "importing", "rotating",
 				      "converting", "erasing",   "resizing",  NULL };
 
 static const struct option_spec options[] = {
+	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",
+	  "only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one", NULL, COMPLETE_NONE, 0 },
 	{ "state", OPTION_CHOICE, offsetof(struct list_options, state), "STATE",
 	  "only volumes in this state (ready, or the name of an unfinished workflow)", states,
 	  COMPLETE_NONE, 0 },
@@ -24,6 +30,7 @@ struct walk {
 	const struct mapping_list *maps;
 	const struct list_options *options;
 	struct error *e;
+	size_t due;
 };
 
 static int add_row(void *ctx, const struct record *r)
@@ -31,6 +38,9 @@ static int add_row(void *ctx, const struct record *r)
 	struct walk *w = ctx;
 	if (w->options->state && strcmp(record_state_name(r->state), w->options->state) != 0)
 		return 0;
+	if (w->options->due && volume_key_age(r) <= w->options->due)
+		return 0;
+	w->due++;
 	struct volume_mapping m;
 	volume_mapping_in(w->maps, r, &m);
 	return output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
@@ -51,6 +61,13 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	r = keystore_each(ks, add_row, &w, e);
+	if (r == 0 && w.options->due && w.due) {
+		char age[32];
+		text_age(w.options->due, age, sizeof(age));
+		r = error_set(e, ERROR_FAILED, ETIME,
+			      "%zu volume%s a passphrase older than %s: run `kvmcrypt rotate --all --older-than %s`", w.due,
+			      w.due == 1 ? " has" : "s have", age, age);
+	}
 	return output_list_end(w.list, r, NULL, e);
 }
 

@@ -61,17 +61,6 @@ static int add_key_file(const struct new_slot_options *o, struct new_slots *s, s
 	return r;
 }
 
-static int write_recovery(const struct secret *key, const char *path, struct error *e)
-{
-	AUTOSECRET struct secret *line = NULL;
-	int r = secret_new(key->len + 1, &line, e);
-	if (r < 0)
-		return r;
-	memcpy(line->data, key->data, key->len);
-	line->data[key->len] = '\n';
-	return file_write_atomic(path, line->data, line->len, 0600, false, e);
-}
-
 static int add_recovery(const struct context *ctx, const struct new_slot_options *o,
 			struct new_slots *s, struct error *e)
 {
@@ -88,7 +77,7 @@ static int add_recovery(const struct context *ctx, const struct new_slot_options
 		s->recovery = key;
 		return 0;
 	}
-	r = write_recovery(key, o->recovery_key, e);
+	r = person_write_recovery(key, o->recovery_key, e);
 	if (r == 0)
 		s->written = o->recovery_key;
 	return r;
@@ -112,14 +101,7 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 	return 0;
 }
 
-/* Not through stdio, whose buffer would keep a copy. */
 int new_slots_show(const struct new_slots *s, struct error *e)
 {
-	if (!s->recovery)
-		return 0;
-	if (write(STDOUT_FILENO, s->recovery->data, s->recovery->len) != (ssize_t)s->recovery->len ||
-	    write(STDOUT_FILENO, "\n", 1) != 1)
-		return error_errno(e, ERROR_FAILED, errno,
-				   "cannot write the recovery key to standard output; remove its slot");
-	return 0;
+	return s->recovery ? person_write_recovery(s->recovery, "-", e) : 0;
 }

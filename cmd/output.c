@@ -59,6 +59,9 @@ static void render(struct json_object *v, enum show show, char *buf, size_t len)
 	case SHOW_SIZE:
 		text_size((uint64_t)json_object_get_uint64(v), buf, len);
 		return;
+	case SHOW_AGE:
+		text_age((uint64_t)json_object_get_uint64(v), buf, len);
+		return;
 	case SHOW_COUNT:
 		snprintf(buf, len, "%zu", json_object_array_length(v));
 		return;

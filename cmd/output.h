@@ -13,6 +13,7 @@
 enum show {
 	SHOW_PLAIN,
 	SHOW_SIZE,	/* bytes as 20G */
+	SHOW_AGE,	/* seconds as 12d */
 	SHOW_COUNT,	/* of an array */
 	SHOW_NAMES,	/* of an array of objects: their "name" (or "uuid"), comma-separated */
 };

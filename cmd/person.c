@@ -1,6 +1,7 @@
 #include "cmd/person.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -191,5 +192,22 @@ int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, s
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(ks);
+	return 0;
+}
+
+int person_write_recovery(const struct secret *key, const char *path, struct error *e)
+{
+	AUTOSECRET struct secret *line = NULL;
+	int r = secret_new(key->len + 1, &line, e);
+	if (r < 0)
+		return r;
+	memcpy(line->data, key->data, key->len);
+	line->data[key->len] = '\n';
+	if (strcmp(path, "-") != 0)
+		return file_write_atomic(path, line->data, line->len, 0600, false, e);
+	/* Not through stdio, whose buffer would keep a copy. */
+	if (write(STDOUT_FILENO, line->data, line->len) != (ssize_t)line->len)
+		return error_errno(e, ERROR_FAILED, errno,
+				   "cannot write the recovery key to standard output; remove its slot");
 	return 0;
 }

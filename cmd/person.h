@@ -23,6 +23,9 @@ int person_key_file(const char *path, struct secret **ret, struct error *e);
  */
 int person_confirm(const struct context *ctx, bool yes, const char *question, struct error *e);
 
+/* A recovery key and a newline to a new file (0600), or with - to standard output. */
+int person_write_recovery(const struct secret *key, const char *path, struct error *e);
+
 /* Opens the keystore of ctx, still sealed: for commands that read plain fields. */
 int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e);
 

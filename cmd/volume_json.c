@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static struct json_object *luks_json(const struct record *r)
 {
@@ -32,6 +33,12 @@ static struct json_object *domains_json(const struct record *r)
 	return a;
 }
 
+uint64_t volume_key_age(const struct record *r)
+{
+	int64_t now = (int64_t)time(NULL);
+	return now > r->rotated ? (uint64_t)(now - r->rotated) : 0;
+}
+
 struct json_object *volume_json(const struct record *r)
 {
 	struct json_object *o = json_object_new_object();
@@ -43,6 +50,7 @@ struct json_object *volume_json(const struct record *r)
 	put_number(o, "generation", r->generation);
 	put_time(o, "created", r->created);
 	put_time(o, "rotated", r->rotated);
+	put_number(o, "key_age", volume_key_age(r));
 	put_time(o, "last_used", r->last_used);
 	put_text(o, "state", record_state_name(r->state));
 	put_text(o, "mapping", NULL);
@@ -89,37 +97,47 @@ struct json_object *volume_json_export(struct json_object *o, struct keystore *k
 }
 
 /* "kvmcrypt" is known only with the record revealed; an unknown owner is null. */
-static const char *slot_owner(const struct volume_state *s, int slot)
+static const char *slot_owner(const struct record *r, const struct volume_state *s, int slot)
 {
-	if (s->our_slot < 0)
-		return NULL;
-	return slot == s->our_slot ? "kvmcrypt" : "other";
+	if (slot == s->our_slot)
+		return "kvmcrypt";
+	if (r->recovery_slots & 1u << slot)
+		return "recovery";
+	return s->our_slot < 0 ? NULL : "other";
 }
 
-static void add_keyslots(struct json_object *luks, const struct volume_state *s)
+struct json_object *volume_json_keyslots(const struct record *r, const struct volume_state *s)
 {
 	struct json_object *a = json_object_new_array();
-	char text[512] = "";
 	for (int i = 0; i < s->info.n_keyslots; i++) {
 		const struct luks_keyslot *k = &s->info.keyslots[i];
 		struct json_object *o = json_object_new_object();
 		put_number(o, "slot", (uint64_t)k->slot);
 		put_text(o, "state", k->active ? "active" : "empty");
-		put_text(o, "owner", k->active ? slot_owner(s, k->slot) : NULL);
+		put_text(o, "owner", k->active ? slot_owner(r, s, k->slot) : NULL);
 		put_text(o, "kdf", k->active ? k->kdf : NULL);
 		if (k->active)
 			put_number(o, "iterations", k->iterations);
 		else
 			put_text(o, "iterations", NULL);
 		json_object_array_add(a, o);
-		if (k->active) {
-			size_t used = strlen(text);
-			const char *owner = slot_owner(s, k->slot);
+	}
+	return a;
+}
+
+/* "0 (kvmcrypt), 1 (other)" */
+static void add_keyslots(struct json_object *luks, const struct record *r, const struct volume_state *s)
+{
+	char text[512] = "";
+	for (int i = 0; i < s->info.n_keyslots; i++) {
+		const struct luks_keyslot *k = &s->info.keyslots[i];
+		size_t used = strlen(text);
+		const char *owner = slot_owner(r, s, k->slot);
+		if (k->active)
 			snprintf(text + used, sizeof(text) - used, "%s%d%s%s%s", used ? ", " : "", k->slot,
 				 owner ? " (" : "", owner ? owner : "", owner ? ")" : "");
-		}
 	}
-	json_object_object_add(luks, "keyslots", a);
+	json_object_object_add(luks, "keyslots", volume_json_keyslots(r, s));
 	put_text(luks, "keyslots_text", text);
 }
 
@@ -133,7 +151,7 @@ struct json_object *volume_json_full(const struct record *r, const struct volume
 	put_text(o, "backing_file", s->backing[0] ? s->backing : NULL);
 	json_object_object_get_ex(o, "luks", &luks);
 	if (s->have_info) {
-		add_keyslots(luks, s);
+		add_keyslots(luks, r, s);
 	} else {
 		put_text(luks, "keyslots", NULL);
 		put_text(luks, "keyslots_text", NULL);
@@ -146,7 +164,7 @@ const struct column volume_list_columns[] = {
 	{ "path", "PATH", SHOW_PLAIN },	    { "format", "FORMAT", SHOW_PLAIN },
 	{ "size", "SIZE", SHOW_SIZE },	    { "state", "STATE", SHOW_PLAIN },
 	{ "mapping", "MAPPING", SHOW_PLAIN },
-	{ "rotated", "KEY SINCE", SHOW_PLAIN }, { "domains", "DOMAINS", SHOW_NAMES },
+	{ "key_age", "KEY AGE", SHOW_AGE }, { "domains", "DOMAINS", SHOW_NAMES },
 	{ "uuid", "UUID", SHOW_PLAIN },	    { NULL, NULL, SHOW_PLAIN },
 };
 
@@ -168,6 +186,7 @@ const struct column volume_show_columns[] = {
 	{ "generation", "Generation", SHOW_PLAIN },
 	{ "created", "Created", SHOW_PLAIN },
 	{ "rotated", "Key since", SHOW_PLAIN },
+	{ "key_age", "Key age", SHOW_AGE },
 	{ "last_used", "Last used", SHOW_PLAIN },
 	{ "mapping", "Mapping", SHOW_PLAIN },
 	{ "mapped.users", "Used by", SHOW_PLAIN },

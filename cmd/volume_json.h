@@ -15,6 +15,12 @@ struct json_object *volume_json_mapping(struct json_object *o, const struct volu
 /* With what the image itself says: keyslots, backing file, condition. */
 struct json_object *volume_json_full(const struct record *r, const struct volume_state *s);
 
+/* The array of its keyslots alone. */
+struct json_object *volume_json_keyslots(const struct record *r, const struct volume_state *s);
+
+/* Seconds since its passphrase was made. */
+uint64_t volume_key_age(const struct record *r);
+
 /* With how it is exported: "export" {type, target, writable}, or null. */
 struct json_object *volume_json_export(struct json_object *o, struct keystore *ks, const struct record *r);
 

@@ -17,7 +17,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --state --export --jobs --older-than --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --due --state --export --jobs --older-than --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -26,7 +26,7 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
@@ -37,12 +37,15 @@ _kvmcrypt() {
     'create --integrity') _kvmcrypt_words 'aead hmac-sha256' ;;
     'create --preallocation') _kvmcrypt_words 'off metadata falloc full' ;;
     'create --yes-destroy') _kvmcrypt_values file ;;
+    'header restore --backup') _kvmcrypt_values file ;;
     'import --format') _kvmcrypt_words 'qcow2 raw' ;;
     'import --header') _kvmcrypt_values file ;;
     'import --passphrase-file') _kvmcrypt_values file ;;
     'init --key-file') _kvmcrypt_values file ;;
     'init --passphrase-file') _kvmcrypt_values file ;;
     'init --recovery-key') _kvmcrypt_values file ;;
+    'keyslot add --passphrase-file') _kvmcrypt_values file ;;
+    'keyslot add --recovery-key') _kvmcrypt_values file ;;
     'keystore add-slot --key-file') _kvmcrypt_values file ;;
     'keystore add-slot --passphrase-file') _kvmcrypt_values file ;;
     'keystore add-slot --recovery-key') _kvmcrypt_values file ;;
@@ -64,14 +67,19 @@ _kvmcrypt() {
     'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'erase') _kvmcrypt_words '--dry-run --keep-file --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'init') _kvmcrypt_words '--if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --unseal --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot add') _kvmcrypt_words '--no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'list') _kvmcrypt_words '--state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -88,7 +96,9 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach close create detach erase import init keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  'header') _kvmcrypt_words 'restore show ' ;;
+  'keyslot') _kvmcrypt_words 'add list remove ' ;;
   'keystore') _kvmcrypt_words 'add-slot check log remove-slot status ' ;;
   'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
@@ -109,8 +119,24 @@ _kvmcrypt() {
   'erase') case $operand in
     -1) _kvmcrypt_values volumes ;;
     esac ;;
+  'header restore') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'header show') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
   'import') case $operand in
     -1) _kvmcrypt_values file ;;
+    esac ;;
+  'keyslot add') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'keyslot list') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'keyslot remove') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    0) _kvmcrypt_values none ;;
     esac ;;
   'keystore remove-slot') case $operand in
     -1) _kvmcrypt_values none ;;

@@ -45,6 +45,16 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l keep-file -d 'lea
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l no-libvirt -d 'do not ask libvirt whether a domain uses the volume, nor undefine its secret'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a header
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a restore -d 'rebuild a destroyed LUKS header from the keystore'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l backup -r -F -d 'first copy what is at the header'\''s place into the new FILE'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l overwrite-foreign -d 'destroy even a whole LUKS header of another volume that is there now'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l yes -s y -d 'do not ask for confirmation'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a header
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a show -d 'show the LUKS header of a volume, and whether it could be rebuilt'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from show' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a import -d 'take an existing LUKS volume into the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l format -r -f -a 'qcow2 raw' -d 'qcow2 or raw (default: what the file'\''s first bytes say)'
@@ -61,6 +71,22 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l passphrase-file -r
 complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l passphrase-fd -r -d 'read the new passphrase from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l recovery-key -r -F -d 'generate a recovery key and write it once to the new FILE (- for stdout)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l unseal -d 'leave the keystore unsealed, as `kvmcrypt unseal` would'
+complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a add -d 'add a passphrase of a person, or a recovery key, to a volume'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l no-libvirt -d 'do not ask libvirt whether a guest runs with the volume'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l passphrase-file -r -F -d 'read the new passphrase from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l passphrase-fd -r -d 'read the new passphrase from file descriptor N'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l recovery-key -r -F -d 'generate a recovery key and write it to the new FILE (- for stdout)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a list -d 'list the keyslots of a volume and whose they are'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from list' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a remove -d 'destroy a keyslot of a volume that is not kvmcrypt'\''s own'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -l no-libvirt -d 'do not ask libvirt whether a guest runs with the volume'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -l yes -s y -d 'do not ask for confirmation'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -f
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a add-slot -d 'add a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l key-file -r -F -d 'unseal with the content of FILE; commands then do so by themselves'
@@ -82,6 +108,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a status -d 'show the keystore and its slots'
 complete -c kvmcrypt -n __fish_use_subcommand -a list -d 'list the volumes of the keystore'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l due -r -d 'only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l state -r -f -a 'ready creating importing rotating converting erasing resizing' -d 'only volumes in this state (ready, or the name of an unfinished workflow)'
 complete -c kvmcrypt -n __fish_use_subcommand -a load -d 'register the secrets of volumes with libvirt'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from load' -l all -d 'every volume of the keystore'

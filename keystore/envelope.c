@@ -116,7 +116,8 @@ int envelope_seal(const struct secret *root, const uuid_t root_id, const struct 
 	const char *problem = fields_problem(r);
 	if (problem)
 		return error_set(e, ERROR_USAGE, EINVAL, "the record cannot be stored: %s", problem);
-	if (too_long(r->passphrase) || too_long(r->pending) || too_long(r->volume_key))
+	if (too_long(r->passphrase) || too_long(r->pending) || too_long(r->volume_key) ||
+	    too_long(r->next_volume_key))
 		return error_set(e, ERROR_USAGE, EFBIG, "a key is too long for a record");
 
 	AUTOSECRET struct secret *secret = NULL;
@@ -242,6 +243,8 @@ int envelope_open(const struct secret *root, const uuid_t root_id, struct record
 	r->passphrase = TAKE_PTR(got->passphrase);
 	r->pending = TAKE_PTR(got->pending);
 	r->volume_key = TAKE_PTR(got->volume_key);
+	secret_free(r->next_volume_key);
+	r->next_volume_key = TAKE_PTR(got->next_volume_key);
 	r->geometry = got->geometry;
 	r->revealed = 1;
 	return 0;

@@ -39,6 +39,7 @@ static const struct field plain[] = {
 	{ 18, STRING, true, AT(backing) },
 	{ 19, STRING, true, AT(integrity) },
 	{ TAG_DOMAINS, DOMAINS, true, AT(domains) },
+	{ 21, U32, false, AT(recovery_slots) },
 };
 
 static const struct field sealed[] = {
@@ -52,6 +53,7 @@ static const struct field sealed[] = {
 	{ 8, U64, false, AT(geometry.keyslots_size) },
 	{ 9, U32, false, AT(geometry.digest_iterations) },
 	{ 10, SALT, false, AT(geometry.digest_salt) },
+	{ 11, SECRET, true, AT(next_volume_key) },
 };
 
 static const struct field *table_of(enum fields_part part, size_t *n)

@@ -37,6 +37,7 @@ void record_free(struct record *r)
 	secret_free(r->passphrase);
 	secret_free(r->pending);
 	secret_free(r->volume_key);
+	secret_free(r->next_volume_key);
 	secret_wipe(&r->geometry, sizeof(r->geometry));
 	free(r->envelope);
 	free(r);

@@ -74,12 +74,14 @@ struct record {
 	int64_t last_used;	/* 0: never. Kept beside the sealed envelope, see FORMAT.md */
 	struct record_domain *domains;
 	size_t n_domains;
+	uint32_t recovery_slots;	/* a bit for each LUKS keyslot that has a recovery key */
 
 	/* sealed: NULL until keystore_reveal(), or set by the creator */
 	struct secret *passphrase;
 	struct secret *pending;		/* during a rotation the other passphrase, or NULL: the next one, and
 					   from RETIRING on the last one */
 	struct secret *volume_key;
+	struct secret *next_volume_key;	/* of the copy or re-encryption under way, or NULL */
 	struct record_geometry geometry;
 	int revealed;			/* the sealed fields above are valid */
 

@@ -37,6 +37,12 @@ struct luks_params {
 	 */
 	const char *integrity;
 	const char *data_device;
+	/*
+	 * For a header that has to fit where another one was, all in bytes; 0: as made here by default.
+	 * data_offset: where the data begins (0 and detached: elsewhere); LUKS2: of each metadata copy,
+	 * and of the keyslots area.
+	 */
+	uint64_t data_offset, metadata_size, keyslots_size;
 };
 
 /* Bytes of the volume key that these parameters ask for. */

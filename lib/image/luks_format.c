@@ -75,6 +75,31 @@ size_t luks_volume_key_len(const struct luks_params *p)
 	return p->key_bits / 8 + (hmac ? HMAC_KEY_LEN : 0);
 }
 
+static uint64_t data_offset_of(const struct luks_params *p)
+{
+	if (p->data_offset)
+		return p->data_offset;
+	return p->version == 1 ? LUKS1_PAYLOAD_OFFSET : p->detached ? 0 : LUKS2_DATA_OFFSET;
+}
+
+static uint64_t metadata_size_of(const struct luks_params *p)
+{
+	return p->metadata_size ? p->metadata_size : LUKS2_METADATA;
+}
+
+static uint64_t keyslots_size_of(const struct luks_params *p)
+{
+	return p->keyslots_size ? p->keyslots_size : LUKS2_DATA_OFFSET - 2 * LUKS2_METADATA;
+}
+
+/* Of the memory file: the header, and at least what libcryptsetup takes for the place before the data. */
+static size_t length_of(const struct luks_params *p)
+{
+	uint64_t offset = data_offset_of(p);
+	uint64_t header = p->version == 1 ? 0 : 2 * metadata_size_of(p) + keyslots_size_of(p);
+	return (size_t)(header > offset ? header : offset);
+}
+
 /*
  * Where libcryptsetup is to think the data is. Only the formats with integrity touch it; for a
  * detached header it must be something else than the header, and not too small.
@@ -118,11 +143,9 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
 		.integrity_params = p->integrity ? &none : NULL,
 	};
 	void *params = p->version == 1 ? (void *)&luks1 : (void *)&luks2;
-	uint64_t data_offset = p->version == 1 ? LUKS1_PAYLOAD_OFFSET : p->detached ? 0 : LUKS2_DATA_OFFSET;
-
-	int r = crypt_set_data_offset(l->cd, data_offset / LUKS_SECTOR);
+	int r = crypt_set_data_offset(l->cd, data_offset_of(p) / LUKS_SECTOR);
 	if (r >= 0 && p->version == 2)
-		r = crypt_set_metadata_size(l->cd, LUKS2_METADATA, LUKS2_DATA_OFFSET - 2 * LUKS2_METADATA);
+		r = crypt_set_metadata_size(l->cd, metadata_size_of(p), keyslots_size_of(p));
 	if (r >= 0)
 		r = crypt_format(l->cd, p->version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, cipher, mode,
 				 p->uuid ? uuid_text : NULL, (const char *)volume_key->data,
@@ -140,8 +163,7 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 	int r = check_params(p, e);
 	if (r < 0)
 		return r;
-	size_t len = p->version == 1 ? LUKS1_PAYLOAD_OFFSET : LUKS2_DATA_OFFSET;
-	if ((r = luks_new(len, 0, &l, e)) < 0 || (r = luks_start(l, e)) < 0 ||
+	if ((r = luks_new(length_of(p), 0, &l, e)) < 0 || (r = luks_start(l, e)) < 0 ||
 	    (r = p->volume_key ? secret_copy(p->volume_key->data, p->volume_key->len, &volume_key, e)
 			       : secret_random(luks_volume_key_len(p), &volume_key, e)) < 0)
 		return r;

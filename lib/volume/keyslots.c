@@ -94,6 +94,18 @@ static int remove_slot(struct keyslots *k, int slot, struct error *e)
 	return result < 0 ? result : container_write_back(k->container, e);
 }
 
+int keyslots_remove_number(struct keyslots *k, int slot, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
+	if (result < 0)
+		return result;
+	const struct luks_info *info = luks_info(container_luks(c));
+	if (slot < 0 || slot >= info->n_keyslots || !info->keyslots[slot].active)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "keyslot %d of %s is not in use", slot, k->record->path);
+	return remove_slot(k, slot, e);
+}
+
 int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e)
 {
 	int slot, result, removed = 0;

@@ -41,4 +41,7 @@ int keyslots_add(struct keyslots *k, const struct secret *current, const struct 
  */
 int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e);
 
+/* Destroys the keyslot with this number. ERROR_NOT_FOUND when it is not in use. */
+int keyslots_remove_number(struct keyslots *k, int slot, struct error *e);
+
 #endif

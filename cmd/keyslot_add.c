@@ -1,0 +1,94 @@
+/* kvmcrypt keyslot add: another way into one volume, for a person. */
+#include "cmd/commands.h"
+#include "cmd/environment.h"
+#include "cmd/output.h"
+#include "cmd/person.h"
+
+#include "lib/volume/keyslot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct keyslot_add_options {
+	const char *passphrase_file, *recovery_key;
+	int passphrase_fd;
+	bool no_libvirt;
+};
+
+static const struct option_spec options[] = {
+	OPTION_NO_LIBVIRT(struct keyslot_add_options, "do not ask libvirt whether a guest runs with the volume"),
+	OPTION_PASSPHRASE(struct keyslot_add_options, "the new passphrase"),
+	{ "recovery-key", OPTION_TEXT, offsetof(struct keyslot_add_options, recovery_key), "FILE",
+	  "generate a recovery key and write it to the new FILE (- for stdout)", NULL, COMPLETE_FILE, 0 },
+	{ 0 },
+};
+
+static int gather(const struct context *ctx, const struct keyslot_add_options *o, struct secret **ret, struct error *e)
+{
+	bool given = o->passphrase_file || o->passphrase_fd >= 0;
+	if (!o->recovery_key)
+		return person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, "New passphrase of the volume", true,
+					 ret, e);
+	if (given)
+		return error_set(e, ERROR_USAGE, EINVAL, "one keyslot at a time: a passphrase or --recovery-key");
+	if (!strcmp(o->recovery_key, "-") && ctx->json)
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "a recovery key is never part of JSON: give --recovery-key a file");
+	return keystore_generate_recovery(ret, e);
+}
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	const struct keyslot_add_options *o = opaque;
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	AUTORECORD struct record *record = NULL;
+	AUTOGUEST struct guest_connection *g = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	bool to_file = o->recovery_key && strcmp(o->recovery_key, "-") != 0;
+	int slot;
+	(void)n;
+	int r = person_unsealed_keystore(ctx, &ks, e);
+	if (r == 0)
+		r = volume_find(ks, operands[0], &record, e);
+	if (r == 0)
+		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
+	if (r == 0)
+		r = gather(ctx, o, &key, e);
+	/* A key that cannot be written down must not be the only trace of its keyslot. */
+	if (r == 0 && to_file)
+		r = person_write_recovery(key, o->recovery_key, e);
+	if (r < 0)
+		return r;
+	struct volume_env env = environment(ctx, ks);
+	r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, &slot, e);
+	if (r < 0 && to_file)
+		unlink(o->recovery_key);
+	if (r == 0 && o->recovery_key && !to_file)
+		r = person_write_recovery(key, "-", e);
+	if (r < 0)
+		return r;
+	say(ctx, "added keyslot %d of %s", slot, record->path);
+	if (!ctx->json)
+		return 0;
+	struct json_object *j = json_object_new_object();
+	put_uuid(j, "uuid", record->uuid);
+	put_text(j, "path", record->path);
+	put_number(j, "slot", (uint64_t)slot);
+	put_text(j, "owner", o->recovery_key ? "recovery" : "other");
+	return output_object(ctx, j, NULL, e);
+}
+
+static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };
+
+const struct command command_keyslot_add = {
+	.name = "keyslot add",
+	.summary = "add a passphrase of a person, or a recovery key, to a volume",
+	.description = "Adds a LUKS keyslot that opens VOLUME without this keystore: with a passphrase (asked twice "
+		       "without an option; its key derivation is slow on purpose), or with a generated recovery key. "
+		       "`kvmcrypt rotate` leaves it alone.",
+	.operands = operands,
+	.options = options,
+	.options_size = sizeof(struct keyslot_add_options),
+	.run = run,
+};

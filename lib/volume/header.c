@@ -1,0 +1,195 @@
+#include "lib/volume/header.h"
+#include "lib/volume/internal.h"
+
+#include "base/file.h"
+#include "lib/image/container_restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LUKS1_METADATA 4096u
+
+const char *header_condition_name(enum header_condition c)
+{
+	static const char *const names[] = {
+		[HEADER_GOOD] = "good",	      [HEADER_LOCKED] = "locked", [HEADER_FOREIGN] = "foreign",
+		[HEADER_DAMAGED] = "damaged", [HEADER_GONE] = "gone",	  [HEADER_MISSING] = "missing",
+	};
+	return names[c];
+}
+
+static enum header_condition condition_of(const struct record *r, struct container *c, struct error *why)
+{
+	int slot;
+	if (volume_check_binding(r, luks_info(container_luks(c)), why) < 0)
+		return HEADER_FOREIGN;
+	if (!r->revealed || volume_unlock_cheap(container_luks(c), r->passphrase, &slot, NULL, why) == 0)
+		return HEADER_GOOD;
+	return why->kind == ERROR_BAD_KEY ? HEADER_LOCKED : HEADER_DAMAGED;
+}
+
+int header_look(const struct record *r, struct header_state *ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	struct header_state s = { 0 };
+	struct error why = { 0 };
+	int result = container_open(volume_header_path(r), volume_image_format(r), CONTAINER_LOOK, &c, &why);
+	if (result == 0) {
+		s.have_info = true;
+		s.info = *luks_info(container_luks(c));
+		s.condition = condition_of(r, c, &why);
+	} else if (why.kind == ERROR_NOT_FOUND) {
+		s.condition = HEADER_MISSING;
+	} else if (result == -EMEDIUMTYPE) {
+		s.condition = HEADER_GONE;
+	} else if (why.kind == ERROR_DAMAGED) {
+		s.condition = HEADER_DAMAGED;
+	} else {
+		*e = why;
+		return result;
+	}
+	if (s.condition != HEADER_GOOD)
+		snprintf(s.problem, sizeof(s.problem), "%.*s", (int)sizeof(s.problem) - 1, why.message);
+	*ret = s;
+	return 0;
+}
+
+uint64_t header_metadata_length(const struct luks_info *info)
+{
+	return info->version == 1 ? LUKS1_METADATA : 2 * info->metadata_size;
+}
+
+int header_build(const struct record *r, const struct secret *volume_key, struct luks **ret, struct error *e)
+{
+	AUTOLUKS struct luks *l = NULL;
+	const char *base = strrchr(r->path, '/');
+	if (r->integrity)
+		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
+				 "%s has dm-integrity, whose header cannot be made without writing to its data", r->path);
+	const struct luks_params p = {
+		.version = (int)r->luks_version,
+		.cipher = r->cipher,
+		.key_bits = r->key_bits,
+		.sector_size = r->sector_size,
+		.uuid = r->luks_uuid,
+		.label = r->luks_version == 2 ? base + 1 : NULL,
+		.detached = r->luks_version == 2 && !r->geometry.data_offset,
+		.volume_key = volume_key,
+		.data_offset = r->geometry.data_offset,
+		.metadata_size = r->geometry.metadata_size,
+		.keyslots_size = r->geometry.keyslots_size,
+	};
+	int result = luks_format(&p, r->passphrase, LUKS_KDF_GENERATED, &l, NULL, e);
+	const unsigned char *bytes;
+	size_t len;
+	if (result == 0)
+		result = luks_bytes(l, &bytes, &len, e);
+	if (result == 0 && len < r->geometry.header_length)
+		result = error_set(e, ERROR_DAMAGED, EBADMSG, "the record of %s has no place for a header", r->path);
+	if (result == 0)
+		*ret = TAKE_PTR(l);
+	return result;
+}
+
+static struct container_region region_of(const struct record *r)
+{
+	return (struct container_region){
+		.path = volume_header_path(r),
+		.format = volume_image_format(r),
+		.offset = r->geometry.header_offset,
+		.length = r->geometry.header_length,
+	};
+}
+
+/* What is overwritten may be all that a person's own passphrase still opens. */
+static int keep_old(const struct container_region *region, const char *backup, struct error *e)
+{
+	AUTOFREE unsigned char *bytes = NULL;
+	if (!backup)
+		return 0;
+	int r = container_region_read(region, &bytes, e);
+	return r < 0 ? r : file_write_atomic(backup, bytes, region->length, 0600, false, e);
+}
+
+/* A detached header's file may be lost altogether. */
+static int make_file(const struct container_region *region, struct error *e)
+{
+	AUTOCLOSE int fd = open(region->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot make %s", region->path);
+	if (ftruncate(fd, (off_t)region->length) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", region->path);
+	int r = file_sync(fd, region->path, e);
+	return r < 0 ? r : file_sync_dir_of(region->path, e);
+}
+
+static int refuse(const struct record *r, const struct header_state *found, const struct header_restore *p,
+		  struct error *e)
+{
+	if (found->condition == HEADER_FOREIGN && !p->foreign)
+		return error_set(e, ERROR_REFUSED, EEXIST,
+				 "%s holds a whole LUKS header of another volume or key; --overwrite-foreign destroys that one",
+				 volume_header_path(r));
+	if (found->condition == HEADER_MISSING && !r->header_path)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is not there: without its data there is nothing to restore",
+				 r->path);
+	if (!r->volume_key || !r->geometry.header_length)
+		return error_set(e, ERROR_FAILED, ENODATA, "the keystore has no volume key of %s", r->path);
+	return 0;
+}
+
+/*
+ * The record first: it has the digest of the header that is about to be there. Interrupted before
+ * the header, the next restore builds another and starts again.
+ */
+static int restore(const struct volume_env *env, struct record *r, const struct header_state *found,
+		   const struct header_restore *p, struct error *e)
+{
+	AUTOLUKS struct luks *l = NULL;
+	const unsigned char *bytes;
+	size_t len;
+	int slot;
+	const struct container_region region = region_of(r);
+	int result = header_build(r, r->volume_key, &l, e);
+	if (result == 0 && p->dry_run)
+		return 0;
+	if (result == 0)
+		result = luks_bytes(l, &bytes, &len, e);
+	if (result == 0 && found->condition == HEADER_MISSING)
+		result = make_file(&region, e);
+	if (result == 0)
+		result = keep_old(&region, p->backup, e);
+	if (result < 0)
+		return result;
+	volume_fill_from_luks(r, luks_info(l), region.offset, region.length);
+	r->recovery_slots = 0;
+	if ((result = keystore_put(env->ks, r, "header-restore", r->path, e)) < 0 ||
+	    (result = container_region_write(&region, bytes, header_metadata_length(luks_info(l)), e)) < 0)
+		return result;
+	return volume_prove(r, region.path, &slot, e);
+}
+
+int volume_header_restore(const struct volume_env *env, const uuid_t volume, const struct header_restore *p,
+			  struct header_state *ret_found, bool *ret_changed, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	AUTOCLOSE int lock = -1;
+	struct header_state found;
+	int result = volume_lock(env->ks, volume, true, &lock, e);
+	if (result == 0)
+		result = keystore_get(env->ks, volume, &r, e);
+	if (result == 0)
+		result = keystore_reveal(env->ks, &r, 1, "header-restore", NULL, e);
+	if (result == 0)
+		result = header_look(r, &found, e);
+	if (result < 0)
+		return result;
+	*ret_found = found;
+	*ret_changed = found.condition != HEADER_GOOD;
+	if (!*ret_changed)
+		return 0;
+	result = refuse(r, &found, p, e);
+	return result < 0 ? result : restore(env, r, &found, p, e);
+}
