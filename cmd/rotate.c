@@ -13,7 +13,7 @@
 #include <time.h>
 
 struct rotate_options {
-	bool all, dry_run, no_libvirt;
+	bool all, dry_run, no_libvirt, volume_key;
 	uint64_t older_than, jobs;
 };
 
@@ -28,12 +28,15 @@ static const struct option_spec options[] = {
 	  COMPLETE_NONE, 0 },
 	{ "older-than", OPTION_DURATION, offsetof(struct rotate_options, older_than), "AGE",
 	  "only volumes whose passphrase is older (90d, 12h)", NULL, COMPLETE_NONE, 0 },
+	{ "volume-key", OPTION_FLAG, offsetof(struct rotate_options, volume_key), NULL,
+	  "encrypt all data anew with a new volume key, then change the passphrase", NULL, COMPLETE_NONE, 0 },
 	{ 0 },
 };
 
 static const struct column columns[] = {
 	{ "path", "PATH", SHOW_PLAIN },	    { "outcome", "OUTCOME", SHOW_PLAIN },
-	{ "how", "HOW", SHOW_PLAIN },	    { "domain", "DOMAIN", SHOW_PLAIN },
+	{ "how", "HOW", SHOW_PLAIN },	    { "volume_key", "VOLUME KEY", SHOW_PLAIN },
+	{ "domain", "DOMAIN", SHOW_PLAIN },
 	{ "generation", "GENERATION", SHOW_PLAIN }, { "error", "ERROR", SHOW_PLAIN },
 	{ NULL, NULL, SHOW_PLAIN },
 };
@@ -71,6 +74,7 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 	put_text(row, "path", v->record ? v->record->path : NULL);
 	put_text(row, "outcome", outcome);
 	put_text(row, "how", v->done.how);
+	put_text(row, "volume_key", v->done.reencrypted);
 	put_text(row, "domain", v->done.domain[0] ? v->done.domain : NULL);
 	put_number(row, "generation", v->done.generation);
 	put_bool(row, "secret_renewed", v->done.registered);
@@ -112,7 +116,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	bool domains = false;
 	struct error why = { 0 };
 	struct walk w = { .dry_run = o->dry_run, .e = e };
-	const struct volume_rotate p = { .dry_run = o->dry_run, .without_libvirt = o->no_libvirt };
+	const struct volume_rotate p = { .dry_run = o->dry_run, .without_libvirt = o->no_libvirt,
+					.volume_key = o->volume_key };
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
 		r = volumes_chosen(ks, o->all, operands, n, can_rotate, &uuids, &n_uuids, &domains, e);
@@ -140,7 +145,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (n_uuids > 1)
 		say(ctx, "%zu %s, %zu unchanged, %zu failed", w.rotated, o->dry_run ? "to rotate" : "rotated", w.unchanged,
 		    w.n_failed);
-	if (w.rotated && !o->dry_run)
+	if (w.rotated && !o->dry_run && !o->volume_key)
 		say(ctx, "A copy of a LUKS header made before (a backup, a snapshot) still opens with the old passphrase: "
 			 "against that only a new volume key helps (`kvmcrypt rotate --volume-key`).");
 	return r;

@@ -78,6 +78,7 @@ struct luks_info {
 	uint32_t digest_iterations;
 	unsigned char digest_salt[32];
 	uint64_t data_offset;	/* bytes */
+	uint64_t iv_tweak;	/* LUKS2: added to the sector's number; 0 in all but odd headers */
 	uint64_t data_size;	/* bytes, where a LUKS2 header fixes it; 0: all that follows */
 	uint64_t metadata_size, keyslots_size;	/* LUKS2; 0 for LUKS1 */
 	int n_keyslots;		/* how many the format has */

@@ -189,6 +189,8 @@ static int check_segment(json *root, uint64_t data_size, struct luks_info *info,
 		return damaged(e, "data offset", "is not a number");
 	if (data_size && info->data_offset > data_size)
 		return damaged(e, "data offset", "is behind the end of the container");
+	if (!get_number(s, "iv_tweak", &info->iv_tweak))
+		return damaged(e, "iv_tweak of segment 0", "is not a number");
 	if (strcmp(get_text(s, "size"), "dynamic") &&
 	    (!get_number(s, "size", &info->data_size) || !info->data_size ||
 	     (data_size && info->data_size > data_size - info->data_offset)))

@@ -1,5 +1,6 @@
 #include "lib/volume/create_raw.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/reencrypt.h"
 #include "lib/volume/rotate.h"
 
 #include "base/file.h"
@@ -173,6 +174,17 @@ static int recover_rotate(const struct volume_env *env, struct guest_connection 
 	return result;
 }
 
+static int recover_reencrypt(const struct volume_env *env, struct guest_connection *g, struct record *r,
+			     struct volume_recovered *ret, struct error *e)
+{
+	bool finished = false;
+	int result = volume_reencrypt_settle(env, g, r, &finished, e);
+	if (result == 0)
+		outcome(ret, finished ? "finished" : "undone",
+			finished ? "the volume has its new volume key" : "the volume has its old volume key, the copy was removed");
+	return result;
+}
+
 int volume_recover(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		   struct volume_recovered *ret, struct error *e)
 {
@@ -208,6 +220,8 @@ int volume_recover(const struct volume_env *env, struct guest_connection *g, con
 	case RECORD_ROTATING:
 	case RECORD_RETIRING:
 		return recover_rotate(env, g, r, ret, e);
+	case RECORD_CONVERTING:
+		return recover_reencrypt(env, g, r, ret, e);
 	case RECORD_RESIZING:
 		return recover_resize(env, r, ret, e);
 	default:

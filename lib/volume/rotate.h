@@ -8,11 +8,13 @@
 struct volume_rotate {
 	bool dry_run;
 	bool without_libvirt;	/* g is NULL on purpose, also for a volume that a domain has */
+	bool volume_key;	/* volume_rotate_many(): first a new volume key, see reencrypt.h */
 };
 
 struct volume_rotated {
 	bool changed;
 	const char *how;	/* "at rest", "mapped", "live" */
+	const char *reencrypted;	/* how the volume key was changed, or NULL */
 	char domain[256];	/* live: the guest that runs with it; else "" */
 	uint64_t generation;
 	bool registered;	/* libvirt has the new passphrase */

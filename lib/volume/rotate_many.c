@@ -1,4 +1,5 @@
 #include "lib/volume/internal.h"
+#include "lib/volume/reencrypt.h"
 #include "lib/volume/rotate.h"
 
 #include <errno.h>
@@ -46,11 +47,22 @@ static void report(struct many *m, const struct volume_rotation *one)
 	pthread_mutex_lock(&m->lock);
 	m->failed += one->error.kind != ERROR_NONE;
 	int r = m->fn(m->ctx, one);
-	if (progress_report(m->env->progress, "rotating", ++m->done, m->n) != 0 && r == 0)
+	if (!m->p->volume_key && progress_report(m->env->progress, "rotating", ++m->done, m->n) != 0 && r == 0)
 		r = -ECANCELED;
 	if (r && !m->stop)
 		m->stop = r;
 	pthread_mutex_unlock(&m->lock);
+}
+
+/* A new volume key under the old passphrase would leave the job half done, so both are changed. */
+static void rotate(struct many *m, const struct volume_env *env, const uuid_t volume, struct volume_rotation *one)
+{
+	const struct volume_reencrypt p = { .dry_run = m->p->dry_run, .without_libvirt = m->p->without_libvirt };
+	struct volume_reencrypted done = { 0 };
+	if (m->p->volume_key && volume_reencrypt(env, m->g, volume, &p, &done, &one->error) < 0)
+		return;
+	volume_rotate(env, m->g, volume, m->p, &one->done, &one->error);
+	one->done.reencrypted = done.how;
 }
 
 static void rotate_one(struct many *m, const struct volume_env *env, const uuid_t volume)
@@ -62,14 +74,14 @@ static void rotate_one(struct many *m, const struct volume_env *env, const uuid_
 	if (result == 0) {
 		one.done.generation = r->generation;
 		if (!m->before || r->rotated < m->before)
-			volume_rotate(env, m->g, volume, m->p, &one.done, &one.error);
+			rotate(m, env, volume, &one);
 	}
 	report(m, &one);
 }
 
 static void run(struct many *m, struct keystore *ks)
 {
-	struct volume_env env = { .ks = ks, .note = m->env->note ? note_locked : NULL, .note_context = m };
+	struct volume_env env = { .ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL, .note = m->env->note ? note_locked : NULL, .note_context = m };
 	size_t i;
 	while (take(m, &i))
 		rotate_one(m, &env, m->volumes[i]);
@@ -104,7 +116,8 @@ int volume_rotate_many(const struct volume_env *env, struct guest_connection *g,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	pthread_t threads[JOBS_MAX];
-	size_t started = 0, want = count_jobs(jobs, n);
+	/* A re-encryption takes all processors by itself. */
+	size_t started = 0, want = p->volume_key ? 1 : count_jobs(jobs, n);
 	/* This thread is one of them; those that cannot be started are done without. */
 	while (started + 1 < want && pthread_create(&threads[started], NULL, worker, &m) == 0)
 		started++;

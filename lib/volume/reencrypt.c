@@ -1,0 +1,184 @@
+#include "lib/volume/reencrypt_internal.h"
+#include "lib/volume/open.h"
+
+#include "base/file.h"
+#include "lib/image/recrypt.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int reencrypt_adopt(struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	int slot, result = container_open(path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	if (result == 0)
+		result = volume_unlock_cheap(container_luks(c), r->passphrase, &slot, &key, e);
+	if (result == 0 && (!r->next_volume_key || !secret_equal(key, r->next_volume_key)))
+		result = error_set(e, ERROR_DAMAGED, EBADMSG, "%s has not the volume key that was made for it", path);
+	if (result < 0)
+		return result;
+	const struct container_info *info = container_info(c);
+	volume_fill_from_luks(r, luks_info(container_luks(c)), info->header_offset, info->header_length);
+	secret_free(r->volume_key);
+	r->volume_key = TAKE_PTR(key);
+	r->recovery_slots = 0;
+	return 0;
+}
+
+int reencrypt_end(const struct volume_env *env, struct record *r, const char *action, struct error *e)
+{
+	secret_free(r->next_volume_key);
+	r->next_volume_key = NULL;
+	free(TAKE_PTR(r->intent));
+	r->state = RECORD_READY;
+	return keystore_put(env->ks, r, action, NULL, e);
+}
+
+static int begin(const struct volume_env *env, struct record *r, struct error *e)
+{
+	AUTOFILE_NEW struct file_new *f = NULL;
+	char tag[37];
+	uuid_unparse_lower(r->uuid, tag);
+	int result = file_new_plan_tagged(r->path, tag, &f, e);
+	if (result == 0)
+		result = secret_random(r->volume_key->len, &r->next_volume_key, e);
+	if (result < 0)
+		return result;
+	r->intent = TAKE_PTR(f->tmp);
+	f->committed = true;
+	r->state = RECORD_CONVERTING;
+	return keystore_put(env->ks, r, "volume-key-begin", NULL, e);
+}
+
+static int check(const struct record *r, struct error *e)
+{
+	struct stat st;
+	int result = recrypt_check(r->cipher, r->key_bits, e);
+	if (result < 0)
+		return error_prefix(e, "%s", r->path);
+	if (r->integrity)
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
+				 "%s has dm-integrity, which cannot be encrypted anew in place: create a new volume and copy inside a guest",
+				 r->path);
+	if (r->header_path)
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
+				 "%s has a detached header; two files cannot be replaced at one moment", r->path);
+	if (stat(r->path, &st) < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device, which has no room for a copy", r->path);
+	if (st.st_nlink > 1)
+		return error_set(e, ERROR_REFUSED, EMLINK,
+				 "%s has %lu names; a copy would take the place of this one only", r->path,
+				 (unsigned long)st.st_nlink);
+	return 0;
+}
+
+/* Everything that would refuse, before anything is written. */
+static int look_only(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	AUTODOMAIN virDomainPtr d = NULL;
+	char target[32];
+	uint64_t size;
+	int result = keystore_get(env->ks, volume, &r, e);
+	if (result == 0 && r->state != RECORD_CONVERTING)
+		result = volume_check_ready(r, e);
+	if (result == 0 && !g && r->n_domains && !p->without_libvirt)
+		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
+				   "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on without)",
+				   r->domains[0].name, r->path);
+	if (result == 0)
+		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
+	if (result == 0 && d)
+		result = error_set(e, ERROR_BUSY, EBUSY, "guest %s runs with %s", virDomainGetName(d), r->path);
+	if (result == 0)
+		result = volume_check_unmapped(r, e);
+	if (result == 0)
+		result = check(r, e);
+	if (result == 0)
+		result = volume_actual_size(r, &size, e);
+	if (result == 0)
+		*ret = (struct volume_reencrypted){
+			.how = "copy", .bytes = size, .resumed = r->state == RECORD_CONVERTING,
+		};
+	return result;
+}
+
+int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
+			    bool *ret_finished, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	struct error why = { 0 };
+	(void)g;
+	int result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	if (result < 0)
+		return result;
+	/* Not renamed yet: the old image is as it was. */
+	if (volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
+		if (r->intent && unlink(r->intent) < 0 && errno != ENOENT)
+			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
+		*ret_finished = false;
+		return reencrypt_end(env, r, "recover", e);
+	}
+	result = reencrypt_adopt(r, r->path, e);
+	if (result < 0)
+		return result;
+	*ret_finished = true;
+	return reencrypt_end(env, r, "recover", e);
+}
+
+/*
+ * What failed by itself (no space, no right) leaves nothing behind; what somebody stopped, or was
+ * going on from an earlier run, is kept for the next.
+ */
+static void take_back(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		      const struct volume_reencrypted *done, const struct error *why)
+{
+	AUTORECORD struct record *r = NULL;
+	bool finished;
+	if (done->resumed || why->err == ECANCELED || keystore_get(env->ks, volume, &r, NULL) < 0 ||
+	    r->state != RECORD_CONVERTING || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
+		return;
+	volume_reencrypt_settle(env, g, r, &finished, NULL);
+}
+
+int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	AUTOCLOSE int lock = -1;
+	struct volume_reencrypted done;
+	int result = look_only(env, g, volume, p, &done, e);
+	if (result < 0 || p->dry_run) {
+		if (result == 0)
+			*ret = done;
+		return result;
+	}
+	result = volume_lock(env->ks, volume, true, &lock, e);
+	if (result == 0)
+		result = keystore_get(env->ks, volume, &r, e);
+	if (result == 0 && r->state != RECORD_CONVERTING)
+		result = volume_check_ready(r, e);
+	if (result == 0)
+		result = keystore_reveal(env->ks, &r, 1, "volume-key", NULL, e);
+	if (result < 0)
+		return result;
+	/* Killed after the rename: only the record is behind. */
+	if (r->state == RECORD_CONVERTING && reencrypt_adopt(r, r->path, NULL) == 0)
+		result = 0;
+	else if (r->state == RECORD_CONVERTING || (result = begin(env, r, e)) == 0)
+		result = reencrypt_copy(env, r, &done, e);
+	if (result == 0)
+		result = reencrypt_end(env, r, "volume-key", e);
+	if (result == 0)
+		*ret = done;
+	else
+		take_back(env, g, volume, &done, e);
+	return result;
+}
