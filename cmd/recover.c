@@ -30,6 +30,7 @@ struct unfinished {
 	uuid_t *uuids;
 	char **paths;
 	size_t n;
+	bool unfinished;
 	bool domains;	/* a guest may be running with one of them */
 };
 
@@ -44,8 +45,10 @@ static void unfinished_clear(struct unfinished *u)
 static int collect(void *ctx, const struct record *r)
 {
 	struct unfinished *u = ctx;
-	if (r->state == RECORD_READY)
+	/* A link that was left for a running guest is looked at too. */
+	if (r->state == RECORD_READY && !r->intent)
 		return 0;
+	u->unfinished = u->unfinished || r->state != RECORD_READY;
 	uuid_t *uuids = reallocarray(u->uuids, u->n + 1, sizeof(uuid_t));
 	if (!uuids)
 		return -ENOMEM;
@@ -142,7 +145,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = -first.err;
 	}
 	r = output_list_end(list, r, NULL, e);
-	if (r == 0 && !u.n && !debris.n)
+	if (r == 0 && !u.unfinished && !debris.n)
 		say(ctx, "nothing to recover: no command was interrupted");
 	return r;
 }

@@ -261,7 +261,7 @@ const char *fields_problem(const struct record *r)
 		return "a path is missing, not absolute or too long";
 	if (r->integrity && (!r->integrity[0] || strlen(r->integrity) > RECORD_NAME_MAX))
 		return "the name of its integrity algorithm is empty or too long";
-	if (r->state < RECORD_READY || r->state > RECORD_RETIRING)
+	if (r->state < RECORD_READY || r->state > RECORD_PIVOTING)
 		return "its state is unknown";
 	if (r->format != RECORD_FORMAT_RAW && r->format != RECORD_FORMAT_QCOW2)
 		return "its format is unknown";

@@ -91,6 +91,7 @@ const char *record_state_name(enum record_state s)
 		[RECORD_IMPORTING] = "importing", [RECORD_ROTATING] = "rotating",
 		[RECORD_CONVERTING] = "converting", [RECORD_ERASING] = "erasing",
 		[RECORD_RESIZING] = "resizing",
+		[RECORD_PIVOTING] = "converting",
 		[RECORD_RETIRING] = "rotating",
 	};
 	return (unsigned)s < ARRAY_LEN(names) && names[s] ? names[s] : "unknown";

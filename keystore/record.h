@@ -27,6 +27,7 @@ enum record_state {
 	RECORD_CONVERTING = 5,
 	RECORD_ERASING = 6,
 	RECORD_RESIZING = 7,
+	RECORD_PIVOTING = 9,	/* converting under a running guest: the copy may be newer than the image */
 	RECORD_RETIRING = 8,	/* rotating: the new passphrase is in force, `pending` is the old one */
 };
 

@@ -259,21 +259,54 @@ const char *guest_bus_of_target(const char *target)
 	return NULL;
 }
 
+static char *dump(xmlDocPtr doc, xmlNodePtr node)
+{
+	xmlBufferPtr buf = xmlBufferCreate();
+	xmlNodeDump(buf, doc, node, 0, 0);
+	char *copy = strdup((const char *)xmlBufferContent(buf));
+	xmlBufferFree(buf);
+	return copy;
+}
+
+static xmlNodePtr find_target(const struct query *q, const char *target)
+{
+	for (size_t i = 0; i < query_count(q); i++)
+		if (prop_is(find_child(query_node(q, i), "target"), "dev", target))
+			return query_node(q, i);
+	return NULL;
+}
+
 char *guest_disk_extract(const char *xml, const char *target)
 {
 	CLEANUP(query_clear) struct query q = { 0 };
 	if (!xml || query_run(&q, xml, "/domain/devices/disk", NULL) < 0)
 		return NULL;
-	for (size_t i = 0; i < query_count(&q); i++) {
-		if (!prop_is(find_child(query_node(&q, i), "target"), "dev", target))
-			continue;
-		xmlBufferPtr buf = xmlBufferCreate();
-		xmlNodeDump(buf, q.doc, query_node(&q, i), 0, 0);
-		char *copy = strdup((const char *)xmlBufferContent(buf));
-		xmlBufferFree(buf);
-		return copy;
-	}
-	return NULL;
+	xmlNodePtr disk = find_target(&q, target);
+	return disk ? dump(q.doc, disk) : NULL;
+}
+
+char *guest_disk_moved(const char *xml, const char *target, const char *from, const char *to)
+{
+	CLEANUP(query_clear) struct query q = { 0 };
+	if (!xml || query_run(&q, xml, "/domain/devices/disk", NULL) < 0)
+		return NULL;
+	xmlNodePtr disk = find_target(&q, target), source = find_child(disk, "source");
+	if (!prop_is(source, "file", from))
+		return NULL;
+	xmlSetProp(source, BAD_CAST "file", BAD_CAST to);
+	return dump(q.doc, disk);
+}
+
+bool guest_disk_mentions(const char *xml, const char *path, bool mirror)
+{
+	CLEANUP(query_clear) struct query q = { 0 };
+	const char *where = mirror ? "/domain/devices/disk/mirror//source" : "/domain/devices/disk/source";
+	if (!xml || query_run(&q, xml, where, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < query_count(&q); i++)
+		if (prop_is(query_node(&q, i), "file", path))
+			return true;
+	return false;
 }
 
 /* Any <source> or <secret> of a disk, its backing chain and its mirror included. */

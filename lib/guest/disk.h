@@ -63,6 +63,12 @@ int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len,
 /* The <disk> with this target as it stands in xml; caller frees. NULL if none. */
 char *guest_disk_extract(const char *xml, const char *target);
 
+/* The same with `to` in the place of its source file `from`; NULL if its source is another. */
+char *guest_disk_moved(const char *xml, const char *target, const char *from, const char *to);
+
+/* Does a disk in xml have path as its source, or, with mirror, as the destination of a running copy? */
+bool guest_disk_mentions(const char *xml, const char *path, bool mirror);
+
 /*
  * Which domain has path as a disk source or the secret in a disk, running or defined? The first
  * one other than `except` (may be NULL); *ret_name NULL if none. Caller frees *ret_name.

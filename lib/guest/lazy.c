@@ -25,6 +25,10 @@
 	F(int, virConnectIsSecure, (virConnectPtr c), (c))                                                  \
 	F(int, virConnectListAllDomains, (virConnectPtr c, virDomainPtr * *d, unsigned int f), (c, d, f))    \
 	F(int, virDomainAttachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
+	F(int, virDomainBlockCopy, (virDomainPtr d, const char *n, const char *xml, virTypedParameterPtr p, int np, unsigned int f), (d, n, xml, p, np, f)) \
+	F(int, virDomainBlockJobAbort, (virDomainPtr d, const char *n, unsigned int f), (d, n, f))          \
+	F(int, virDomainGetBlockJobInfo, (virDomainPtr d, const char *n, virDomainBlockJobInfoPtr i, unsigned int f), (d, n, i, f)) \
+	F(int, virDomainUpdateDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
 	F(int, virDomainBlockResize, (virDomainPtr d, const char *n, unsigned long long s, unsigned int f), (d, n, s, f)) \
 	F(int, virDomainDetachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
 	F(virDomainPtr, virDomainDefineXML, (virConnectPtr c, const char *xml), (c, xml))                   \
@@ -61,6 +65,7 @@
 	F(xmlAttrPtr, xmlNewProp, (xmlNodePtr n, const xmlChar *p, const xmlChar *v), (n, p, v))            \
 	F(xmlNodePtr, xmlNewTextChild, (xmlNodePtr p, xmlNsPtr s, const xmlChar *n, const xmlChar *c), (p, s, n, c)) \
 	F(int, xmlNodeDump, (xmlBufferPtr b, xmlDocPtr d, xmlNodePtr n, int l, int f), (b, d, n, l, f))     \
+	F(xmlAttrPtr, xmlSetProp, (xmlNodePtr n, const xmlChar *p, const xmlChar *v), (n, p, v))            \
 	F(xmlURIPtr, xmlParseURI, (const char *u), (u))                                                     \
 	F(xmlDocPtr, xmlReadDoc, (const xmlChar *c, const char *u, const char *n, int o), (c, u, n, o))     \
 	F(xmlXPathObjectPtr, xmlXPathEvalExpression, (const xmlChar *x, xmlXPathContextPtr c), (x, c))      \

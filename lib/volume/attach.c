@@ -53,7 +53,11 @@ static int job_lock(struct job *j, const struct record *r, bool ready, struct er
 	int result = volume_lock(j->env->ks, r->uuid, true, &j->lock, e);
 	if (result == 0)
 		result = keystore_get(j->env->ks, r->uuid, &now, e);
-	return result < 0 || !ready ? result : volume_check_ready(now, e);
+	if (result < 0)
+		return result;
+	/* With two images about, the domain is what tells which one it uses. */
+	bool matters = ready || now->state == RECORD_CONVERTING || now->state == RECORD_PIVOTING;
+	return matters ? volume_check_ready(now, e) : 0;
 }
 
 /* A disk on the mapping is ours as it is; one on the file below it would be the ciphertext. */

@@ -1,6 +1,6 @@
 #include "lib/volume/create_raw.h"
 #include "lib/volume/internal.h"
-#include "lib/volume/reencrypt.h"
+#include "lib/volume/reencrypt_internal.h"
 #include "lib/volume/rotate.h"
 
 #include "base/file.h"
@@ -205,11 +205,13 @@ int volume_recover(const struct volume_env *env, struct guest_connection *g, con
 	if (result < 0)
 		return result;
 	ret->was = r->state;
-	if (r->state == RECORD_READY)
+	if (r->state == RECORD_READY && !r->intent)
 		return 0;
 	result = keystore_reveal(env->ks, &r, 1, "recover", NULL, e);
 	if (result < 0)
 		return result;
+	if (r->state == RECORD_READY)
+		return reencrypt_drop_link(env, g, r, e);
 	switch (r->state) {
 	case RECORD_CREATING:
 		return recover_create(env, r, ret, e);
@@ -221,6 +223,7 @@ int volume_recover(const struct volume_env *env, struct guest_connection *g, con
 	case RECORD_RETIRING:
 		return recover_rotate(env, g, r, ret, e);
 	case RECORD_CONVERTING:
+	case RECORD_PIVOTING:
 		return recover_reencrypt(env, g, r, ret, e);
 	case RECORD_RESIZING:
 		return recover_resize(env, r, ret, e);

@@ -95,19 +95,20 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 				   r->domains[0].name, r->path);
 	if (result == 0)
 		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
-	if (result == 0 && d)
-		result = error_set(e, ERROR_BUSY, EBUSY, "guest %s runs with %s", virDomainGetName(d), r->path);
 	if (result == 0)
 		result = volume_check_unmapped(r, e);
 	if (result == 0)
 		result = check(r, e);
 	if (result == 0)
 		result = volume_actual_size(r, &size, e);
-	if (result == 0)
-		*ret = (struct volume_reencrypted){
-			.how = "copy", .bytes = size, .resumed = r->state == RECORD_CONVERTING,
-		};
-	return result;
+	if (result < 0)
+		return result;
+	*ret = (struct volume_reencrypted){
+		.how = d ? "live" : "copy", .bytes = size, .resumed = !d && r->state == RECORD_CONVERTING,
+	};
+	if (d)
+		snprintf(ret->domain, sizeof(ret->domain), "%s", virDomainGetName(d));
+	return 0;
 }
 
 int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
@@ -115,8 +116,10 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 {
 	AUTOCONTAINER struct container *c = NULL;
 	struct error why = { 0 };
-	(void)g;
-	int result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
+	if (result)
+		return result < 0 ? result : 0;
+	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
 	if (result < 0)
 		return result;
 	/* Not renamed yet: the old image is as it was. */
@@ -143,17 +146,48 @@ static void take_back(const struct volume_env *env, struct guest_connection *g, 
 	AUTORECORD struct record *r = NULL;
 	bool finished;
 	if (done->resumed || why->err == ECANCELED || keystore_get(env->ks, volume, &r, NULL) < 0 ||
-	    r->state != RECORD_CONVERTING || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
+	    r->state == RECORD_READY || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
 		return;
 	volume_reencrypt_settle(env, g, r, &finished, NULL);
+}
+
+/* An interrupted copy at rest is no use to a running guest, whose QEMU makes its own. */
+static int run_live(const struct volume_env *env, struct guest_connection *g, virDomainPtr d, const char *target,
+		    struct record *r, struct error *e)
+{
+	bool finished = false;
+	int result = r->state == RECORD_READY ? 0 : volume_reencrypt_settle(env, g, r, &finished, e);
+	if (result < 0 || finished)
+		return result;
+	if (r->intent)
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "guest %s runs since a live change of the volume key: the next one is possible after its restart",
+				 virDomainGetName(d));
+	result = begin(env, r, e);
+	return result < 0 ? result : reencrypt_live(env, d, target, r, e);
+}
+
+static int run_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e)
+{
+	int result = 0;
+	/* Killed after the rename: only the record is behind. */
+	if (r->state == RECORD_CONVERTING && reencrypt_adopt(r, r->path, NULL) == 0)
+		return reencrypt_end(env, r, "volume-key", e);
+	if (r->state != RECORD_CONVERTING)
+		result = begin(env, r, e);
+	if (result == 0)
+		result = reencrypt_copy(env, r, done, e);
+	return result < 0 ? result : reencrypt_end(env, r, "volume-key", e);
 }
 
 int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
+	AUTODOMAIN virDomainPtr d = NULL;
 	AUTOCLOSE int lock = -1;
 	struct volume_reencrypted done;
+	char target[32];
 	int result = look_only(env, g, volume, p, &done, e);
 	if (result < 0 || p->dry_run) {
 		if (result == 0)
@@ -167,15 +201,13 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 		result = volume_check_ready(r, e);
 	if (result == 0)
 		result = keystore_reveal(env->ks, &r, 1, "volume-key", NULL, e);
+	if (result == 0)
+		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
+	if (result == 0)
+		result = reencrypt_drop_link(env, g, r, e);
 	if (result < 0)
 		return result;
-	/* Killed after the rename: only the record is behind. */
-	if (r->state == RECORD_CONVERTING && reencrypt_adopt(r, r->path, NULL) == 0)
-		result = 0;
-	else if (r->state == RECORD_CONVERTING || (result = begin(env, r, e)) == 0)
-		result = reencrypt_copy(env, r, &done, e);
-	if (result == 0)
-		result = reencrypt_end(env, r, "volume-key", e);
+	result = d ? run_live(env, g, d, target, r, e) : run_copy(env, r, &done, e);
 	if (result == 0)
 		*ret = done;
 	else

@@ -1,6 +1,7 @@
 #include "lib/volume/rotate.h"
 #include "lib/volume/keyslots.h"
 #include "lib/volume/open.h"
+#include "lib/volume/reencrypt_internal.h"
 
 #include "lib/guest/secret.h"
 
@@ -131,6 +132,8 @@ static int prepare(const struct volume_env *env, struct guest_connection *g, con
 	bool finished;
 	if (result == 0 && r->state != RECORD_READY)
 		result = volume_rotate_settle(env, g, r, &finished, e);
+	if (result == 0)
+		result = reencrypt_drop_link(env, g, r, e);
 	if (result == 0)
 		*ret = TAKE_PTR(r);
 	return result;

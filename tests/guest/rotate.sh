@@ -10,18 +10,6 @@ mkdir "$T/disks"
 chmod a+x "$T/disks"
 cd "$T/disks" || exit 1
 
-# The number of reports so far; the longest gap, in ms, of those after the first N.
-reports() { grep -ac 'GUEST: gap' "$T/guest/$1.console"; }
-longest() { grep -a 'GUEST: gap' "$T/guest/$1.console" | tail -n +$(($2 + 1)) | awk '{ if ($3 > m) m = $3 } END { print m * 10 }'; }
-more_reports() {
-	local i want=$(($(reports "$1") + $2))
-	for i in $(seq 1200); do
-		[ "$(reports "$1")" -ge "$want" ] && return
-		sleep 0.1
-	done
-	echo "no report after $i tries" >&2
-	return 1
-}
 opens() { qemu-io -U -r --object secret,id=s0,file="$2" --image-opts "$3,file.filename=$1" -c 'read 0 512' 2>/dev/null | grep -q 'read 512'; }
 opens_not() { ! opens "$@"; }
 
@@ -33,21 +21,21 @@ for f in a.qcow2 b.raw; do
 	check "$f: attach" kvmcrypt attach "$vm" "$f"
 	check "$f: start" virsh -q start "$vm"
 	check "$f: the guest writes" guest_wait_said "$vm" "gap" 1200
-	before=$(reports "$vm")
-	check "$f: for a while" more_reports "$vm" 2
-	normal=$(longest "$vm" "$before")
+	before=$(guest_reports "$vm")
+	check "$f: for a while" guest_more_reports "$vm" 2
+	normal=$(guest_longest "$vm" "$before")
 	passphrase_of "$f" >old
-	before=$(reports "$vm")
+	before=$(guest_reports "$vm")
 	check "$f: rotate while it does" kvmcrypt rotate --json "$f"
 	check_is "rotated live $vm 2 true" "$(jq -r '.volumes[0] | "\(.outcome) \(.how) \(.domain) \(.generation) \(.secret_renewed)"' "$T/stdout")" "$f: it says so"
-	check "$f: the guest goes on" more_reports "$vm" 2
-	echo "# $f: longest pause of the guest $(longest "$vm" "$before") ms, normal gap $normal ms"
+	check "$f: the guest goes on" guest_more_reports "$vm" 2
+	echo "# $f: longest pause of the guest $(guest_longest "$vm" "$before") ms, normal gap $normal ms"
 	passphrase_of "$f" >new
 	check "$f: the old passphrase opens nothing" opens_not "$f" old "$how"
 	check "$f: the new one does" opens "$f" new "$how"
 	check_is "1 ready" "$(kvmcrypt show --json "$f" | jq -r '"\([.luks.keyslots[] | select(.state == "active")] | length) \(.state)"')" "$f: one keyslot, workflow done"
 	check "$f: once more, with the passphrase that QEMU never opened it with" kvmcrypt rotate "$f"
-	check "$f: the guest still goes on" more_reports "$vm" 2
+	check "$f: the guest still goes on" guest_more_reports "$vm" 2
 	check_is 0 "$(grep -acE 'GUEST: (mismatch|write failed)' "$T/guest/$vm.console")" "$f: it read what it wrote"
 	check_is "" "$(virsh -q qemu-monitor-command "$vm" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | grep -o 'kvmcrypt-[a-z]*')" "$f: no secret of ours stays in QEMU"
 	grep -aqFf new -f old "$T/libvirt/var/log/libvirt/qemu/$vm.log" "$T/libvirtd.log" && not_ok "$f: no passphrase in a log" || ok "$f: no passphrase in a log"

@@ -155,3 +155,17 @@ guest_wait_said() {
 	tail -n 20 "$T/guest/$1.console" >&2
 	return 1
 }
+
+# The reports of a guest with job=busy: how many so far; the longest gap, in ms, of those after the
+# first N; waiting for N more.
+guest_reports() { grep -ac 'GUEST: gap' "$T/guest/$1.console"; }
+guest_longest() { grep -a 'GUEST: gap' "$T/guest/$1.console" | tail -n +$(($2 + 1)) | awk '{ if ($3 > m) m = $3 } END { print m * 10 }'; }
+guest_more_reports() {
+	local i want=$(($(guest_reports "$1") + $2))
+	for i in $(seq 1200); do
+		[ "$(guest_reports "$1")" -ge "$want" ] && return
+		sleep 0.1
+	done
+	echo "guest $1 made no report in $i tries" >&2
+	return 1
+}
