@@ -29,14 +29,13 @@ static const struct option_spec options[] = {
 	{ "older-than", OPTION_DURATION, offsetof(struct rotate_options, older_than), "AGE",
 	  "only volumes whose passphrase is older (90d, 12h)", NULL, COMPLETE_NONE, 0 },
 	{ "volume-key", OPTION_FLAG, offsetof(struct rotate_options, volume_key), NULL,
-	  "encrypt all data anew with a new volume key, then change the passphrase", NULL, COMPLETE_NONE, 0 },
+	  "encrypt all data anew with a new volume key, too", NULL, COMPLETE_NONE, 0 },
 	{ 0 },
 };
 
 static const struct column columns[] = {
 	{ "path", "PATH", SHOW_PLAIN },	    { "outcome", "OUTCOME", SHOW_PLAIN },
-	{ "how", "HOW", SHOW_PLAIN },	    { "volume_key", "VOLUME KEY", SHOW_PLAIN },
-	{ "domain", "DOMAIN", SHOW_PLAIN },
+	{ "how", "HOW", SHOW_PLAIN },	    { "domain", "DOMAIN", SHOW_PLAIN },
 	{ "generation", "GENERATION", SHOW_PLAIN }, { "error", "ERROR", SHOW_PLAIN },
 	{ NULL, NULL, SHOW_PLAIN },
 };
@@ -74,7 +73,6 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 	put_text(row, "path", v->record ? v->record->path : NULL);
 	put_text(row, "outcome", outcome);
 	put_text(row, "how", v->done.how);
-	put_text(row, "volume_key", v->done.reencrypted);
 	put_text(row, "domain", v->done.domain[0] ? v->done.domain : NULL);
 	put_number(row, "generation", v->done.generation);
 	put_bool(row, "secret_renewed", v->done.registered);

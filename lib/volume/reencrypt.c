@@ -1,5 +1,7 @@
 #include "lib/volume/reencrypt_internal.h"
+#include "lib/volume/header.h"
 #include "lib/volume/open.h"
+#include "lib/volume/rotate.h"
 
 #include "base/file.h"
 #include "lib/image/recrypt.h"
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 int reencrypt_adopt(struct record *r, const char *path, struct error *e)
@@ -29,13 +32,44 @@ int reencrypt_adopt(struct record *r, const char *path, struct error *e)
 	return 0;
 }
 
-int reencrypt_end(const struct volume_env *env, struct record *r, const char *action, struct error *e)
+int reencrypt_header(const struct record *r, struct luks **ret, struct error *e)
 {
-	secret_free(r->next_volume_key);
-	r->next_volume_key = NULL;
+	AUTOLUKS struct luks *l = NULL;
+	int slot, result = header_build(r, r->next_volume_key, &l, e);
+	if (result == 0)
+		result = luks_add_keyslot(l, -1, r->next_volume_key, r->pending, LUKS_KDF_GENERATED, &slot, e);
+	if (result == 0)
+		*ret = TAKE_PTR(l);
+	return result;
+}
+
+static void drop(struct secret **s)
+{
+	secret_free(*s);
+	*s = NULL;
+}
+
+int reencrypt_undone(const struct volume_env *env, struct record *r, struct error *e)
+{
+	drop(&r->next_volume_key);
+	drop(&r->pending);
 	free(TAKE_PTR(r->intent));
 	r->state = RECORD_READY;
-	return keystore_put(env->ks, r, action, NULL, e);
+	return keystore_put(env->ks, r, "volume-key-undone", NULL, e);
+}
+
+int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_intent, struct error *e)
+{
+	struct secret *old = r->passphrase;
+	r->passphrase = r->pending;
+	r->pending = old;
+	r->generation++;
+	r->rotated = (int64_t)time(NULL);
+	drop(&r->next_volume_key);
+	if (!keep_intent)
+		free(TAKE_PTR(r->intent));
+	r->state = RECORD_RETIRING;
+	return keystore_put(env->ks, r, "volume-key", NULL, e);
 }
 
 static int begin(const struct volume_env *env, struct record *r, struct error *e)
@@ -46,6 +80,8 @@ static int begin(const struct volume_env *env, struct record *r, struct error *e
 	int result = file_new_plan_tagged(r->path, tag, &f, e);
 	if (result == 0)
 		result = secret_random(r->volume_key->len, &r->next_volume_key, e);
+	if (result == 0)
+		result = secret_generate_passphrase(&r->pending, e);
 	if (result < 0)
 		return result;
 	r->intent = TAKE_PTR(f->tmp);
@@ -106,6 +142,7 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	*ret = (struct volume_reencrypted){
 		.how = d ? "live" : "copy", .bytes = size, .resumed = !d && r->state == RECORD_CONVERTING,
 	};
+	ret->generation = r->generation;
 	if (d)
 		snprintf(ret->domain, sizeof(ret->domain), "%s", virDomainGetName(d));
 	return 0;
@@ -118,7 +155,7 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 	struct error why = { 0 };
 	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
 	if (result)
-		return result < 0 ? result : 0;
+		return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
 	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
 	if (result < 0)
 		return result;
@@ -127,13 +164,13 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 		if (r->intent && unlink(r->intent) < 0 && errno != ENOENT)
 			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
 		*ret_finished = false;
-		return reencrypt_end(env, r, "recover", e);
+		return reencrypt_undone(env, r, e);
 	}
 	result = reencrypt_adopt(r, r->path, e);
-	if (result < 0)
-		return result;
-	*ret_finished = true;
-	return reencrypt_end(env, r, "recover", e);
+	*ret_finished = result == 0;
+	if (result == 0)
+		result = reencrypt_commit(env, r, false, e);
+	return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
 }
 
 /*
@@ -146,7 +183,7 @@ static void take_back(const struct volume_env *env, struct guest_connection *g, 
 	AUTORECORD struct record *r = NULL;
 	bool finished;
 	if (done->resumed || why->err == ECANCELED || keystore_get(env->ks, volume, &r, NULL) < 0 ||
-	    r->state == RECORD_READY || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
+	    r->state == RECORD_READY || r->state == RECORD_RETIRING || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
 		return;
 	volume_reencrypt_settle(env, g, r, &finished, NULL);
 }
@@ -172,12 +209,12 @@ static int run_copy(const struct volume_env *env, struct record *r, struct volum
 	int result = 0;
 	/* Killed after the rename: only the record is behind. */
 	if (r->state == RECORD_CONVERTING && reencrypt_adopt(r, r->path, NULL) == 0)
-		return reencrypt_end(env, r, "volume-key", e);
+		return reencrypt_commit(env, r, false, e);
 	if (r->state != RECORD_CONVERTING)
 		result = begin(env, r, e);
 	if (result == 0)
 		result = reencrypt_copy(env, r, done, e);
-	return result < 0 ? result : reencrypt_end(env, r, "volume-key", e);
+	return result < 0 ? result : reencrypt_commit(env, r, false, e);
 }
 
 int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
@@ -187,6 +224,7 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 	AUTODOMAIN virDomainPtr d = NULL;
 	AUTOCLOSE int lock = -1;
 	struct volume_reencrypted done;
+	bool finished;
 	char target[32];
 	int result = look_only(env, g, volume, p, &done, e);
 	if (result < 0 || p->dry_run) {
@@ -208,6 +246,9 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 	if (result < 0)
 		return result;
 	result = d ? run_live(env, g, d, target, r, e) : run_copy(env, r, &done, e);
+	if (result == 0 && r->state == RECORD_RETIRING)
+		result = volume_rotate_settle(env, g, r, &finished, e);
+	done.generation = r->generation;
 	if (result == 0)
 		*ret = done;
 	else

@@ -14,12 +14,14 @@ struct volume_reencrypted {
 	const char *how;	/* "copy", "online", "live" */
 	char domain[256];	/* live: the guest */
 	uint64_t bytes, kept;	/* of the file; already done by an earlier, interrupted run */
+	uint64_t generation;	/* of the passphrase */
 	bool resumed;
 };
 
 /*
- * Gives the volume a new volume key. The passphrase stays (volume_rotate() is for that), so that
- * libvirt's secret opens the old and the new image alike and a guest can start at every moment.
+ * Gives the volume a new volume key and a new passphrase. The new image has a keyslot for the old
+ * passphrase as well until it is in its place, so that libvirt's secret opens the old and the new
+ * image alike and a guest can start at every moment.
  *
  * A file: a copy beside it, same layout, sparse as before, verified, synced, renamed into place.
  * ERROR_FAILED/ENOSPC before anything is written when it would not fit. Interrupted, it goes on

@@ -6,7 +6,6 @@
 #include "lib/image/lock.h"
 #include "lib/image/open.h"
 #include "lib/image/recrypt.h"
-#include "lib/volume/header.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -82,7 +81,7 @@ static int write_header(struct record *r, const struct copy *c, struct error *e)
 	AUTOLUKS struct luks *l = NULL;
 	const unsigned char *bytes;
 	size_t len;
-	int result = header_build(r, r->next_volume_key, &l, e);
+	int result = reencrypt_header(r, &l, e);
 	if (result == 0)
 		result = luks_bytes(l, &bytes, &len, e);
 	if (result == 0)

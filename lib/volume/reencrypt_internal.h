@@ -11,15 +11,27 @@
  */
 int reencrypt_adopt(struct record *r, const char *path, struct error *e);
 
-/* READY again, with or without the new key; the intent is gone. */
-int reencrypt_end(const struct volume_env *env, struct record *r, const char *action, struct error *e);
+/*
+ * The header of the new image in memory: next volume key, and keyslots for the passphrase that is
+ * and the one that will be, so that the one needs no other change of the header than to be removed.
+ */
+int reencrypt_header(const struct record *r, struct luks **ret, struct error *e);
+
+/* As it was before: READY with the old keys, the intent is gone. */
+int reencrypt_undone(const struct volume_env *env, struct record *r, struct error *e);
+
+/*
+ * The new image is in its place and adopted: the next passphrase is in force, the one before is to be
+ * destroyed (RETIRING, see rotate.c). The intent stays if keep_intent.
+ */
+int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_intent, struct error *e);
 
 /* Makes the copy: reencrypt_copy.c */
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
 
 /*
- * reencrypt_live.c: the copy by the QEMU of a running guest, to its end; r is READY after it and keeps
- * the intent as the name of a link.
+ * reencrypt_live.c: the copy by the QEMU of a running guest, to its end; r is committed after it and
+ * keeps the intent as the name of a link.
  */
 int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r,
 		   struct error *e);

@@ -11,7 +11,6 @@
 #include "lib/guest/blockcopy.h"
 #include "lib/guest/secret.h"
 #include "lib/image/lock.h"
-#include "lib/volume/header.h"
 #include "lib/volume/layers.h"
 
 #include <errno.h>
@@ -60,7 +59,7 @@ static int make_destination(const struct volume_env *env, struct record *r, cons
 {
 	AUTOLUKS struct luks *l = NULL;
 	struct stat st;
-	int result = header_build(r, r->next_volume_key, &l, e);
+	int result = reencrypt_header(r, &l, e);
 	if (result < 0)
 		return result;
 	AUTOCLOSE int fd = open(r->intent, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -89,13 +88,6 @@ static int start(const struct volume_env *env, virDomainPtr d, const char *targe
 		.layers = layers.guest, .n_layers = layers.n, .target = target, .bus = "virtio",
 	};
 	return guest_copy_start(d, &disk, e);
-}
-
-static int set_state(const struct volume_env *env, struct record *r, enum record_state state, const char *action,
-		     struct error *e)
-{
-	r->state = state;
-	return keystore_put(env->ks, r, action, NULL, e);
 }
 
 /* QEMU lets go of the old image a moment after the pivot. Then nobody has it, and its keys can go. */
@@ -136,19 +128,15 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 
 /* From the pivot on: name, configuration, record. */
 static int finish(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r,
-		  const char *action, struct error *e)
+		  struct error *e)
 {
 	int result = take_name(env, r, e);
 	if (result == 0)
 		result = guest_copy_rename(d, target, r->intent, r->path, e);
 	if (result == 0)
 		result = reencrypt_adopt(r, r->path, e);
-	if (result < 0)
-		return result;
-	secret_free(r->next_volume_key);
-	r->next_volume_key = NULL;
 	/* The intent stays: it names the link, see reencrypt_drop_link(). */
-	return set_state(env, r, RECORD_READY, action, e);
+	return result < 0 ? result : reencrypt_commit(env, r, true, e);
 }
 
 int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r, struct error *e)
@@ -167,14 +155,16 @@ int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *tar
 		return result;
 	result = guest_copy_wait(d, target, env->progress, e);
 	/* From here on the copy may be newer than the original: nobody removes it without asking libvirt. */
-	if (result == 0)
-		result = set_state(env, r, RECORD_PIVOTING, "volume-key-pivot", e);
+	if (result == 0) {
+		r->state = RECORD_PIVOTING;
+		result = keystore_put(env->ks, r, "volume-key-pivot", NULL, e);
+	}
 	if (result < 0) {
 		guest_copy_abort(d, target);
 		return result;
 	}
 	result = guest_copy_pivot(d, target, e);
-	return result < 0 ? result : finish(env, d, target, r, "volume-key", e);
+	return result < 0 ? result : finish(env, d, target, r, e);
 }
 
 /* ---- after an interruption ---- */
@@ -222,7 +212,7 @@ int reencrypt_live_settle(const struct volume_env *env, struct guest_connection 
 		return result;
 	if (pivoted) {
 		*ret_finished = true;
-		result = finish(env, d, target, r, "recover", e);
+		result = finish(env, d, target, r, e);
 		return result < 0 ? result : 1;
 	}
 	if (copying)

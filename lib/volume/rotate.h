@@ -8,13 +8,12 @@
 struct volume_rotate {
 	bool dry_run;
 	bool without_libvirt;	/* g is NULL on purpose, also for a volume that a domain has */
-	bool volume_key;	/* volume_rotate_many(): first a new volume key, see reencrypt.h */
+	bool volume_key;	/* volume_rotate_many(): a new volume key too, see reencrypt.h */
 };
 
 struct volume_rotated {
 	bool changed;
-	const char *how;	/* "at rest", "mapped", "live" */
-	const char *reencrypted;	/* how the volume key was changed, or NULL */
+	const char *how;	/* "at rest", "mapped", "live"; of a volume key "copy", "online", "live" */
 	char domain[256];	/* live: the guest that runs with it; else "" */
 	uint64_t generation;
 	bool registered;	/* libvirt has the new passphrase */
@@ -31,7 +30,8 @@ int volume_rotate(const struct volume_env *env, struct guest_connection *g, cons
 
 /*
  * The rest of an interrupted rotation, under the volume's lock: what is recorded stays, the other
- * passphrase goes. r is revealed. *ret_finished false: the rotation was taken back.
+ * passphrase goes. r is revealed. *ret_finished false: the rotation was taken back. The recorded
+ * passphrase is given to libvirt where that has the volume's secret.
  */
 int volume_rotate_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
 			 bool *ret_finished, struct error *e);

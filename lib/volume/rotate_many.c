@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,15 +55,20 @@ static void report(struct many *m, const struct volume_rotation *one)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* A new volume key under the old passphrase would leave the job half done, so both are changed. */
 static void rotate(struct many *m, const struct volume_env *env, const uuid_t volume, struct volume_rotation *one)
 {
 	const struct volume_reencrypt p = { .dry_run = m->p->dry_run, .without_libvirt = m->p->without_libvirt };
 	struct volume_reencrypted done = { 0 };
-	if (m->p->volume_key && volume_reencrypt(env, m->g, volume, &p, &done, &one->error) < 0)
+	if (!m->p->volume_key) {
+		volume_rotate(env, m->g, volume, m->p, &one->done, &one->error);
 		return;
-	volume_rotate(env, m->g, volume, m->p, &one->done, &one->error);
-	one->done.reencrypted = done.how;
+	}
+	if (volume_reencrypt(env, m->g, volume, &p, &done, &one->error) < 0)
+		return;
+	one->done.changed = true;
+	one->done.how = done.how;
+	one->done.generation = done.generation;
+	snprintf(one->done.domain, sizeof(one->done.domain), "%s", done.domain);
 }
 
 static void rotate_one(struct many *m, const struct volume_env *env, const uuid_t volume)

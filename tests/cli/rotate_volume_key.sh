@@ -22,7 +22,7 @@ rotated() { # rotated NAME FORMAT VOLUME: the checks around one rotation
 	passphrase_of "$f" >old
 	cp --sparse=always "$f" copy
 	check "$name: rotate --volume-key" kvmcrypt rotate --volume-key --json "$f"
-	check_is "rotated copy" "$(jq -r '.volumes[0] | "\(.outcome) \(.volume_key)"' "$T/stdout")" "$name: it says so"
+	check_is "rotated copy" "$(jq -r '.volumes[0] | "\(.outcome) \(.how)"' "$T/stdout")" "$name: it says so"
 	if [ "$format" = raw ]; then
 		check "$name: the guest sees the same" image_io raw "$f" -c 'read -P 17 0 4M' -c 'read -P 18 20M 3M' -c 'read -P 19 50331136 512'
 	else
