@@ -45,13 +45,9 @@ check "a record without a file can be erased" kvmcrypt erase --yes c.qcow2
 
 kvmcrypt create -q d.raw 32M
 passphrase_of d.raw >key.d
-mkfifo hold
-qemu-io --object secret,id=s0,file=key.d --image-opts driver=luks,key-secret=s0,file.filename=d.raw <hold >/dev/null 2>&1 &
-exec 7>hold
-sleep 1
+hold_open --object secret,id=s0,file=key.d --image-opts driver=luks,key-secret=s0,file.filename=d.raw
 check_error 6 'in use' "a volume in use" kvmcrypt erase --yes -q d.raw
-exec 7>&-
-wait
+let_go
 check "still opens" opens d.raw key.d
 check_is ready "$(kvmcrypt show --json d.raw | jq -r .state)" "and is ready"
 
@@ -81,12 +77,9 @@ check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | en
 # An OFD lock (F_OFD_SETLK is 37, F_WRLCK 1) on byte 100.
 # shellcheck disable=SC2016
 perl -e 'open(F, "+<", "e.raw") or die; my $lock = pack("ssx4qqlx4", 1, 0, 100, 1, 0);
-	fcntl(F, 37, $lock) or die; $| = 1; print "locked\n"; sleep 60' >locked &
+	fcntl(F, 37, $lock) or die; $| = 1; print "locked\n"; sleep 1000' >locked &
 locker=$!
-for _ in $(seq 50); do
-	[ -s locked ] && break
-	sleep 0.1
-done
+wait_for test -s locked
 check_exit 6 "recover of a volume in use" kvmcrypt recover --json
 check_is "1 failed busy" "$(jq -rs '[length, .[0].volumes[0].outcome, .[0].error.kind] | map(tostring) | join(" ")' stdout)" "rows and failure are one document"
 check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("e.raw")) | .state')" "does not call it ready"

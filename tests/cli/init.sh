@@ -49,21 +49,12 @@ kvmcrypt seal -q --keystore u
 check "stdin" kvmcrypt init -q --keystore s --passphrase-file - <pass
 
 # On a terminal: asked twice, not echoed.
-on_terminal() { # FIRST SECOND
-	expect -c "
-		log_file -noappend $T/terminal
-		spawn $KVMCRYPT init --keystore $T/tty
-		expect {New passphrase*: }
-		send \"$1\r\"
-		expect {(again): }
-		send \"$2\r\"
-		expect eof
-		lassign [wait] a b c code
-		exit \$code" >/dev/null
+typed() { # FIRST SECOND
+	on_terminal "'$KVMCRYPT' init --keystore '$T/tty'" 'New passphrase*: ' "$1"$'\r' '(again): ' "$2"$'\r'
 }
-check_exit 2 "two different passphrases on the terminal" on_terminal sesame sesamE
+check_exit 2 "two different passphrases on the terminal" typed sesame sesamE
 check_is no "$([ -e tty ] && echo yes || echo no)" "make no keystore"
-check "the same twice" on_terminal sesame sesame
+check "the same twice" typed sesame sesame
 check_is 0 "$(grep -c sesame terminal)" "it was not echoed"
 printf sesame >typed
 check "it unseals" kvmcrypt unseal -q --keystore tty --passphrase-file typed

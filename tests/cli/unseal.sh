@@ -53,28 +53,20 @@ check_error 4 'none' "an absent key file" kvmcrypt unseal -q --key-file none
 check_error 2 'not both' "two ways at once" kvmcrypt unseal -q --key-file file.key --passphrase-file pass
 
 rm -f file.key
-check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 5s
-check_is false "$(sealed)" "unsealed at first"
-sleep 6
-check_is true "$(sealed)" "sealed after it"
-check "a timeout for an unsealed keystore" bash -c "'$KVMCRYPT' unseal -q --passphrase-file pass && '$KVMCRYPT' unseal -q --timeout 1s"
-sleep 2.2
-check_is true "$(sealed)" "is kept too"
+expires() { grep "kvmcrypt:$id" /proc/keys | awk '{ print $4 == "perm" ? "never" : "yes" }'; }
+check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 1h
+check_is "false yes" "$(sealed) $(expires)" "unsealed at first"
+check "a shorter one for an unsealed keystore" kvmcrypt unseal -q --timeout 1s
+check "it is sealed after it" wait_for bash -c "'$KVMCRYPT' keystore status --json | jq -e .sealed"
+check "unseal without a timeout" kvmcrypt unseal -q --passphrase-file pass
+check_is "false never" "$(sealed) $(expires)" "lasts"
+kvmcrypt seal -q
 check_error 2 'not a duration' "a bad timeout" kvmcrypt unseal -q --timeout soon
 
 check_error 4 'no keystore at .*kvmcrypt init' "no keystore" kvmcrypt unseal -q --keystore nowhere
 check_error 4 'no keystore' "for seal neither" kvmcrypt seal -q --keystore nowhere
 
-typed() {
-	expect -c "
-		log_file -noappend $T/terminal
-		spawn $KVMCRYPT unseal
-		expect {*: }
-		send \"$1\r\"
-		expect eof
-		lassign [wait] a b c code
-		exit \$code" >/dev/null
-}
+typed() { on_terminal "'$KVMCRYPT' unseal" '*: ' "$1"$'\r'; }
 check_exit 5 "a wrong one typed" typed "nonsense"
 check "the right one typed" typed "correct horse"
 check_is 0 "$(grep -c horse terminal)" "it was not echoed"

@@ -92,7 +92,7 @@ static struct holder hold(const char *const argv[], const char *path)
 	}
 	close(in[0]);
 	const struct timespec pause = { 0, 10 * 1000 * 1000 };
-	for (int i = 0; i < 500 && !image_is_in_use(path); i++)
+	for (int i = 0; i < 30000 && !image_is_in_use(path); i++)
 		nanosleep(&pause, NULL);
 	return h;
 }
