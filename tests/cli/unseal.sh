@@ -73,4 +73,18 @@ check_is 0 "$(grep -c horse terminal)" "it was not echoed"
 check_is false "$(sealed)" "it is unsealed"
 check "nothing was harmed" kvmcrypt keystore check
 kvmcrypt seal -q
+
+# A signal at the prompt ends the command, by that signal and with the echo back on.
+cat >asking <<SCRIPT
+sh -c 'echo \$\$ >pid; exec "\$0" unseal' '$KVMCRYPT'
+echo "ended with \$?"
+stty -a
+SCRIPT
+for signal in TERM INT HUP; do
+	check "SIG$signal at the prompt" on_terminal "bash asking" '*: ' "!kill -$signal \$(cat pid)"
+	check_is "1 1" "$(grep -c "ended with $((128 + $(kill -l $signal)))" terminal) $(grep -cE '(^| )echo( |;)' terminal)" "  ended by it, and left the echo on"
+done
+check_exit 96 "Ctrl-C at the prompt" on_terminal "'$KVMCRYPT' unseal" '*: ' $'half a passphrase\003'
+check_is "0 SIGINT" "$(grep -c half terminal) $(cat stderr)" "is SIGINT, and shows nothing of what was typed"
+check_is true "$(sealed)" "it is still sealed"
 exit $FAILED

@@ -81,7 +81,7 @@ wait_for() {
 not() { ! "$@"; }
 
 # on_terminal COMMAND QUESTION ANSWER [QUESTION ANSWER]...: runs COMMAND on a terminal of its own, waits
-# for each question (a pattern of expect) and types the answer. What the terminal saw is in $T/terminal.
+# for each question (a pattern of expect) and types the answer, or runs it if it begins with "!". What the terminal saw is in $T/terminal.
 on_terminal() {
 	local command=$1
 	shift
@@ -93,7 +93,11 @@ on_terminal() {
 	spawn -noecho bash -c "exec $command"
 	foreach {question answer} [lrange $argv 2 end] {
 		expect $question {} timeout { exit 98 } eof { exit 97 }
-		send -- $answer
+		if {[string match "!*" $answer]} {
+			exec sh -c [string range $answer 1 end]
+		} else {
+			send -- $answer
+		}
 	}
 	expect timeout { exit 98 } eof {}
 	lassign [wait] pid id failed code signal name
