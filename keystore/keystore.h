@@ -83,7 +83,7 @@ int keystore_cache(struct keystore *ks, uint64_t timeout, struct error *e);
 /* Out of it; *ret_was says whether it was there. */
 int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e);
 /* Is a usable root key of this keystore in the kernel keyring? */
-bool keystore_is_cached(struct keystore *ks);
+int keystore_is_cached(struct keystore *ks, bool *ret, struct error *e);
 
 /* ---- slots; adding and removing need an unsealed keystore ---- */
 int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e);

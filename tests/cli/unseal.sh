@@ -52,8 +52,23 @@ check_error 5 'other.key' "a wrong key file" kvmcrypt unseal -q --key-file other
 check_error 4 'none' "an absent key file" kvmcrypt unseal -q --key-file none
 check_error 2 'not both' "two ways at once" kvmcrypt unseal -q --key-file file.key --passphrase-file pass
 
+# A limit that leaves no memory for a key is not "sealed".
+if setpriv --bounding-set=-ipc_lock true 2>/dev/null; then
+	for c in 'show a.qcow2' 'unseal' 'passphrase show --yes a.qcow2'; do
+		check_error 1 'raise the limit.*ulimit -l' "no locked memory: $c" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' $c"
+	done
+	kvmcrypt unseal -q
+	for c in 'show a.qcow2' 'keystore status' 'unseal'; do
+		check_error 1 'raise the limit' "no locked memory, unsealed: $c" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' $c"
+	done
+	check "seal works all the same" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' seal"
+	check_is true "$(sealed)" "the key is gone"
+else
+	skip "setpriv cannot drop a capability here"
+fi
+
 rm -f file.key
-expires() { grep "kvmcrypt:$id" /proc/keys | awk '{ print $4 == "perm" ? "never" : "yes" }'; }
+expires() { grep "kvmcrypt:$id" /proc/keys | awk '$2 !~ /[RD]/ && $4 != "expd" { print $4 == "perm" ? "never" : "yes" }'; }
 check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 1h
 check_is "false yes" "$(sealed) $(expires)" "unsealed at first"
 check "a shorter one for an unsealed keystore" kvmcrypt unseal -q --timeout 1s
