@@ -58,6 +58,10 @@ int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
 	case SQLITE_PERM:
 		return error_set(e, ERROR_FAILED, EACCES, "cannot %s %s: %s", doing, s->path, why);
 	default:
+		/* "disk I/O error" may be a full disk; the system's own word says more. */
+		if (sqlite3_system_errno(s->db) > 0)
+			return error_errno(e, ERROR_FAILED, sqlite3_system_errno(s->db), "cannot %s %s (%s)", doing,
+					   s->path, why);
 		return error_set(e, ERROR_FAILED, EIO, "cannot %s %s: %s", doing, s->path, why);
 	}
 }
