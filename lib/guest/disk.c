@@ -189,7 +189,7 @@ int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len,
 		if (!prop_is(find_child(disk, "target"), "dev", target))
 			continue;
 		copy_prop(find_child(disk, "alias"), "name", ret, len);
-		return 0;
+		return lazy_xml_memory(e);
 	}
 	return error_set(e, ERROR_NOT_FOUND, ENOENT, "the domain has no disk %s", target);
 }

@@ -14,13 +14,8 @@ cd "$T/disks" || exit 1
 reports() { grep -ac 'GUEST: gap' "$T/guest/$1.console"; }
 longest() { grep -a 'GUEST: gap' "$T/guest/$1.console" | tail -n +$(($2 + 1)) | awk '{ if ($3 > m) m = $3 } END { print m * 10 }'; }
 more_reports() {
-	local i want=$(($(reports "$1") + $2))
-	for i in $(seq 1200); do
-		[ "$(reports "$1")" -ge "$want" ] && return
-		sleep 0.1
-	done
-	echo "no report after $i tries" >&2
-	return 1
+	enough() { [ "$(reports "$1")" -ge "$2" ]; }
+	wait_for enough "$1" $(($(reports "$1") + $2))
 }
 opens() { qemu-io -U -r --object secret,id=s0,file="$2" --image-opts "$3,file.filename=$1" -c 'read 0 512' 2>/dev/null | grep -q 'read 512'; }
 opens_not() { ! opens "$@"; }
@@ -32,7 +27,7 @@ for f in a.qcow2 b.raw; do
 	kvmcrypt create -q "$f" 32M
 	check "$f: attach" kvmcrypt attach "$vm" "$f"
 	check "$f: start" virsh -q start "$vm"
-	check "$f: the guest writes" guest_wait_said "$vm" "gap" 1200
+	check "$f: the guest writes" guest_wait_said "$vm" "gap"
 	before=$(reports "$vm")
 	check "$f: for a while" more_reports "$vm" 2
 	normal=$(longest "$vm" "$before")
@@ -55,13 +50,13 @@ for f in a.qcow2 b.raw; do
 	guest_job "$vm" busy "marker=again"
 	: >"$T/guest/$vm.console"
 	check "$f: the next start works" virsh -q start "$vm"
-	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap" 1200
+	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap"
 	virsh -q destroy "$vm"
 done
 
 # Interrupted at any QMP command, the volume opens, and recover puts it right while the guest runs.
 virsh -q start vm-qcow2
-check "the guest runs" guest_wait_said vm-qcow2 gap 1200
+check "the guest runs" guest_wait_said vm-qcow2 gap
 landed=0
 for n in 2 4 6 8; do
 	strace -f -o /dev/null -e inject=fdatasync:signal=KILL:when=$n env ASAN_OPTIONS=detect_leaks=0 "$KVMCRYPT" rotate -q a.qcow2 >/dev/null 2>&1 || landed=$((landed + 1))
