@@ -38,7 +38,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return error_pass(e, &why);
 	r = volume_find(ks, operands[0], &record, e);
 	if (r == 0 && unsealed)
-		r = keystore_reveal(ks, &record, 1, "show", NULL, e);
+		r = keystore_peek(ks, record, e);
 	if (r == 0)
 		r = volume_look(record, &state, e);
 	if (r == 0)

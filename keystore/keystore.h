@@ -124,6 +124,11 @@ int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n
 		    const char *purpose, const char *detail, struct error *e);
 
 /*
+ * The same without a row: for looking, where no key leaves the process. last_used stays.
+ */
+int keystore_peek(struct keystore *ks, struct record *r, struct error *e);
+
+/*
  * Stores a record that is new (revision 0) or revealed, together with an audit row. When another
  * process has changed it since it was read: ERROR_BUSY/ESTALE and nothing is written. On success
  * r->revision is the new one. A new record whose path is taken: ERROR_EXISTS.
