@@ -67,7 +67,7 @@ _kvmcrypt() {
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'init') _kvmcrypt_words '--if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --unseal --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore check') _kvmcrypt_words '--expect-head= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;

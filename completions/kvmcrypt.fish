@@ -72,6 +72,8 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a check -d 'verify every record, the audit trail and the seal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l expect-head -r -d 'the audit head that `keystore status` showed earlier must still be there'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l repair -d 'accept the keystore as it is, so that its keys can be used again; logged'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a log -d 'show the audit trail'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l last -r -d 'only the newest N rows'

@@ -183,4 +183,12 @@ int keystore_check(struct keystore *ks, const char *expect_head,
 		   void (*fn)(void *ctx, const char *finding), void *ctx, uint64_t *ret_records,
 		   uint64_t *ret_rows, struct error *e);
 
+/*
+ * Accepts the keystore as it is: chains the audit trail anew over the rows that are there, vouches
+ * for the records that open and for the seal, and adds a row that says what did not verify and what
+ * is lost. Whatever was changed or put back before stays so. Records that do not open stay damaged.
+ * *ret_detail (or NULL): that row's text, the caller frees.
+ */
+int keystore_repair(struct keystore *ks, char **ret_detail, struct error *e);
+
 #endif

@@ -33,6 +33,7 @@ static const char *const sql_text[SQL_COUNT] = {
 			 "ON CONFLICT(name) DO UPDATE SET value = excluded.value",
 	[SQL_AUDIT_APPEND] = "INSERT INTO audit(seq, time, uid, pid, kind, action, volume, detail, "
 			     "revision, hash, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[SQL_AUDIT_REMAC] = "UPDATE audit SET mac = ?2 WHERE seq = ?1",
 };
 
 int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
@@ -206,6 +207,7 @@ static const struct store_ops ops = {
 	.meta_get = meta_get,
 	.meta_put = meta_put,
 	.audit_append = sqlite_audit_append,
+	.audit_remac = sqlite_audit_remac,
 	.audit_each = sqlite_audit_each,
 	.scrub = scrub,
 	.verify = verify,
