@@ -228,11 +228,11 @@ static int repair_all(struct keystore *ks, void *ctx, struct error *e)
 	CLEANUP(repair_clear) struct repair p = { .ks = ks };
 	struct store *s = ks->store;
 	struct audit_head head = { 0 };
-	char detail[1024];
+	char detail[1024], named[24] = "? (it was changed)";
 	bool seal = false;
-	/* What the damaged head said is worth a word: rows behind the last one may have been removed. */
-	bool head_reads = audit_head_read(s, NULL, &head, NULL) == 0;
-	uint64_t head_seq = head.seq;
+	/* What a sound head says is worth a word: rows behind the last one may have been removed. */
+	if (audit_head_read(s, ks->audit_key, &head, NULL) == 0)
+		snprintf(named, sizeof(named), "%llu", (unsigned long long)head.seq);
 	int r = chain_anew(&p, e);
 	if (r < 0 || (r = s->ops->each(s, count, &p.records, e)) < 0)
 		return r;
@@ -242,11 +242,10 @@ static int repair_all(struct keystore *ks, void *ctx, struct error *e)
 	    (r = say_gone(&p, e)) < 0 || (r = accept_seal(&p, &seal, e)) < 0)
 		return r;
 	snprintf(detail, sizeof(detail),
-		 "rows that did not verify: %s%s; rows lost: %llu; the head named row %s%llu, the last was %llu; records "
+		 "rows that did not verify: %s%s; rows lost: %llu; the head named row %s, the last was %llu; records "
 		 "accepted as found: %llu, gone: %llu, damaged still: %llu; seal %s",
 		 p.named[0] ? p.named : "none", p.bad_rows > NAMED_MAX ? " and more" : "",
-		 (unsigned long long)p.lost_rows, head_reads ? "" : "? ", (unsigned long long)head_seq,
-		 (unsigned long long)p.seq, (unsigned long long)p.accepted, (unsigned long long)p.removed,
+		 (unsigned long long)p.lost_rows, named, (unsigned long long)p.seq, (unsigned long long)p.accepted, (unsigned long long)p.removed,
 		 (unsigned long long)p.unreadable, seal ? "accepted as found" : "as it was");
 	struct store_audit row = { .kind = AUDIT_EVENT, .action = "repair", .detail = detail };
 	r = audit_append(s, ks->audit_key, &row, 0, e);
