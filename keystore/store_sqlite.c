@@ -10,6 +10,7 @@
 
 #define DATABASE "keystore.db"
 #define BUSY_SECONDS 60
+#define JOURNAL_PAGES 100
 #define COLUMNS "uuid, path, luks, revision, last_used, envelope"
 
 static const char *const sql_text[SQL_COUNT] = {
@@ -222,6 +223,10 @@ static int harden(struct sqlite_store *s, struct error *e)
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	/* Every command would copy its page or two into the database and sync three times more for it; but
+	 * who opens the journal first reads all of it, so it is kept short. */
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_wal_autocheckpoint(s->db, JOURNAL_PAGES);
 	if (sqlite3_exec(s->db, "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
 				"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192", NULL, NULL, NULL) !=
 	    SQLITE_OK)
