@@ -99,6 +99,13 @@ const char *error_kind_name(enum error_kind kind)
 	return kind <= ERROR_EXISTS ? names[kind] : "failed";
 }
 
+int error_pass(struct error *e, const struct error *from)
+{
+	if (e)
+		*e = *from;
+	return from->err > 0 ? -from->err : -EIO;
+}
+
 int error_oom(struct error *e)
 {
 	return error_set(e, ERROR_FAILED, ENOMEM, "out of memory");

@@ -49,4 +49,7 @@ const char *error_kind_name(enum error_kind kind);
 /* Out of memory: error_set() with ENOMEM. */
 int error_oom(struct error *e);
 
+/* Hands on an error that was kept apart: *e (or nowhere) becomes *from; returns its -errno. */
+int error_pass(struct error *e, const struct error *from);
+
 #endif

@@ -242,6 +242,9 @@ int process_run(const struct process *p, struct process_result *ret, struct erro
 		goto out;
 	}
 	r = drain(p, out.r, err.r, &res, e);
+	/* One that nobody listens to any more may never end by itself. */
+	if (r < 0)
+		kill(pid, SIGKILL);
 	int w = wait_for(pid, &res.status);
 	if (r == 0 && w < 0)
 		r = error_errno(e, ERROR_FAILED, w, "cannot wait for %s", p->argv[0]);

@@ -40,10 +40,14 @@ int secret_new(size_t len, struct secret **ret, struct error *e)
 		return error_oom(e);
 	if (mlock(s->data, s->mapped) < 0 || madvise(s->data, s->mapped, MADV_DONTDUMP) < 0 ||
 	    madvise(s->data, s->mapped, MADV_WIPEONFORK) < 0) {
-		int err = errno;
+		struct rlimit limit = { 0 };
+		getrlimit(RLIMIT_MEMLOCK, &limit);
 		munmap(s->data, s->mapped);
-		return error_errno(e, ERROR_FAILED, err,
-				   "cannot lock memory for a key (raise the limit with `ulimit -l`)");
+		/* EAGAIN, EPERM or ENOMEM, but always the same to whoever asks. */
+		return error_set(e, ERROR_FAILED, ENOMEM,
+				 "cannot lock memory for a key: raise the limit, now %llu KiB (`ulimit -l`, or LimitMEMLOCK= "
+				 "of a systemd unit)",
+				 (unsigned long long)limit.rlim_cur / 1024);
 	}
 	*ret = TAKE_PTR(s);
 	return 0;

@@ -10,10 +10,13 @@
 #include <unistd.h>
 
 struct erase_options {
-	bool keep_file, yes, dry_run, no_libvirt;
+	bool keep_file, yes, dry_run, no_libvirt, damaged;
 };
 
 static const struct option_spec options[] = {
+	{ "damaged", OPTION_FLAG, offsetof(struct erase_options, damaged), NULL,
+	  "go on when the image is damaged or another: destroy the record and its key, leave the file, in which "
+	  "keyslots may remain", NULL, COMPLETE_NONE, 0 },
 	OPTION_DRY_RUN(struct erase_options),
 	{ "keep-file", OPTION_FLAG, offsetof(struct erase_options, keep_file), NULL,
 	  "leave the file (its keyslots are destroyed all the same)", NULL, COMPLETE_NONE, 0 },
@@ -31,6 +34,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	AUTORECORD struct record *record = NULL;
 	AUTOGUEST struct guest_connection *g = NULL;
 	char question[1200];
+	bool destroyed = false;
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
@@ -43,18 +47,19 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	/* What would be refused is refused before anybody is asked and before the secret is gone. */
-	if ((r = volume_erase(&env, record, &(struct volume_erase){ .dry_run = true }, e)) < 0)
+	if ((r = volume_erase(&env, record, &(struct volume_erase){ .damaged = o->damaged, .dry_run = true },
+			      &destroyed, e)) < 0)
 		return r;
 	snprintf(question, sizeof(question), "This destroys every key of %.900s; its data cannot be read again.",
 		 record->path);
 	if (!o->dry_run && (r = person_confirm(ctx, o->yes, question, e)) < 0)
 		return r;
-	const struct volume_erase p = { .keep_file = o->keep_file };
+	const struct volume_erase p = { .keep_file = o->keep_file, .damaged = o->damaged };
 	/* The secret first, as without the record nobody would know of it any more. */
 	if (!o->dry_run && ((g && (r = volume_forget_secret(g, record, e)) < 0) ||
-			    (r = volume_erase(&env, record, &p, e)) < 0))
+			    (r = volume_erase(&env, record, &p, &destroyed, e)) < 0))
 		return r;
-	say(ctx, "%s %s", o->dry_run ? "would erase" : "erased", record->path);
+	say(ctx, "%s %s", o->dry_run ? "would erase" : destroyed ? "erased" : "destroyed the record of", record->path);
 	if (!o->dry_run)
 		say(ctx, "Copies of its LUKS header made before (backups, snapshots of the host's file system) still "
 			 "open with the old key; the key itself is gone from this keystore.");
@@ -64,6 +69,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_uuid(j, "uuid", record->uuid);
 	put_text(j, "path", record->path);
 	put_bool(j, "erased", !o->dry_run);
+	put_bool(j, "keyslots_destroyed", destroyed);
 	put_bool(j, "file_kept", o->keep_file || (!o->dry_run && access(record->path, F_OK) == 0));
 	return output_object(ctx, j, NULL, e);
 }
@@ -75,7 +81,8 @@ const struct command command_erase = {
 	.summary = "destroy the keys of a volume, and its file",
 	.description = "Overwrites the keyslots in the image, destroys the record with its sealed key, undefines "
 		       "libvirt's secret and removes the file. After that nobody reads the data again. A volume "
-		       "that a domain has as a disk is refused: detach it first.",
+		       "that a domain has as a disk is refused: detach it first. So is an image that is damaged or is not "
+		       "the record's, as its keyslots cannot be destroyed, unless --damaged is given.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct erase_options),

@@ -5,6 +5,7 @@
 #include "cmd/commands.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
+#include "cmd/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,7 +159,14 @@ static int run_command(const struct command *c, int argc, char **argv)
 		r = c->run(&ctx, options, operands, n, &e);
 		progress_finish();
 	}
-	return r < 0 ? report(&ctx, &e) : r;
+	if (r < 0)
+		r = report(&ctx, &e);
+	/* Everything is wiped and the terminal restored: now end as whoever sent the signal expects. */
+	if (terminal_stopped_by()) {
+		signal(terminal_stopped_by(), SIG_DFL);
+		raise(terminal_stopped_by());
+	}
+	return r;
 }
 
 /*

@@ -2,95 +2,16 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "cmd/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <termios.h>
-
-static int open_tty(void)
-{
-	return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-}
-
-static void tty_write(int tty, const char *text)
-{
-	size_t len = strlen(text);
-	if (write(tty, text, len) != (ssize_t)len)
-		return;
-}
-
-/* Names in a question are not ours: nothing in them may drive the terminal. */
-static void tty_ask(int tty, const char *question)
-{
-	char text[1400];
-	snprintf(text, sizeof(text), "%s", question);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	tty_write(tty, text);
-}
-
-/* One line without its newline, echo off; the signals that would leave echo off wait meanwhile. */
-static int read_line_silent(int tty, const char *prompt, struct secret **ret, struct error *e)
-{
-	AUTOSECRET struct secret *s = NULL;
-	int r = secret_new(4096, &s, e);
-	if (r < 0)
-		return r;
-	struct termios old, silent;
-	if (tcgetattr(tty, &old) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot read from the terminal");
-	sigset_t block, before;
-	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
-	sigaddset(&block, SIGTSTP);
-	sigaddset(&block, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &block, &before);
-	silent = old;
-	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
-	if (tcsetattr(tty, TCSAFLUSH, &silent) < 0) {
-		int err = errno;
-		sigprocmask(SIG_SETMASK, &before, NULL);
-		return error_errno(e, ERROR_FAILED, err, "cannot turn off the echo of the terminal");
-	}
-	tty_ask(tty, prompt);
-	size_t len = 0;
-	bool stopped = false;
-	while (len < s->len) {
-		ssize_t n = read(tty, s->data + len, 1);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0 || s->data[len] == '\n')
-			break;
-		if (s->data[len] == 3) { /* Ctrl-C, which ISIG no longer handles */
-			stopped = true;
-			break;
-		}
-		len++;
-	}
-	tcsetattr(tty, TCSAFLUSH, &old);
-	tty_write(tty, "\n");
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (stopped)
-		return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
-	if (!len)
-		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is empty");
-	if (len == s->len)
-		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is too long");
-	s->data[len] = 0;
-	s->len = len;
-	*ret = TAKE_PTR(s);
-	return 0;
-}
 
 static int ask_passphrase(const char *prompt, bool twice, struct secret **ret, struct error *e)
 {
-	AUTOCLOSE int tty = open_tty();
+	AUTOCLOSE int tty = terminal_open();
 	if (tty < 0)
 		return error_set(e, ERROR_USAGE, ENOTTY,
 				 "no terminal to ask for a passphrase: use --passphrase-file or --passphrase-fd");
@@ -98,12 +19,12 @@ static int ask_passphrase(const char *prompt, bool twice, struct secret **ret, s
 	AUTOSECRET struct secret *first = NULL;
 	AUTOSECRET struct secret *second = NULL;
 	snprintf(line, sizeof(line), "%s: ", prompt);
-	int r = read_line_silent(tty, line, &first, e);
+	int r = terminal_read_silent(tty, line, &first, e);
 	if (r < 0)
 		return r;
 	if (twice) {
 		snprintf(line, sizeof(line), "%s (again): ", prompt);
-		r = read_line_silent(tty, line, &second, e);
+		r = terminal_read_silent(tty, line, &second, e);
 		if (r < 0)
 			return r;
 		if (!secret_equal(first, second))
@@ -149,13 +70,13 @@ int person_confirm(const struct context *ctx, bool yes, const char *question, st
 	(void)ctx;
 	if (yes)
 		return 0;
-	AUTOCLOSE int tty = open_tty();
+	AUTOCLOSE int tty = terminal_open();
 	if (tty < 0)
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "%s Not done, as there is no terminal to ask: add --yes if you are sure", question);
 	char line[1400], answer[16] = "";
 	snprintf(line, sizeof(line), "%s Type yes to go on: ", question);
-	tty_ask(tty, line);
+	terminal_ask(tty, line);
 	ssize_t n = read(tty, answer, sizeof(answer) - 1);
 	answer[n > 0 ? n : 0] = 0;
 	answer[strcspn(answer, "\r\n")] = 0;

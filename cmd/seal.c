@@ -8,13 +8,13 @@ static const struct option_spec options[] = { { 0 } };
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
-	bool was = false;
+	bool was = false, cached = false;
 	(void)opaque, (void)operands, (void)n;
 	int r = person_open_keystore(ctx, &ks, e);
 	if (r < 0)
 		return r;
 	/* Sealing comes before logging it: a damaged audit trail must not keep the key in memory. */
-	bool can_log = keystore_is_cached(ks) && keystore_unseal_auto(ks, NULL) == 0;
+	bool can_log = keystore_is_cached(ks, &cached, NULL) == 0 && cached && keystore_unseal_auto(ks, NULL) == 0;
 	if ((r = keystore_uncache(ks, &was, e)) < 0)
 		return r;
 	if (was && can_log) {

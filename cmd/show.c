@@ -7,6 +7,8 @@
 
 #include "lib/guest/secret.h"
 
+#include <errno.h>
+
 struct show_options {
 	bool no_libvirt;
 };
@@ -31,10 +33,12 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	/* Sealed: everything but which keyslot is ours. */
-	bool unsealed = keystore_unseal_auto(ks, NULL) == 0;
+	bool unsealed = keystore_unseal_auto(ks, &why) == 0;
+	if (!unsealed && why.err == ENOMEM)
+		return error_pass(e, &why);
 	r = volume_find(ks, operands[0], &record, e);
 	if (r == 0 && unsealed)
-		r = keystore_reveal(ks, &record, 1, "show", NULL, e);
+		r = keystore_peek(ks, record, e);
 	if (r == 0)
 		r = volume_look(record, &state, e);
 	if (r == 0)

@@ -51,8 +51,11 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 		return error_set(e, ERROR_USAGE, EINVAL, "give a key file or a passphrase, not both");
 	if (o->key_file)
 		return with_key_file(ks, o->key_file, e);
-	if (!passphrase && keystore_unseal_auto(ks, NULL) == 0)
+	struct error why = { 0 };
+	if (!passphrase && keystore_unseal_auto(ks, &why) == 0)
 		return 0;
+	if (why.err == ENOMEM)
+		return error_pass(e, &why);
 	return with_passphrase(ctx, ks, o, e);
 }
 
@@ -76,7 +79,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = person_open_keystore(ctx, &ks, e);
 	if (r < 0)
 		return r;
-	bool was = keystore_is_cached(ks);
+	bool was = false;
+	if ((r = keystore_is_cached(ks, &was, e)) < 0)
+		return r;
 	if (was && !o->timeout) {
 		say(ctx, "keystore %s is unsealed already", keystore_path(ks));
 		return output(ctx, ks, 0, false, e);

@@ -66,7 +66,7 @@ _kvmcrypt() {
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'erase') _kvmcrypt_words '--dry-run --keep-file --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -75,7 +75,7 @@ _kvmcrypt() {
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore check') _kvmcrypt_words '--expect-head= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -85,7 +85,7 @@ _kvmcrypt() {
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'recover') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'resize') _kvmcrypt_words '--dry-run --shrink --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --volume-key --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unload') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

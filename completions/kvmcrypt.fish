@@ -40,6 +40,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from detach' -l live -d 'only fr
 complete -c kvmcrypt -n '__fish_seen_subcommand_from detach' -a '(kvmcrypt --dump-values domains 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from detach' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a erase -d 'destroy the keys of a volume, and its file'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l damaged -d 'go on when the image is damaged or another: destroy the record and its key, leave the file, in which keyslots may remain'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l keep-file -d 'leave the file (its keyslots are destroyed all the same)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l no-libvirt -d 'do not ask libvirt whether a domain uses the volume, nor undefine its secret'
@@ -97,6 +98,8 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a check -d 'verify every record, the audit trail and the seal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l expect-head -r -d 'the audit head that `keystore status` showed earlier must still be there'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l repair -d 'accept the keystore as it is, so that its keys can be used again; logged'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a log -d 'show the audit trail'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l last -r -d 'only the newest N rows'
@@ -142,6 +145,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -l dry-run -d 'show
 complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -l jobs -s j -r -d 'rotate N volumes at a time (default: one for each processor)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -l no-libvirt -d 'do not ask libvirt which guests run, nor renew its secrets (run `kvmcrypt load` later)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -l older-than -r -d 'only volumes whose passphrase is older (90d, 12h)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -l volume-key -d 'encrypt all data anew with a new volume key, too'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from rotate' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a seal -d 'close the keystore'
 complete -c kvmcrypt -n __fish_use_subcommand -a show -d 'show a volume: its image, keyslots, age and guests'

@@ -73,7 +73,8 @@ int audit_head_read(struct store *s, const struct secret *key, struct audit_head
 			return r;
 		if (CRYPTO_memcmp(mac, head + HEAD_LEN - HASH_LEN, HASH_LEN))
 			return error_set(e, ERROR_DAMAGED, EBADMSG,
-					 "the head of the audit trail was changed; run `kvmcrypt keystore check`");
+					 "the head of the audit trail was changed; run `kvmcrypt keystore check` (its "
+					 "--repair accepts what is there)");
 	}
 	ret->seq = get_be(head, 8);
 	memcpy(ret->mac, head + 8, HASH_LEN);
@@ -81,8 +82,8 @@ int audit_head_read(struct store *s, const struct secret *key, struct audit_head
 	return 0;
 }
 
-static int head_write(struct store *s, const struct secret *key, const struct audit_head *h,
-		      struct error *e)
+int audit_head_write(struct store *s, const struct secret *key, const struct audit_head *h,
+		     struct error *e)
 {
 	unsigned char head[HEAD_LEN];
 	put_be(head, h->seq, 8);
@@ -113,7 +114,7 @@ int audit_append(struct store *s, const struct secret *key, struct store_audit *
 	h.seq = row->seq;
 	memcpy(h.mac, row->mac, HASH_LEN);
 	h.volumes += (uint64_t)(int64_t)added;
-	return head_write(s, key, &h, e);
+	return audit_head_write(s, key, &h, e);
 }
 
 struct newest {
@@ -140,7 +141,8 @@ static int verify_row(const struct newest *n, const struct store_audit *a, struc
 		return r;
 	if (CRYPTO_memcmp(mac, a->mac, HASH_LEN))
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "row %llu of the audit trail was changed; run `kvmcrypt keystore check`",
+				 "row %llu of the audit trail was changed; run `kvmcrypt keystore check` (its --repair "
+				 "accepts what is there)",
 				 (unsigned long long)a->seq);
 	return 0;
 }

@@ -22,6 +22,10 @@ int audit_key(const struct secret *root, struct secret **ret, struct error *e);
 int audit_head_read(struct store *s, const struct secret *key, struct audit_head *ret,
 		    struct error *e);
 
+/* Only for who has just made the chain that it names: audit_append() writes it otherwise. */
+int audit_head_write(struct store *s, const struct secret *key, const struct audit_head *h,
+		     struct error *e);
+
 /*
  * Adds a row in the write transaction the caller holds: fills seq, when, uid, pid and mac of *row.
  * added is the change of the number of records: 1, 0 or -1. row->seq 1 on call: the first row of

@@ -195,6 +195,9 @@ int keystore_unseal_auto(struct keystore *ks, struct error *e)
 	int r = cache_get(ks->root_id, &root, &why);
 	if (r == 0)
 		return keystore_take_root(ks, &root, e);
+	/* No memory for a key is no matter of sealed or not. */
+	if (r == -ENOMEM)
+		return error_pass(e, &why);
 	/* That it is not in the keyring is the usual case and explains nothing. */
 	if (r == -ENOKEY)
 		why = (struct error){ 0 };
@@ -202,10 +205,12 @@ int keystore_unseal_auto(struct keystore *ks, struct error *e)
 		return r;
 	for (size_t i = 0; i < n && !ks->root; i++)
 		if (slots[i].type == SLOT_KEY_FILE && slots[i].path)
-			try_key_file(ks, seal, slots[i].path, &why);
+			r = try_key_file(ks, seal, slots[i].path, &why);
 	keystore_slots_free(slots, n);
 	if (ks->root)
 		return 0;
+	if (r == -ENOMEM)
+		return error_pass(e, &why);
 	r = keystore_need_root(ks, e);
 	return why.message[0] ? error_prefix(e, "%s", why.message) : r;
 }
@@ -223,20 +228,26 @@ int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e)
 	return cache_remove(ks->root_id, ret_was, e);
 }
 
-bool keystore_is_cached(struct keystore *ks)
+int keystore_is_cached(struct keystore *ks, bool *ret, struct error *e)
 {
 	AUTOSECRET struct secret *root = NULL;
-	return cache_get(ks->root_id, &root, NULL) == 0;
+	struct error why = { 0 };
+	int r = cache_get(ks->root_id, &root, &why);
+	if (r == -ENOMEM)
+		return error_pass(e, &why);
+	*ret = r == 0;
+	return 0;
 }
 
 int keystore_status(struct keystore *ks, struct keystore_status *ret, struct error *e)
 {
 	struct audit_head head;
+	bool cached = false;
 	int r = audit_head_read(ks->store, ks->audit_key, &head, e);
-	if (r < 0)
+	if (r < 0 || (r = keystore_is_cached(ks, &cached, e)) < 0)
 		return r;
 	struct keystore_status s = {
-		.cached = keystore_is_cached(ks),
+		.cached = cached,
 		.volumes = head.volumes,
 		.schema_version = STORE_SCHEMA_VERSION,
 		.audit_seq = head.seq,

@@ -83,7 +83,7 @@ int keystore_cache(struct keystore *ks, uint64_t timeout, struct error *e);
 /* Out of it; *ret_was says whether it was there. */
 int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e);
 /* Is a usable root key of this keystore in the kernel keyring? */
-bool keystore_is_cached(struct keystore *ks);
+int keystore_is_cached(struct keystore *ks, bool *ret, struct error *e);
 
 /* ---- slots; adding and removing need an unsealed keystore ---- */
 int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e);
@@ -122,6 +122,11 @@ int keystore_find_luks(struct keystore *ks, const uuid_t luks, struct record **r
  */
 int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n,
 		    const char *purpose, const char *detail, struct error *e);
+
+/*
+ * The same without a row: for looking, where no key leaves the process. last_used stays.
+ */
+int keystore_peek(struct keystore *ks, struct record *r, struct error *e);
 
 /*
  * Stores a record that is new (revision 0) or revealed, together with an audit row. When another
@@ -177,5 +182,13 @@ int keystore_audit_each_of(struct keystore *ks, const uuid_t volume, uint64_t la
 int keystore_check(struct keystore *ks, const char *expect_head,
 		   void (*fn)(void *ctx, const char *finding), void *ctx, uint64_t *ret_records,
 		   uint64_t *ret_rows, struct error *e);
+
+/*
+ * Accepts the keystore as it is: chains the audit trail anew over the rows that are there, vouches
+ * for the records that open and for the seal, and adds a row that says what did not verify and what
+ * is lost. Whatever was changed or put back before stays so. Records that do not open stay damaged.
+ * *ret_detail (or NULL): that row's text, the caller frees.
+ */
+int keystore_repair(struct keystore *ks, char **ret_detail, struct error *e);
 
 #endif

@@ -188,6 +188,16 @@ int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n
 	return 0;
 }
 
+int keystore_peek(struct keystore *ks, struct record *r, struct error *e)
+{
+	int res = keystore_need_root(ks, e);
+	if (res < 0 || (res = ks->store->ops->begin(ks->store, false, e)) < 0)
+		return res;
+	res = keystore_check_fresh(ks, ks->audit_key, r, e);
+	ks->store->ops->rollback(ks->store);
+	return res < 0 ? res : envelope_open(ks->root, ks->root_id, r, true, e);
+}
+
 /* ---- writing ---- */
 
 struct change {

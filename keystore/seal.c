@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "keystore/seal_file.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -126,8 +127,10 @@ int seal_create(int dir, const struct secret *root, const uuid_t root_id, struct
 	if (r < 0 || (r = seal_file_new(dir, &s->fd, e)) < 0)
 		return r;
 	s->working = s->created = true;
-	if (ftruncate(s->fd, SEAL_SIZE) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot size the seal");
+	/* All of it now: libcryptsetup would not say that the disk is full. */
+	if (fallocate(s->fd, 0, 0, SEAL_SIZE) < 0 && (errno != EOPNOTSUPP || ftruncate(s->fd, SEAL_SIZE) < 0))
+		return error_errno(e, ERROR_FAILED, errno, "cannot make the seal, which needs %d KiB of disk",
+				   (int)(SEAL_SIZE / 1024));
 	if ((r = init(s, e)) < 0)
 		return r;
 	uuid_unparse_lower(root_id, uuid);

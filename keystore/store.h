@@ -100,6 +100,8 @@ struct store_ops {
 	int (*meta_put)(struct store *s, const char *name, const void *data, size_t len, struct error *e);
 
 	int (*audit_append)(struct store *s, const struct store_audit *a, struct error *e);
+	/* Another MAC for a row that is there: only a repair does that. */
+	int (*audit_remac)(struct store *s, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e);
 	/* In order of seq; fn may read the store, not write it. */
 	int (*audit_each)(struct store *s, const struct store_audit_query *q, store_audit_fn fn,
 			  void *ctx, struct error *e);

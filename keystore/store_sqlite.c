@@ -10,6 +10,7 @@
 
 #define DATABASE "keystore.db"
 #define BUSY_SECONDS 60
+#define JOURNAL_PAGES 100
 #define COLUMNS "uuid, path, luks, revision, last_used, envelope"
 
 static const char *const sql_text[SQL_COUNT] = {
@@ -33,6 +34,7 @@ static const char *const sql_text[SQL_COUNT] = {
 			 "ON CONFLICT(name) DO UPDATE SET value = excluded.value",
 	[SQL_AUDIT_APPEND] = "INSERT INTO audit(seq, time, uid, pid, kind, action, volume, detail, "
 			     "revision, hash, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[SQL_AUDIT_REMAC] = "UPDATE audit SET mac = ?2 WHERE seq = ?1",
 };
 
 int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
@@ -58,6 +60,10 @@ int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
 	case SQLITE_PERM:
 		return error_set(e, ERROR_FAILED, EACCES, "cannot %s %s: %s", doing, s->path, why);
 	default:
+		/* "disk I/O error" may be a full disk; the system's own word says more. */
+		if (sqlite3_system_errno(s->db) > 0)
+			return error_errno(e, ERROR_FAILED, sqlite3_system_errno(s->db), "cannot %s %s (%s)", doing,
+					   s->path, why);
 		return error_set(e, ERROR_FAILED, EIO, "cannot %s %s: %s", doing, s->path, why);
 	}
 }
@@ -202,6 +208,7 @@ static const struct store_ops ops = {
 	.meta_get = meta_get,
 	.meta_put = meta_put,
 	.audit_append = sqlite_audit_append,
+	.audit_remac = sqlite_audit_remac,
 	.audit_each = sqlite_audit_each,
 	.scrub = scrub,
 	.verify = verify,
@@ -216,6 +223,10 @@ static int harden(struct sqlite_store *s, struct error *e)
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	/* Every command would copy its page or two into the database and sync three times more for it; but
+	 * who opens the journal first reads all of it, so it is kept short. */
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_wal_autocheckpoint(s->db, JOURNAL_PAGES);
 	if (sqlite3_exec(s->db, "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
 				"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192", NULL, NULL, NULL) !=
 	    SQLITE_OK)

@@ -25,6 +25,7 @@ enum sql {
 	SQL_META_GET,
 	SQL_META_PUT,
 	SQL_AUDIT_APPEND,
+	SQL_AUDIT_REMAC,
 	SQL_COUNT,
 };
 
@@ -75,6 +76,7 @@ int sqlite_each(struct store *s, store_record_fn fn, void *ctx, struct error *e)
 
 /* store_sqlite_audit.c */
 int sqlite_audit_append(struct store *s, const struct store_audit *a, struct error *e);
+int sqlite_audit_remac(struct store *s, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e);
 void sqlite_audit_close(struct sqlite_store *s);
 int sqlite_audit_each(struct store *s, const struct store_audit_query *q, store_audit_fn fn,
 		      void *ctx, struct error *e);

@@ -37,6 +37,17 @@ int sqlite_audit_append(struct store *store, const struct store_audit *a, struct
 	return 0;
 }
 
+int sqlite_audit_remac(struct store *store, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_AUDIT_REMAC, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_int64(st, 1, (sqlite3_int64)seq);
+	sqlite3_bind_blob(st, 2, mac, HASH_LEN, SQLITE_STATIC);
+	return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(s, "write the audit trail in", e);
+}
+
 /* A blob of exactly len bytes, or NULL where that may be; false for anything else. */
 static bool column_blob(sqlite3_stmt *st, int i, unsigned char *ret, size_t len, bool optional)
 {

@@ -96,17 +96,19 @@ char *guest_boot_insert(const char *xml, const char *disk_xml, unsigned order, s
 		for (size_t i = 0; i <= n; i++) {
 			char number[16];
 			snprintf(number, sizeof(number), "%zu", i + 1);
-			xmlNewProp(xmlNewChild(list[i], NULL, BAD_CAST "boot", NULL), BAD_CAST "order", BAD_CAST number);
+			xmlNodePtr boot = list[i] ? xmlNewChild(list[i], NULL, BAD_CAST "boot", NULL) : NULL;
+			if (boot)
+				xmlNewProp(boot, BAD_CAST "order", BAD_CAST number);
 		}
 		xmlChar *text = NULL;
 		int len;
 		xmlDocDumpMemory(doc, &text, &len);
-		copy = text ? strdup((char *)text) : NULL;
+		copy = text && lazy_xml_memory(NULL) == 0 ? strdup((char *)text) : NULL;
 		lazy_xml_free(text);
 	}
 	xmlFreeDoc(doc);
 	xmlFreeDoc(disk_doc);
-	if (!copy)
+	if (!copy && lazy_xml_memory(e) == 0)
 		error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt's domain XML cannot be read");
 	return copy;
 }

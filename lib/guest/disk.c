@@ -9,6 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The text of a node; NULL when out of memory, also while the node was built. */
+static char *dump(xmlDocPtr doc, xmlNodePtr node, int format)
+{
+	xmlBufferPtr buf = xmlBufferCreate();
+	if (!buf)
+		return NULL;
+	int len = node ? xmlNodeDump(buf, doc, node, 0, format) : -1;
+	char *copy = len >= 0 && lazy_xml_memory(NULL) == 0 ? strdup((const char *)xmlBufferContent(buf)) : NULL;
+	xmlBufferFree(buf);
+	return copy;
+}
+
 static xmlNodePtr child(xmlNodePtr parent, const char *name)
 {
 	return xmlNewChild(parent, NULL, BAD_CAST name, NULL);
@@ -16,7 +28,8 @@ static xmlNodePtr child(xmlNodePtr parent, const char *name)
 
 static void prop(xmlNodePtr node, const char *name, const char *value)
 {
-	xmlNewProp(node, BAD_CAST name, BAD_CAST value);
+	if (node)
+		xmlNewProp(node, BAD_CAST name, BAD_CAST value);
 }
 
 static void write_source(xmlNodePtr parent, const struct guest_layer *layer)
@@ -52,7 +65,7 @@ static void write_backing(xmlNodePtr parent, const struct guest_disk *disk, size
 char *guest_disk_xml(const struct guest_disk *disk)
 {
 	xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
-	xmlNodePtr root = xmlNewNode(NULL, BAD_CAST "disk");
+	xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "disk") : NULL;
 	xmlDocSetRootElement(doc, root);
 	prop(root, "type", disk->layers[0].block ? "block" : "file");
 	prop(root, "device", "disk");
@@ -71,10 +84,7 @@ char *guest_disk_xml(const struct guest_disk *disk)
 		snprintf(order, sizeof(order), "%u", disk->boot_order);
 		prop(child(root, "boot"), "order", order);
 	}
-	xmlBufferPtr buf = xmlBufferCreate();
-	xmlNodeDump(buf, doc, root, 0, 1);
-	char *copy = strdup((const char *)xmlBufferContent(buf));
-	xmlBufferFree(buf);
+	char *copy = dump(doc, root, 1);
 	xmlFreeDoc(doc);
 	return copy;
 }
@@ -113,9 +123,12 @@ struct query {
 
 static void query_clear(struct query *q)
 {
-	xmlXPathFreeObject(q->result);
-	xmlXPathFreeContext(q->ctx);
-	xmlFreeDoc(q->doc);
+	if (q->result)
+		xmlXPathFreeObject(q->result);
+	if (q->ctx)
+		xmlXPathFreeContext(q->ctx);
+	if (q->doc)
+		xmlFreeDoc(q->doc);
 }
 
 /* Nodes of an XPath expression without any foreign text in it. */
@@ -125,6 +138,8 @@ static int query_run(struct query *q, const char *xml, const char *expression, s
 			    XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	q->ctx = q->doc ? xmlXPathNewContext(q->doc) : NULL;
 	q->result = q->ctx ? xmlXPathEvalExpression(BAD_CAST expression, q->ctx) : NULL;
+	if (!q->result && lazy_xml_memory(e) < 0)
+		return -ENOMEM;
 	if (!q->result)
 		return error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt's domain XML cannot be read");
 	return 0;
@@ -174,7 +189,7 @@ int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len,
 		if (!prop_is(find_child(disk, "target"), "dev", target))
 			continue;
 		copy_prop(find_child(disk, "alias"), "name", ret, len);
-		return 0;
+		return lazy_xml_memory(e);
 	}
 	return error_set(e, ERROR_NOT_FOUND, ENOENT, "the domain has no disk %s", target);
 }
@@ -209,6 +224,9 @@ int guest_disk_find(const char *xml, const char *path, const uuid_t secret, stru
 		copy_prop(find_child(disk, "target"), "dev", use.target, sizeof(use.target));
 		copy_prop(find_child(disk, "target"), "bus", use.bus, sizeof(use.bus));
 	}
+	r = lazy_xml_memory(e);
+	if (r < 0)
+		return r;
 	*ret = use;
 	return 0;
 }
@@ -246,7 +264,7 @@ int guest_target_next(const struct guest_domain_xml *x, const char *bus, char *r
 		else
 			snprintf(ret, len, "%s%c%c", prefix, 'a' + i / 26 - 1, 'a' + i % 26);
 		if (!guest_target_taken(x->live, ret) && !guest_target_taken(x->config, ret))
-			return 0;
+			return lazy_xml_memory(e);
 	}
 	return error_set(e, ERROR_FAILED, ENOSPC, "the domain has no free disk name on bus %s", bus);
 }
@@ -257,15 +275,6 @@ const char *guest_bus_of_target(const char *target)
 		if (!strncmp(target, buses[i].prefix, 2) && target[2])
 			return buses[i].bus;
 	return NULL;
-}
-
-static char *dump(xmlDocPtr doc, xmlNodePtr node)
-{
-	xmlBufferPtr buf = xmlBufferCreate();
-	xmlNodeDump(buf, doc, node, 0, 0);
-	char *copy = strdup((const char *)xmlBufferContent(buf));
-	xmlBufferFree(buf);
-	return copy;
 }
 
 static xmlNodePtr find_target(const struct query *q, const char *target)
@@ -282,7 +291,7 @@ char *guest_disk_extract(const char *xml, const char *target)
 	if (!xml || query_run(&q, xml, "/domain/devices/disk", NULL) < 0)
 		return NULL;
 	xmlNodePtr disk = find_target(&q, target);
-	return disk ? dump(q.doc, disk) : NULL;
+	return disk ? dump(q.doc, disk, 0) : NULL;
 }
 
 char *guest_disk_moved(const char *xml, const char *target, const char *from, const char *to)
@@ -294,7 +303,7 @@ char *guest_disk_moved(const char *xml, const char *target, const char *from, co
 	if (!prop_is(source, "file", from))
 		return NULL;
 	xmlSetProp(source, BAD_CAST "file", BAD_CAST to);
-	return dump(q.doc, disk);
+	return dump(q.doc, disk, 0);
 }
 
 bool guest_disk_mentions(const char *xml, const char *path, bool mirror)
@@ -351,10 +360,13 @@ int guest_find_user(struct guest_connection *g, const char *path, const uuid_t s
 			r = error_oom(e);
 		guest_domain_xml_clear(&x);
 	}
+	if (r == 0)
+		r = lazy_xml_memory(e);
 	for (int i = 0; i < n; i++)
 		virDomainFree(domains[i]);
 	free(domains);
-	if (r == 0)
-		*ret_name = name;
+	if (r < 0)
+		free(TAKE_PTR(name));
+	*ret_name = name;
 	return r;
 }

@@ -60,7 +60,7 @@ const char *guest_bus_of_target(const char *target);
 /* The name that libvirt gave the disk's device in a running domain ("virtio-disk0"). */
 int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len, struct error *e);
 
-/* The <disk> with this target as it stands in xml; caller frees. NULL if none. */
+/* The <disk> with this target as it stands in xml; caller frees. NULL if none, or out of memory. */
 char *guest_disk_extract(const char *xml, const char *target);
 
 /* The same with `to` in the place of its source file `from`; NULL if its source is another. */

@@ -16,6 +16,8 @@
 #include <libxml/uri.h>
 #include <libxml/xpath.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* F(result, name, (parameters), (arguments)) */
 #define LIBVIRT_FUNCTIONS(F)                                                                                \
@@ -64,6 +66,7 @@
 	F(xmlNodePtr, xmlNewNode, (xmlNsPtr s, const xmlChar *n), (s, n))                                   \
 	F(xmlAttrPtr, xmlNewProp, (xmlNodePtr n, const xmlChar *p, const xmlChar *v), (n, p, v))            \
 	F(xmlNodePtr, xmlNewTextChild, (xmlNodePtr p, xmlNsPtr s, const xmlChar *n, const xmlChar *c), (p, s, n, c)) \
+	F(int, xmlMemSetup, (xmlFreeFunc f, xmlMallocFunc m, xmlReallocFunc r, xmlStrdupFunc s), (f, m, r, s)) \
 	F(int, xmlNodeDump, (xmlBufferPtr b, xmlDocPtr d, xmlNodePtr n, int l, int f), (b, d, n, l, f))     \
 	F(xmlAttrPtr, xmlSetProp, (xmlNodePtr n, const xmlChar *p, const xmlChar *v), (n, p, v))            \
 	F(xmlURIPtr, xmlParseURI, (const char *u), (u))                                                     \
@@ -112,6 +115,34 @@ void lazy_xml_free(void *p)
 		(*table.xml_free)(p);
 }
 
+static bool out_of_memory;
+
+static void *noted(void *p)
+{
+	out_of_memory |= !p;
+	return p;
+}
+
+static void *xml_malloc(size_t n)
+{
+	return noted(malloc(n));
+}
+
+static void *xml_realloc(void *p, size_t n)
+{
+	return noted(realloc(p, n));
+}
+
+static char *xml_strdup(const char *s)
+{
+	return noted(strdup(s));
+}
+
+int lazy_xml_memory(struct error *e)
+{
+	return out_of_memory ? error_oom(e) : 0;
+}
+
 static int find(void *so, const char *name, void *field, struct error *e)
 {
 	void *f = dlsym(so, name);
@@ -152,6 +183,8 @@ int lazy_load(struct error *e)
 	VOID_FUNCTIONS(FIND_VOID_VIRT, FIND_VOID_XML)
 	if (r == 0)
 		r = find(xml, "xmlFree", &table.xml_free, e);
+	if (r == 0 && xmlMemSetup(free, xml_malloc, xml_realloc, xml_strdup) < 0)
+		r = error_set(e, ERROR_FAILED, ENOSYS, "libxml2 does not take our allocator");
 	loaded = r == 0;
 	return r;
 }

@@ -20,6 +20,12 @@ int lazy_load(struct error *e);
  */
 int lazy_qemu_command(virDomainPtr d, const char *command, char **ret, struct error *e);
 
+/*
+ * 0, or ERROR_FAILED/ENOMEM once libxml2 has run out of memory, from then on for good: its functions
+ * then leave out a part and say nothing, so no XML that was read or written since can be relied on.
+ */
+int lazy_xml_memory(struct error *e);
+
 /* xmlFree(), which libxml2 has as a variable. NULL is fine. */
 void lazy_xml_free(void *p);
 

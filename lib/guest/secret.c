@@ -33,19 +33,24 @@ static char *build_xml(const uuid_t secret, const uuid_t volume, const char *pat
 	uuid_unparse_lower(volume, volume_text);
 	snprintf(usage, sizeof(usage), "kvmcrypt/%s", volume_text);
 	xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
-	xmlNodePtr root = xmlNewNode(NULL, BAD_CAST "secret");
+	xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "secret") : NULL;
+	if (!root) {
+		xmlFreeDoc(doc);
+		return NULL;
+	}
 	xmlDocSetRootElement(doc, root);
 	xmlNewProp(root, BAD_CAST "ephemeral", BAD_CAST(ephemeral ? "yes" : "no"));
 	xmlNewProp(root, BAD_CAST "private", BAD_CAST "yes");
 	xmlNewTextChild(root, NULL, BAD_CAST "uuid", BAD_CAST secret_text);
 	xmlNewTextChild(root, NULL, BAD_CAST "description", BAD_CAST path);
 	xmlNodePtr u = xmlNewChild(root, NULL, BAD_CAST "usage", NULL);
-	xmlNewProp(u, BAD_CAST "type", BAD_CAST "volume");
+	if (u)
+		xmlNewProp(u, BAD_CAST "type", BAD_CAST "volume");
 	xmlNewTextChild(u, NULL, BAD_CAST "volume", BAD_CAST usage);
 	xmlChar *text = NULL;
 	int len;
 	xmlDocDumpMemory(doc, &text, &len);
-	char *copy = text ? strdup((char *)text) : NULL;
+	char *copy = text && lazy_xml_memory(NULL) == 0 ? strdup((char *)text) : NULL;
 	lazy_xml_free(text);
 	xmlFreeDoc(doc);
 	return copy;

@@ -29,12 +29,42 @@ static int read_bytes(int fd, const char *path, uint64_t offset, uint64_t len, u
 	return 0;
 }
 
+/*
+ * The LUKS header's region. For looking at a LUKS1 header, what is in use of it: its first page and the
+ * keyslots, of which there are one or two in 2 MiB. What was not read is zeros.
+ */
+static int read_header(int fd, const char *path, const struct container_info *info, bool whole,
+		       unsigned char **ret, struct error *e)
+{
+	struct luks_info luks;
+	uint64_t at = info->header_offset, len = info->header_length;
+	if (whole || len <= HEAD_LEN)
+		return read_bytes(fd, path, at, len, ret, e);
+	AUTOFREE unsigned char *bytes = calloc(1, (size_t)len);
+	if (!bytes)
+		return error_oom(e);
+	int r = file_pread(fd, bytes, HEAD_LEN, at, path, e);
+	if (r < 0)
+		return r;
+	/* LUKS2, or one that is damaged: let luks_load() have it all. */
+	if (luks1_check(bytes, HEAD_LEN, len, 0, &luks, NULL) < 0)
+		return read_bytes(fd, path, at, len, ret, e);
+	for (int i = 0; i < luks.n_keyslots; i++) {
+		const struct luks_keyslot *k = &luks.keyslots[i];
+		if (k->active && (r = file_pread(fd, bytes + k->key_offset, (size_t)k->key_length,
+						 at + k->key_offset, path, e)) < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(bytes);
+	return 0;
+}
+
 static int not_luks(const char *path, struct error *e)
 {
 	return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not encrypted with LUKS", path);
 }
 
-static int find_in_qcow2(int fd, const char *path, struct container_info *info,
+static int find_in_qcow2(int fd, const char *path, struct container_info *info, bool whole,
 			 unsigned char **ret_bytes, struct error *e)
 {
 	int r = qcow2_read(fd, info->file_size, path, &info->qcow2, e);
@@ -46,14 +76,14 @@ static int find_in_qcow2(int fd, const char *path, struct container_info *info,
 		return not_luks(path, e);
 	info->header_offset = info->qcow2.luks_offset;
 	info->header_length = info->qcow2.luks_length;
-	return read_bytes(fd, path, info->header_offset, info->header_length, ret_bytes, e);
+	return read_header(fd, path, info, whole, ret_bytes, e);
 }
 
 /*
  * The first 4 KiB tell all of LUKS1. A LUKS2 header is as long as its JSON says, and its second
  * copy, at one of a few places in the first 4 MiB, counts when the first is damaged.
  */
-static int find_in_raw(int fd, const char *path, struct container_info *info,
+static int find_in_raw(int fd, const char *path, struct container_info *info, bool whole,
 		       unsigned char **ret_bytes, struct error *e)
 {
 	AUTOFREE unsigned char *probe = NULL;
@@ -75,10 +105,10 @@ static int find_in_raw(int fd, const char *path, struct container_info *info,
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the LUKS header is cut off", path);
 	info->format = IMAGE_FORMAT_RAW;
 	info->header_offset = 0;
-	return read_bytes(fd, path, 0, info->header_length, ret_bytes, e);
+	return read_header(fd, path, info, whole, ret_bytes, e);
 }
 
-int container_find(int fd, const char *path, enum image_format format, struct container_info *info,
+int container_find(int fd, const char *path, enum image_format format, bool whole, struct container_info *info,
 		   unsigned char **ret_bytes, struct error *e)
 {
 	unsigned char magic[8] = { 0 };
@@ -92,8 +122,8 @@ int container_find(int fd, const char *path, enum image_format format, struct co
 		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is a qcow2 image, not raw", path);
 	if (format == IMAGE_FORMAT_QCOW2 && !qcow2)
 		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not a qcow2 image", path);
-	return qcow2 ? find_in_qcow2(fd, path, info, ret_bytes, e)
-		     : find_in_raw(fd, path, info, ret_bytes, e);
+	return qcow2 ? find_in_qcow2(fd, path, info, whole, ret_bytes, e)
+		     : find_in_raw(fd, path, info, whole, ret_bytes, e);
 }
 
 /* Kernel, drivers/md/dm-integrity.c, struct superblock; numbers are little endian. */
@@ -159,7 +189,7 @@ int container_open(const char *path, enum image_format format, enum container_mo
 	    (mode == CONTAINER_CHANGE && (r = image_lock(c->fd, path, e)) < 0) ||
 	    /* Again: until the lock was ours somebody could resize it. */
 	    (r = file_size(c->fd, path, &c->info.file_size, e)) < 0 ||
-	    (r = container_find(c->fd, path, format, &c->info, &c->on_disk, e)) < 0 ||
+	    (r = container_find(c->fd, path, format, mode == CONTAINER_CHANGE, &c->info, &c->on_disk, e)) < 0 ||
 	    (r = load(c, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(c);

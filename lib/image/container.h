@@ -68,6 +68,9 @@ int container_write_back(struct container *c, struct error *e);
  */
 int container_erase(struct container *c, struct error *e);
 
+/* image_remove() of the container's file; for a container opened to be changed. */
+int container_remove(struct container *c, struct error *e);
+
 /*
  * What a backing file (plain or encrypted) is, without following it further: format by magic,
  * virtual size, LUKS or not, its own backing name. A file with neither magic is raw of its length.

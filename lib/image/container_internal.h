@@ -14,8 +14,11 @@ struct container {
 	struct luks *luks;
 };
 
-/* Finds and reads the LUKS header of fd; fills format, sizes and region. *ret_bytes: caller frees. */
-int container_find(int fd, const char *path, enum image_format format, struct container_info *info,
+/*
+ * Finds and reads the LUKS header of fd; fills format, sizes and region. *ret_bytes: caller frees; all of
+ * the region with whole, else with zeros for what no keyslot in use has.
+ */
+int container_find(int fd, const char *path, enum image_format format, bool whole, struct container_info *info,
 		   unsigned char **ret_bytes, struct error *e);
 
 /* Bytes of data in a raw container: what dm-integrity's superblock says, where there is one. */

@@ -9,6 +9,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "lib/image/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,6 +217,11 @@ static int fill_random(unsigned char *buf, uint64_t len, struct error *e)
  * again. Then the header. One pass is what the disk's own interface can do; copies that a file
  * system, an SSD or a snapshot keeps are out of reach of any number of passes.
  */
+int container_remove(struct container *c, struct error *e)
+{
+	return image_remove(c->fd, c->path, e);
+}
+
 int container_erase(struct container *c, struct error *e)
 {
 	uint64_t len = c->info.header_length;

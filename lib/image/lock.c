@@ -7,6 +7,7 @@
 #include "lib/image/lock.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "lib/image/open.h"
 
 #include <ctype.h>
@@ -176,6 +177,22 @@ int image_lock(int fd, const char *path, struct error *e)
 	if (r < 0)
 		unlock_all(fd);
 	return r;
+}
+
+int image_remove(int fd, const char *path, struct error *e)
+{
+	struct stat by_fd, by_path;
+	if (fstat(fd, &by_fd) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", path);
+	if (!S_ISREG(by_fd.st_mode))
+		return 0;
+	if (lstat(path, &by_path) < 0)
+		return errno == ENOENT ? 0 : error_errno(e, ERROR_FAILED, errno, "cannot stat %s", path);
+	if (by_fd.st_dev != by_path.st_dev || by_fd.st_ino != by_path.st_ino)
+		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
+	return file_sync_dir_of(path, e);
 }
 
 bool image_is_in_use(const char *path)

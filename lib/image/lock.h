@@ -15,6 +15,13 @@
  */
 int image_lock(int fd, const char *path, struct error *e);
 
+/*
+ * Removes the name of the file that fd has locked, and of no other; the lock lasts until close().
+ * What is not a regular file stays: the name of a block device belongs to the system. Without the
+ * name: 0. ERROR_BUSY: another file has the name now.
+ */
+int image_remove(int fd, const char *path, struct error *e);
+
 /* Does a process hold QEMU locks on path that exclude a writer? Takes nothing. */
 bool image_is_in_use(const char *path);
 

@@ -15,7 +15,7 @@ static int look_luks(int fd, const char *path, enum image_format format, struct 
 {
 	AUTOFREE unsigned char *bytes = NULL;
 	AUTOLUKS struct luks *luks = NULL;
-	int r = container_find(fd, path, format, info, &bytes, e);
+	int r = container_find(fd, path, format, false, info, &bytes, e);
 	if (r < 0)
 		return r;
 	bool raw = format == IMAGE_FORMAT_RAW;

@@ -57,6 +57,12 @@ int luks_set_cost(struct luks *l, enum luks_kdf_cost cost, struct error *e);
 /* "cipher_null-ecb" and relatives, in whatever notation. */
 bool luks_cipher_is_null(const char *cipher);
 
+/*
+ * Opens the slot of a LUKS1 header. -EPERM: the passphrase does not open it; -ENOTSUP: not tried, the
+ * slot is of a kind for libcryptsetup. *ret: the volume key, proven by the header's digest.
+ */
+int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, struct secret **ret);
+
 /* Payload offset in bytes of a phdr not yet checked. */
 uint64_t luks1_payload_offset(const unsigned char *phdr);
 

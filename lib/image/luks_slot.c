@@ -43,6 +43,15 @@ static int unlock_failed(const struct luks *l, int r, struct error *e)
 			 l->info.cipher, l->log[0] ? l->log : strerror(-r));
 }
 
+static int unlocked(int slot, struct secret **key, int *ret_slot, struct secret **ret_volume_key)
+{
+	if (ret_slot)
+		*ret_slot = slot;
+	if (ret_volume_key)
+		*ret_volume_key = TAKE_PTR(*key);
+	return 0;
+}
+
 int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *ret_slot,
 		struct secret **ret_volume_key, struct error *e)
 {
@@ -54,6 +63,11 @@ int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *
 	size_t len = l->info.key_bits / 8;
 	if (!active_slots(l))
 		return unlock_failed(l, -ENOENT, e);
+	r = slot >= 0 ? luks1_open(l, slot, passphrase, &key) : -ENOTSUP;
+	if (r != -ENOTSUP) {
+		l->log[0] = 0;
+		return r < 0 ? unlock_failed(l, r, e) : unlocked(slot, &key, ret_slot, ret_volume_key);
+	}
 	if ((r = secret_new(len, &key, e)) < 0)
 		return r;
 	l->log[0] = 0;
@@ -62,11 +76,7 @@ int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *
 	if (r < 0)
 		return unlock_failed(l, r, e);
 	key->len = len;
-	if (ret_slot)
-		*ret_slot = r;
-	if (ret_volume_key)
-		*ret_volume_key = TAKE_PTR(key);
-	return 0;
+	return unlocked(r, &key, ret_slot, ret_volume_key);
 }
 
 int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,

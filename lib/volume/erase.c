@@ -1,12 +1,11 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/open.h"
 
-#include "base/file.h"
 #include "lib/image/lock.h"
+#include "lib/image/open.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct search {
 	const char *path;
@@ -36,86 +35,118 @@ static int refuse_backing(const struct volume_env *env, const struct record *r, 
 	return 0;
 }
 
-/*
- * Destroys the keyslots of the record's image, and of no other: a file that came to lie at the
- * path is not ours to destroy. *ret_gone: there was no file of ours to erase.
- */
-static int erase_image(const struct volume_env *env, const struct record *r, bool *ret_gone, struct error *e)
+/* What an erase works on, locked against QEMU and other kvmcrypts until it ends. */
+struct target {
+	struct container *image;	/* NULL: nothing of ours lies at the path */
+	int data;			/* the data file beside a detached header, or -1 */
+};
+
+static void target_close(struct target *t)
 {
-	AUTOCONTAINER struct container *c = NULL;
-	struct error why = { 0 };
-	int ret = container_open(volume_header_path(r), volume_image_format(r), CONTAINER_CHANGE, &c, &why);
-	if (ret == 0)
-		ret = volume_check_binding(r, luks_info(container_luks(c)), &why);
-	if (ret == 0) {
-		*ret_gone = false;
-		return container_erase(c, e);
-	}
-	if (why.kind != ERROR_NOT_FOUND && why.kind != ERROR_DAMAGED && why.err != EMEDIUMTYPE) {
-		*e = why;
+	container_free(t->image);
+	cleanup_close(&t->data);
+}
+
+/* The data file beside a detached header has no keyslots, but is locked and removed as well. */
+static int lock_data(const struct record *r, int *ret_fd, struct error *e)
+{
+	AUTOCLOSE int fd = -1;
+	uint64_t size;
+	int ret = image_open(r->path, true, &fd, &size, e);
+	if (ret == -ENOENT)
+		return 0;
+	if (ret < 0 || (ret = image_lock(fd, r->path, e)) < 0)
 		return ret;
-	}
-	/* No header of ours is left there to open with, so losing the record loses nothing more. */
-	volume_note(env, "%s; the file was left as it is", why.message);
-	*ret_gone = true;
+	*ret_fd = TAKE_FD(fd);
 	return 0;
 }
 
-/* A block device is not a file to remove: its name in /dev belongs to the system. */
-static int remove_file(const char *path, struct error *e)
+/*
+ * Opens the record's image, and no other: a file that came to lie at the path is not ours to
+ * destroy. Where keyslots may lie that cannot be destroyed, only the caller's word goes on.
+ */
+static int open_target(const struct record *r, enum container_mode mode, const struct volume_erase *p,
+		       struct target *t, struct error *why, struct error *e)
 {
-	struct stat st;
-	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	int ret = container_open(volume_header_path(r), volume_image_format(r), mode, &t->image, why);
+	if (ret == 0)
+		ret = volume_check_binding(r, luks_info(container_luks(t->image)), why);
+	if (ret == 0)
+		return r->header_path && mode == CONTAINER_CHANGE ? lock_data(r, &t->data, e) : 0;
+	container_free(t->image);
+	t->image = NULL;
+	if (why->kind == ERROR_NOT_FOUND)
 		return 0;
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "the keys of %s are destroyed, but the file cannot be removed",
-				   path);
-	return file_sync_dir_of(path, e);
+	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE) {
+		*e = *why;
+		return ret;
+	}
+	/* An erase that was interrupted has itself destroyed the header, keyslots first. */
+	if (p->damaged || r->state == RECORD_ERASING)
+		return 0;
+	return error_set(e, ERROR_DAMAGED, EBADMSG,
+			 "%.700s; its keyslots cannot be destroyed, so nothing was changed (--damaged destroys the "
+			 "record and its key, and leaves the file)", why->message);
+}
+
+static int remove_files(const struct record *r, struct target *t, struct error *e)
+{
+	int ret = container_remove(t->image, e);
+	if (ret == 0 && t->data >= 0)
+		ret = image_remove(t->data, r->path, e);
+	return ret < 0 ? error_prefix(e, "the keys of %s are destroyed, but not its file", r->path) : 0;
+}
+
+static int begin(const struct volume_env *env, struct record *r, struct error *e)
+{
+	if (r->state == RECORD_ERASING)
+		return 0;
+	r->state = RECORD_ERASING;
+	return keystore_put(env->ks, r, "erase-begin", r->path, e);
+}
+
+static int look_only(const struct record *r, const struct volume_erase *p, struct error *e)
+{
+	CLEANUP(target_close) struct target t = { .data = -1 };
+	struct error why = { 0 };
+	return open_target(r, CONTAINER_LOOK, p, &t, &why, e);
 }
 
 int volume_erase(const struct volume_env *env, struct record *r, const struct volume_erase *p,
-		 struct error *e)
+		 bool *ret_destroyed, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTORECORD struct record *fresh = NULL;
-	bool gone = false;
+	CLEANUP(target_close) struct target t = { .data = -1 };
+	struct error why = { 0 };
 	if (volume_path_taken(r->path) && image_is_in_use(r->path))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use: stop its guest or detach it first", r->path);
 	int ret = volume_check_unmapped(r, e);
 	if (ret == 0)
 		ret = refuse_backing(env, r, e);
+	if (ret == 0 && p->dry_run)
+		ret = look_only(r, p, e);
 	if (ret < 0 || p->dry_run)
 		return ret;
 	ret = volume_lock(env->ks, r->uuid, true, &lock, e);
 	if (ret == 0)
 		ret = keystore_get(env->ks, r->uuid, &fresh, e);
 	if (ret == 0)
+		ret = open_target(fresh, CONTAINER_CHANGE, p, &t, &why, e);
+	if (ret == 0)
 		ret = keystore_reveal(env->ks, &fresh, 1, "erase", fresh->path, e);
+	if (ret == 0)
+		ret = begin(env, fresh, e);
+	if (ret == 0 && t.image)
+		ret = container_erase(t.image, e);
+	if (ret == 0 && t.image && !p->keep_file)
+		ret = remove_files(fresh, &t, e);
+	if (ret == 0)
+		ret = keystore_remove(env->ks, fresh, "erase", fresh->path, e);
 	if (ret < 0)
 		return ret;
-	enum record_state was = fresh->state;
-	if (was != RECORD_ERASING) {
-		fresh->state = RECORD_ERASING;
-		ret = keystore_put(env->ks, fresh, "erase-begin", fresh->path, e);
-		if (ret < 0)
-			return ret;
-	}
-	ret = erase_image(env, fresh, &gone, e);
-	if (ret < 0) {
-		/* In use after all: nothing was destroyed now, so the volume goes on as before. An erase that
-		 * was interrupted earlier may have destroyed keyslots, so that one is still to be finished. */
-		if (e->kind == ERROR_BUSY && was != RECORD_ERASING) {
-			fresh->state = was;
-			keystore_put(env->ks, fresh, "erase-undone", NULL, NULL);
-		}
-		return ret;
-	}
-	if (!gone && !p->keep_file) {
-		ret = remove_file(fresh->path, e);
-		if (ret == 0 && fresh->header_path)
-			ret = remove_file(fresh->header_path, e);
-		if (ret < 0)
-			return ret;
-	}
-	return keystore_remove(env->ks, fresh, "erase", fresh->path, e);
+	if (!t.image)
+		volume_note(env, "%s; no keyslot was destroyed on disk", why.message);
+	*ret_destroyed = t.image;
+	return 0;
 }

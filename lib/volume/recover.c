@@ -137,9 +137,11 @@ static int recover_erase(const struct volume_env *env, struct record *r, int loc
 	const struct volume_erase keep = { .keep_file = true };
 	/* volume_erase() takes the same lock. */
 	close(lock);
-	int result = volume_erase(env, r, &keep, e);
+	bool destroyed = false;
+	int result = volume_erase(env, r, &keep, &destroyed, e);
 	if (result == 0)
-		outcome(ret, "finished", "keyslots and record destroyed; the file itself was kept");
+		outcome(ret, "finished", destroyed ? "keyslots and record destroyed; the file itself was kept"
+						   : "the record was destroyed; no image of it was there any more");
 	return result;
 }
 

@@ -45,13 +45,9 @@ check "a record without a file can be erased" kvmcrypt erase --yes c.qcow2
 
 kvmcrypt create -q d.raw 32M
 passphrase_of d.raw >key.d
-mkfifo hold
-qemu-io --object secret,id=s0,file=key.d --image-opts driver=luks,key-secret=s0,file.filename=d.raw <hold >/dev/null 2>&1 &
-exec 7>hold
-sleep 1
+hold_open --object secret,id=s0,file=key.d --image-opts driver=luks,key-secret=s0,file.filename=d.raw
 check_error 6 'in use' "a volume in use" kvmcrypt erase --yes -q d.raw
-exec 7>&-
-wait
+let_go
 check "still opens" opens d.raw key.d
 check_is ready "$(kvmcrypt show --json d.raw | jq -r .state)" "and is ready"
 
@@ -81,12 +77,9 @@ check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | en
 # An OFD lock (F_OFD_SETLK is 37, F_WRLCK 1) on byte 100.
 # shellcheck disable=SC2016
 perl -e 'open(F, "+<", "e.raw") or die; my $lock = pack("ssx4qqlx4", 1, 0, 100, 1, 0);
-	fcntl(F, 37, $lock) or die; $| = 1; print "locked\n"; sleep 60' >locked &
+	fcntl(F, 37, $lock) or die; $| = 1; print "locked\n"; sleep 1000' >locked &
 locker=$!
-for _ in $(seq 50); do
-	[ -s locked ] && break
-	sleep 0.1
-done
+wait_for test -s locked
 check_exit 6 "recover of a volume in use" kvmcrypt recover --json
 check_is "1 failed busy" "$(jq -rs '[length, .[0].volumes[0].outcome, .[0].error.kind] | map(tostring) | join(" ")' stdout)" "rows and failure are one document"
 check_is erasing "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("e.raw")) | .state')" "does not call it ready"
@@ -99,7 +92,40 @@ check_exit 4 "the record is gone" kvmcrypt show e.raw
 uuid=$(kvmcrypt show --json d.raw | jq -r .uuid)
 mv d.raw d.moved
 echo precious >d.raw
-check "erase by UUID with a stranger's file at the path" kvmcrypt erase --yes "$uuid"
-check_is precious "$(cat d.raw)" "leaves that file alone"
+check_error 7 'nothing was changed.*--damaged' "erase by UUID with a stranger's file at the path" kvmcrypt erase --yes -q "$uuid"
+check_error 7 '--damaged' "says so before anything is done" kvmcrypt erase --dry-run -q "$uuid"
+check_is "ready 1" "$(kvmcrypt list --json | jq -r --arg u "$uuid" '.volumes[] | select(.uuid == $u) | .state + " " + (.generation | tostring)')" "and the record is as it was"
+check_is "true false true" "$(kvmcrypt erase --yes --damaged --json "$uuid" 2>said | jq -r '"\(.erased) \(.keyslots_destroyed) \(.file_kept)"')" "--damaged destroys the record"
+check "and says that no keyslot was" grep 'no keyslot was destroyed' said
+check_is precious "$(cat d.raw)" "and leaves that file alone"
+
+# A damaged image: its keyslots are there, and may be readable again one day.
+for f in damaged.raw damaged.qcow2; do
+	kvmcrypt create -q $f 8M
+	passphrase_of $f >key.damaged
+	cp $f intact
+	at=$(grep -a -b -o LUKS $f | head -n 1 | cut -d: -f1)
+	printf '\377\377' | dd of=$f bs=1 seek=$((at + 4)) conv=notrunc 2>/dev/null
+	sum=$(sha256sum <$f)
+	check_error 7 'nothing was changed.*--damaged' "$f: a damaged header is refused" kvmcrypt erase --yes -q $f
+	check_is "$sum" "$(sha256sum <$f)" "$f: nothing was written"
+	check_is damaged "$(kvmcrypt show --json $f | jq -r .state)" "$f: the record is there"
+	cp intact $f
+	check_is ready "$(kvmcrypt show --json $f | jq -r .state)" "$f: put right it is as before"
+	check "$f: and its key opens it" opens $f key.damaged
+	printf '\377\377' | dd of=$f bs=1 seek=$((at + 4)) conv=notrunc 2>/dev/null
+	check "$f: --damaged" kvmcrypt erase --yes --damaged $f
+	check_is 1 "$(grep -c 'no keyslot was destroyed on disk' stderr)" "$f: says what remains"
+	check_exit 4 "$f: the record is gone" kvmcrypt show $f
+	check_is "$sum" "$(sha256sum <$f)" "$f: the file was left alone"
+done
+kvmcrypt create -q whole.raw 8M
+check_is "true true false" "$(kvmcrypt erase --yes -q --damaged --json whole.raw | jq -r '"\(.erased) \(.keyslots_destroyed) \(.file_kept)"')" "--damaged on a sound image is a plain erase"
+kvmcrypt create -q last.raw 8M
+strace -f -y -o calls -e trace=unlink,close "$KVMCRYPT" erase -q --yes last.raw 2>/dev/null
+check_is "unlink close" "$(grep -F "$T/last.raw" calls | grep -oE 'unlink|close' | tail -n 2 | xargs)" "the image stays locked until its name is gone"
+kvmcrypt create -q det.raw 8M --header det.hdr
+check "a detached header" kvmcrypt erase --yes det.raw
+check_is "" "$(ls det.* 2>/dev/null)" "goes with its data file"
 check "the audit trail keeps the fact" bash -c "'$KVMCRYPT' keystore log | grep -w erase"
 check "the keystore checks clean" kvmcrypt keystore check

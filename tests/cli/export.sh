@@ -33,6 +33,7 @@ if [ -e /dev/fuse ]; then
 	if loop=$(losetup -f --show b.img 2>/dev/null); then
 		check_is 32 "$(byte "$loop")" "losetup works on it"
 		losetup -d "$loop"
+		wait_for not losetup "$loop" # whoever looks at new devices may have it a moment longer
 	else
 		skip "no loop devices"
 	fi
@@ -41,7 +42,7 @@ if [ -e /dev/fuse ]; then
 	check "what was written is in the volume" image_io raw "$T/b.raw" -c "read -P 0x34 1M 1"
 	kvmcrypt open -q a.qcow2 a.img --export fuse
 	pkill -9 -f "qemu-storage-daemon.*$T"
-	sleep 0.3
+	wait_for not pgrep -f "qemu-storage-daemon.*$T"
 	check "close after the daemon was killed" kvmcrypt close a.qcow2
 else
 	skip "no /dev/fuse"

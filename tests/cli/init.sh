@@ -38,6 +38,28 @@ check_error 2 'exclude each other' "two passphrases" kvmcrypt init -q --keystore
 check_error 2 'empty' "an empty passphrase" kvmcrypt init -q --keystore other --passphrase-file empty
 check_error 2 'only a directory' "a URL" kvmcrypt init -q --keystore etcd://h/p --key-file file.key
 
+# A full disk: one line that says so, and nothing left behind; with room enough a keystore that works.
+if unshare -m mount -t tmpfs none "$T/full" 2>/dev/null; then
+	cat >on-full <<-'SCRIPT'
+	mount -t tmpfs -o "size=$1,mode=700" none "$T/full" && cd "$T/full" || exit 99
+	"$KVMCRYPT" init -q --keystore "$T/full/ks" --key-file "$T/file.key" || { code=$?; ls -A >"$T/left"; exit $code; }
+	"$KVMCRYPT" keystore check -q --keystore "$T/full/ks"
+	SCRIPT
+	export T KVMCRYPT
+	for size in 64k 1m 2080k 2100k 2112k 2120k 2140k 2160k; do
+		unshare -m bash on-full $size >stdout 2>stderr
+		code=$?
+		if [ $code = 0 ]; then
+			ok "init with $size of disk works"
+		else
+			check_is "1 1 0" "$code $(grep -cE 'No space left|disk is full' stderr) $(wc -l <left)" "init with $size of disk says what is wrong and leaves nothing"
+		fi
+	done
+	check_exit 0 "init with 8 MiB of disk works" unshare -m bash on-full 8m
+else
+	skip "mount namespaces are not allowed here"
+fi
+
 check "recovery key on stdout" kvmcrypt init -q --keystore r --recovery-key -
 check_is 1 "$(grep -cE '^([A-Z2-7]{4}-){12}[A-Z2-7]{4}$' stdout)" "once, as one line"
 cp stdout rec3
@@ -49,21 +71,12 @@ kvmcrypt seal -q --keystore u
 check "stdin" kvmcrypt init -q --keystore s --passphrase-file - <pass
 
 # On a terminal: asked twice, not echoed.
-on_terminal() { # FIRST SECOND
-	expect -c "
-		log_file -noappend $T/terminal
-		spawn $KVMCRYPT init --keystore $T/tty
-		expect {New passphrase*: }
-		send \"$1\r\"
-		expect {(again): }
-		send \"$2\r\"
-		expect eof
-		lassign [wait] a b c code
-		exit \$code" >/dev/null
+typed() { # FIRST SECOND
+	on_terminal "'$KVMCRYPT' init --keystore '$T/tty'" 'New passphrase*: ' "$1"$'\r' '(again): ' "$2"$'\r'
 }
-check_exit 2 "two different passphrases on the terminal" on_terminal sesame sesamE
+check_exit 2 "two different passphrases on the terminal" typed sesame sesamE
 check_is no "$([ -e tty ] && echo yes || echo no)" "make no keystore"
-check "the same twice" on_terminal sesame sesame
+check "the same twice" typed sesame sesame
 check_is 0 "$(grep -c sesame terminal)" "it was not echoed"
 printf sesame >typed
 check "it unseals" kvmcrypt unseal -q --keystore tty --passphrase-file typed

@@ -75,6 +75,24 @@ check_is 1 "$(grep -c '^kvmcrypt: .*1 finding)' stderr)" "stderr has the verdict
 check_exit 7 "with --json" kvmcrypt keystore check --json
 check_is "false 1 damaged" "$(jq -rs '"\(.[0].intact) \(.[0].findings | length) \(.[0].error.kind)"' stdout)" "one document with findings and error"
 check_is 1 "$(jq -s length stdout)" "one only"
+
+# A damaged trail stops every use; --repair accepts what is there, and says so in the trail.
+check_error 9 'add --yes' "--repair asks" setsid "$KVMCRYPT" keystore check -q --repair </dev/null
+sqlite3 "$db" "UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'; DELETE FROM audit WHERE seq = 4"
+check_exit 7 "a damaged head: no key is handed out" kvmcrypt passphrase show --yes b.qcow2
+check_is 1 "$(grep -c 'keystore check.*--repair' stderr)" "and it says what to do"
+check "--repair" kvmcrypt keystore check --repair --yes
+check_is "1 1" "$(grep -c 'rows that did not verify: 2, 5; rows lost: 1;' stderr) $(kvmcrypt keystore log --json | jq '[.rows[] | select(.action == "row-lost")] | length')" "says what did not verify and what is lost"
+check_is repair "$(kvmcrypt keystore log --json | jq -r '.rows[-1].action')" "and so does the trail"
+check "keys can be used again" kvmcrypt passphrase show --yes b.qcow2
+check "it checks clean" kvmcrypt keystore check
+check_exit 7 "but a head noted before is missed" kvmcrypt keystore check --expect-head "$newer"
+check "nothing to repair is no error" kvmcrypt keystore check --repair --json
+check_is "true null" "$(jq -r '"\(.intact) \(.repaired)"' stdout)" "and changes nothing"
+sqlite3 "$db" "UPDATE volume SET envelope = zeroblob(length(envelope)) WHERE path LIKE '%/c.qcow2'"
+check_exit 7 "a record that does not open" kvmcrypt keystore check --repair --yes --json
+check_is "1 damaged 1" "$(jq -r '"\(.findings | length) \(.error.kind) \(.repaired | scan("damaged still: ([0-9]+)")[0])"' stdout)" "is beyond repair, and is said to be"
+check "the others are fine" kvmcrypt passphrase show --yes b.qcow2
 check_exit 2 "the group alone" kvmcrypt keystore
 check "its help" kvmcrypt keystore --help
 exit $FAILED

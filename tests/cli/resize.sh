@@ -37,13 +37,9 @@ chain="json:{\"driver\":\"qcow2\",\"encrypt\":{\"format\":\"luks\",\"key-secret\
 check "what the backing file has there does not come into view" qemu-io --object secret,id=s0,file=<(passphrase_of over.qcow2) --object secret,id=s1,file=<(passphrase_of base.qcow2) "$chain" -c "read -P 0 24M 1M"
 
 passphrase_of b.raw >key
-mkfifo hold
-qemu-io --object secret,id=s0,file=key --image-opts driver=luks,key-secret=s0,file.filename=b.raw <hold >/dev/null 2>&1 &
-exec 7>hold
-sleep 1
+hold_open --object secret,id=s0,file=key --image-opts driver=luks,key-secret=s0,file.filename=b.raw
 check_error 6 'in use' "a volume that another process has open" kvmcrypt resize -q b.raw 64M
-exec 7>&-
-wait
+let_go
 
 landed=0 wrong=0
 exec 2>/dev/null

@@ -64,12 +64,11 @@ check_exit 7 "a damaged header among others" kvmcrypt rotate --all --json
 check_is "2 1" "$(jq -r '.summary | "\(.rotated) \(.failed)"' "$T/stdout")" "fails alone"
 grep -q '1 of 3 volumes.*b.raw' "$T/stderr" && ok "and is named" || not_ok "and is named"
 cp good b.raw
-qemu-io --object secret,id=s0,file=<(passphrase_of a.qcow2) --image-opts driver=qcow2,encrypt.key-secret=s0,file.filename=a.qcow2 -c 'write 0 512' -c 'sleep 600000' >io.out 2>&1 &
-user=$!
-for _ in $(seq 300); do grep -q 'wrote 512' io.out && break; sleep 0.1; done
+passphrase_of a.qcow2 >key.a
+hold_open --object secret,id=s0,file=key.a --image-opts driver=qcow2,encrypt.key-secret=s0,file.filename=a.qcow2
 check_error 6 'in use by process' "an image that QEMU has open" kvmcrypt rotate a.qcow2
 check_is ready "$(kvmcrypt show --json a.qcow2 | jq -r .state)" "is as it was"
-kill $user; wait $user 2>/dev/null
+let_go
 check "and is rotated when QEMU is gone" kvmcrypt rotate -q a.qcow2
 
 # Two at once: both end well, one after the other.

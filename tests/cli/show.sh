@@ -16,6 +16,12 @@ check_is "created domains export format generation in_use last_used luks mapped 
 	"$(kvmcrypt show --json a.qcow2 | jq -r 'keys | map(select(. != "backing_file")) + ["backing_file"] | join(" ")')" "JSON keys"
 check_is "null" "$(kvmcrypt show --json a.qcow2 | jq -r .secret.registered)" "no libvirt: registered is null"
 check_is "$sum" "$(sha256sum a.qcow2 b.raw)" "show wrote nothing"
+looked_at() { kvmcrypt keystore log --json | jq '.rows | length'; kvmcrypt show --json a.qcow2 | jq .last_used; }
+before=$(looked_at)
+kvmcrypt show a.qcow2 >/dev/null
+kvmcrypt show --json "$uuid" >/dev/null
+check_is "$before" "$(looked_at)" "looking is not use: no row in the audit trail, the same last use"
+check_is kvmcrypt "$(kvmcrypt show --json a.qcow2 | jq -r '.luks.keyslots[0].owner')" "and still it knows our keyslot"
 check_is "$stamp" "$(stat -c '%Y %Z' a.qcow2)" "nor touched the file"
 check_error 4 'no volume' "a stranger's file" kvmcrypt show -q "$KVMCRYPT"
 check_error 4 'no volume|o such' "an unknown UUID" kvmcrypt show -q 00000000-0000-4000-8000-000000000000

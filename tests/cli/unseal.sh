@@ -52,33 +52,54 @@ check_error 5 'other.key' "a wrong key file" kvmcrypt unseal -q --key-file other
 check_error 4 'none' "an absent key file" kvmcrypt unseal -q --key-file none
 check_error 2 'not both' "two ways at once" kvmcrypt unseal -q --key-file file.key --passphrase-file pass
 
+# A limit that leaves no memory for a key is not "sealed".
+if setpriv --bounding-set=-ipc_lock true 2>/dev/null; then
+	for c in 'show a.qcow2' 'unseal' 'passphrase show --yes a.qcow2'; do
+		check_error 1 'raise the limit.*ulimit -l' "no locked memory: $c" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' $c"
+	done
+	kvmcrypt unseal -q
+	for c in 'show a.qcow2' 'keystore status' 'unseal'; do
+		check_error 1 'raise the limit' "no locked memory, unsealed: $c" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' $c"
+	done
+	check "seal works all the same" setpriv --bounding-set=-ipc_lock bash -c "ulimit -l 0; exec '$KVMCRYPT' seal"
+	check_is true "$(sealed)" "the key is gone"
+else
+	skip "setpriv cannot drop a capability here"
+fi
+
 rm -f file.key
-check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 5s
-check_is false "$(sealed)" "unsealed at first"
-sleep 6
-check_is true "$(sealed)" "sealed after it"
-check "a timeout for an unsealed keystore" bash -c "'$KVMCRYPT' unseal -q --passphrase-file pass && '$KVMCRYPT' unseal -q --timeout 1s"
-sleep 2.2
-check_is true "$(sealed)" "is kept too"
+expires() { grep "kvmcrypt:$id" /proc/keys | awk '$2 !~ /[RD]/ && $4 != "expd" { print $4 == "perm" ? "never" : "yes" }'; }
+check "--timeout" kvmcrypt unseal -q --passphrase-file pass --timeout 1h
+check_is "false yes" "$(sealed) $(expires)" "unsealed at first"
+check "a shorter one for an unsealed keystore" kvmcrypt unseal -q --timeout 1s
+check "it is sealed after it" wait_for bash -c "'$KVMCRYPT' keystore status --json | jq -e .sealed"
+check "unseal without a timeout" kvmcrypt unseal -q --passphrase-file pass
+check_is "false never" "$(sealed) $(expires)" "lasts"
+kvmcrypt seal -q
 check_error 2 'not a duration' "a bad timeout" kvmcrypt unseal -q --timeout soon
 
 check_error 4 'no keystore at .*kvmcrypt init' "no keystore" kvmcrypt unseal -q --keystore nowhere
 check_error 4 'no keystore' "for seal neither" kvmcrypt seal -q --keystore nowhere
 
-typed() {
-	expect -c "
-		log_file -noappend $T/terminal
-		spawn $KVMCRYPT unseal
-		expect {*: }
-		send \"$1\r\"
-		expect eof
-		lassign [wait] a b c code
-		exit \$code" >/dev/null
-}
+typed() { on_terminal "'$KVMCRYPT' unseal" '*: ' "$1"$'\r'; }
 check_exit 5 "a wrong one typed" typed "nonsense"
 check "the right one typed" typed "correct horse"
 check_is 0 "$(grep -c horse terminal)" "it was not echoed"
 check_is false "$(sealed)" "it is unsealed"
 check "nothing was harmed" kvmcrypt keystore check
 kvmcrypt seal -q
+
+# A signal at the prompt ends the command, by that signal and with the echo back on.
+cat >asking <<SCRIPT
+sh -c 'echo \$\$ >pid; exec "\$0" unseal' '$KVMCRYPT'
+echo "ended with \$?"
+stty -a
+SCRIPT
+for signal in TERM INT HUP; do
+	check "SIG$signal at the prompt" on_terminal "bash asking" '*: ' "!kill -$signal \$(cat pid)"
+	check_is "1 1" "$(grep -c "ended with $((128 + $(kill -l $signal)))" terminal) $(grep -cE '(^| )echo( |;)' terminal)" "  ended by it, and left the echo on"
+done
+check_exit 96 "Ctrl-C at the prompt" on_terminal "'$KVMCRYPT' unseal" '*: ' $'half a passphrase\003'
+check_is "0 SIGINT" "$(grep -c half terminal) $(cat stderr)" "is SIGINT, and shows nothing of what was typed"
+check_is true "$(sealed)" "it is still sealed"
 exit $FAILED

@@ -109,8 +109,8 @@ refused null.raw '.' "LUKS2: segment changed to the null cipher"
 
 # Strange files
 mkfifo pipe
-check_exit 2 "a named pipe does not hang" timeout 10 "$KVMCRYPT" import -q --passphrase-file pass pipe
-check_exit 2 "/dev/zero is refused" timeout 10 "$KVMCRYPT" import -q --passphrase-file pass /dev/zero
+check_exit 2 "a named pipe does not hang" timeout 300 "$KVMCRYPT" import -q --passphrase-file pass pipe
+check_exit 2 "/dev/zero is refused" timeout 300 "$KVMCRYPT" import -q --passphrase-file pass /dev/zero
 check_exit 2 "an empty file" bash -c ": >empty; '$KVMCRYPT' import -q --passphrase-file pass empty"
 printf '\033[31mred' >"$T/evil"
 check_is 0 "$(kvmcrypt show "$(printf 'no\033[31m\nsuch')" 2>&1 | LC_ALL=C grep -c -P '\x1b')" "a file name cannot write escape sequences to the terminal"

@@ -69,14 +69,10 @@ virsh -q attach-disk vm2 "$PWD/b.raw" vda --config --subdriver raw >/dev/null
 check_error 9 'without encryption' "a domain that has the image without encryption" kvmcrypt attach -q vm2 b.raw
 virsh -q detach-disk vm2 vda --config >/dev/null
 passphrase_of b.raw >key
-mkfifo hold
-qemu-io --object secret,id=s0,file=key --image-opts driver=luks,key-secret=s0,file.filename=b.raw <hold >/dev/null 2>&1 &
-exec 7>hold
-sleep 1
+hold_open --object secret,id=s0,file=key --image-opts driver=luks,key-secret=s0,file.filename=b.raw
 check_error 6 'in use by another process' "an image that another process has open" kvmcrypt attach -q vm b.raw
 same
-exec 7>&-
-wait %qemu-io 2>/dev/null
+let_go
 rm key
 check_error 2 'exclude each other' "--live and --config" kvmcrypt attach -q vm b.raw --live --config
 check_error 1 'not running' "--live on a domain that does not run" kvmcrypt attach -q vm2 b.raw --live

@@ -20,7 +20,11 @@ cd "$T/disks" || exit 1
 guest_define vm watch "marker=LEAK-TEST"
 strace -f -qq -p "$LIBVIRTD_PID" -o "$T/daemon.exec" -e trace=execve,execveat -v -s 65536 &
 tracer=$!
-sleep 0.5
+traced() { # every thread of it
+	local s
+	for s in /proc/"$1"/task/*/status; do grep -q '^TracerPid:[[:space:]]*[1-9]' "$s" || return 1; done
+}
+wait_for traced "$LIBVIRTD_PID"
 trace() { strace -f -qq -yy -o "$T/exec.$((++count))" -e trace=execve,execveat,openat,creat,write,pwrite64,sendmsg,sendto -v -s 65536 "$@"; }
 count=0
 check "create" trace "$KVMCRYPT" create a.qcow2 32M
@@ -44,7 +48,7 @@ while read -r k; do
 done <"$keys" >"$keys.more"
 cat "$keys.more" >>"$keys"
 check_is 6 "$(grep -c . "$keys")" "six forms of two keys to look for"
-for pid in $(pgrep -f "guest=vm") "$LIBVIRTD_PID"; do
+for pid in $(pgrep -f "guest=vm,.*$T/") "$LIBVIRTD_PID"; do
 	tr '\0' '\n' <"/proc/$pid/cmdline" >>"$T/argv"
 	tr '\0' '\n' <"/proc/$pid/environ" >>"$T/environ"
 done
@@ -81,18 +85,21 @@ check_is "" "$hits" "no key in libvirt's debug log"
 ulimit -c unlimited
 cd "$gcore_dir" || exit 1
 mkfifo "$T/fifo"
-crash() { # COMMAND...: killed by SIGSEGV after a moment
+crash() { # READY COMMAND...: killed by SIGSEGV when its /proc/PID/limits has READY
+	local ready=$1 pid
+	shift
 	"$@" >/dev/null 2>&1 &
-	local pid=$!
-	sleep 0.7
+	pid=$!
+	is_ready() { [ "$(cat "/proc/$1/comm")" != bash ] && grep -qE "$2" "/proc/$1/limits"; }
+	wait_for is_ready $pid "$ready"
 	grep 'Max core' "/proc/$pid/limits" >"$T/limits" 2>/dev/null
 	kill -SEGV $pid
 	wait $pid 2>/dev/null
 }
-crash sleep 100
+crash 'core file size +unlimited' sleep 1000
 if [ -n "$(find . -type f)" ]; then
 	rm -f ./*
-	crash "$KVMCRYPT" import --passphrase-file "$T/fifo" "$T/disks/a.qcow2"
+	crash 'core file size +0 +0' "$KVMCRYPT" import --passphrase-file "$T/fifo" "$T/disks/a.qcow2"
 	check "a running kvmcrypt has a core limit of zero" grep -qE 'Max core file size +0 +0' "$T/limits"
 	check_is 0 "$(find . -type f | wc -l)" "and leaves no core where sleep leaves one"
 else

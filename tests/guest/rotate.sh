@@ -20,7 +20,7 @@ for f in a.qcow2 b.raw; do
 	kvmcrypt create -q "$f" 32M
 	check "$f: attach" kvmcrypt attach "$vm" "$f"
 	check "$f: start" virsh -q start "$vm"
-	check "$f: the guest writes" guest_wait_said "$vm" "gap" 1200
+	check "$f: the guest writes" guest_wait_said "$vm" "gap"
 	before=$(guest_reports "$vm")
 	check "$f: for a while" guest_more_reports "$vm" 2
 	normal=$(guest_longest "$vm" "$before")
@@ -43,13 +43,13 @@ for f in a.qcow2 b.raw; do
 	guest_job "$vm" busy "marker=again"
 	: >"$T/guest/$vm.console"
 	check "$f: the next start works" virsh -q start "$vm"
-	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap" 1200
+	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap"
 	virsh -q destroy "$vm"
 done
 
 # Interrupted at any QMP command, the volume opens, and recover puts it right while the guest runs.
 virsh -q start vm-qcow2
-check "the guest runs" guest_wait_said vm-qcow2 gap 1200
+check "the guest runs" guest_wait_said vm-qcow2 gap
 landed=0
 for n in 2 4 6 8; do
 	strace -f -o /dev/null -e inject=fdatasync:signal=KILL:when=$n env ASAN_OPTIONS=detect_leaks=0 "$KVMCRYPT" rotate -q a.qcow2 >/dev/null 2>&1 || landed=$((landed + 1))

@@ -23,7 +23,7 @@ for f in a.qcow2 b.raw over.qcow2; do
 	esac
 	check "$f: attach" kvmcrypt attach "$vm" "$f"
 	check "$f: start" virsh -q start "$vm"
-	check "$f: the guest writes" guest_wait_said "$vm" "gap" 1200
+	check "$f: the guest writes" guest_wait_said "$vm" "gap"
 	before=$(guest_reports "$vm")
 	check "$f: for a while" guest_more_reports "$vm" 2
 	normal=$(guest_longest "$vm" "$before")
@@ -44,7 +44,7 @@ for f in a.qcow2 b.raw over.qcow2; do
 	virsh -q destroy "$vm"
 	: >"$T/guest/$vm.console"
 	check "$f: the next start works" virsh -q start "$vm"
-	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap" 1200
+	check "$f: and the guest has its disk" guest_wait_said "$vm" "gap"
 	check "$f: recover" kvmcrypt recover -q
 	check_is "" "$(link_of "$f")" "$f: removes the link, which nobody uses any more"
 	virsh -q destroy "$vm"
@@ -59,7 +59,7 @@ landed=0
 for points in "fdatasync:4 fdatasync:5 fdatasync:6 rename:1" symlink:1 fdatasync:10; do
 	: >"$T/guest/$vm.console"
 	virsh -q start $vm
-	check "$points: the guest runs" guest_wait_said $vm gap 1200
+	check "$points: the guest runs" guest_wait_said $vm gap
 	for at in $points; do
 		strace -f -o /dev/null -e inject="${at%:*}":signal=KILL:when="${at#*:}" "$KVMCRYPT" rotate -q --volume-key a.qcow2 >/dev/null 2>&1 || landed=$((landed + 1))
 		check "$at: recover while it runs" kvmcrypt recover --json

@@ -2,6 +2,7 @@
 # No key over a connection that is not encrypted: a libvirtd that listens on plain TCP gets none.
 LIBVIRTD_ARGS=--listen
 port=$((20000 + $$ % 10000))
+while (exec 3<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; do port=$((port + 1)); done
 LIBVIRTD_CONF="listen_tls = 0
 listen_tcp = 1
 listen_addr = '127.0.0.1'

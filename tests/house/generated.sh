@@ -25,6 +25,12 @@ for page in man/*.1; do
 	[ -z "$out" ] || bad+="$out"
 done
 check_is "" "$bad" "man pages are free of mandoc warnings"
+order="NAME SYNOPSIS DESCRIPTION OPTIONS EXIT STATUS EXAMPLES SEE ALSO"
+bad=
+for page in man/kvmcrypt-*.1; do
+	[ "$(sed -n 's/^\.SH //p' "$page" | xargs)" = "$order" ] || bad+=" $page"
+done
+check_is "" "$bad" "every command's page has the sections $order"
 check "completion for bash is valid" bash -n completions/kvmcrypt.bash
 if command -v zsh >/dev/null; then check "completion for zsh is valid" zsh -n completions/_kvmcrypt; else skip "no zsh"; fi
 if command -v fish >/dev/null; then check "completion for fish is valid" fish -n completions/kvmcrypt.fish; else skip "no fish"; fi

@@ -53,14 +53,11 @@ libvirtd_start() {
 	libvirtd --pid-file /run/libvirt/libvirtd.pid ${LIBVIRTD_ARGS:-} >>"$T/libvirtd.out" 2>&1 &
 	LIBVIRTD_PID=$!
 	on_exit libvirtd_stop
-	local i
-	for i in $(seq 100); do
-		virsh -q list >/dev/null 2>&1 && return
-		kill -0 $LIBVIRTD_PID 2>/dev/null || break
-		sleep 0.1
-	done
+	up_or_dead() { virsh -q list || ! kill -0 $LIBVIRTD_PID; }
+	wait_for up_or_dead
+	virsh -q list >/dev/null 2>&1 && return
 	cat "$T/libvirtd.out" "$T/libvirtd.log" >&2
-	echo "libvirtd did not start after $i tries" >&2
+	echo "libvirtd did not start" >&2
 	exit 1
 }
 
@@ -134,24 +131,17 @@ guest_job() {
 }
 
 guest_wait_off() {
-	local i
-	for i in $(seq "${2:-600}"); do
-		[ "$(virsh -q domstate "$1" 2>/dev/null)" = "shut off" ] && return
-		sleep 0.1
-	done
-	echo "domain $1 still runs after $i tries" >&2
+	is_off() { [ "$(virsh -q domstate "$1" 2>/dev/null)" = "shut off" ]; }
+	wait_for is_off "$1" && return
+	echo "domain $1 still runs" >&2
 	return 1
 }
 
 guest_said() { grep -a "GUEST: $2" "$T/guest/$1.console" >/dev/null; }
 
 guest_wait_said() {
-	local i
-	for i in $(seq "${3:-600}"); do
-		guest_said "$1" "$2" && return
-		sleep 0.1
-	done
-	echo "guest $1 did not say '$2' after $i tries" >&2
+	wait_for guest_said "$1" "$2" && return
+	echo "guest $1 did not say '$2'" >&2
 	tail -n 20 "$T/guest/$1.console" >&2
 	return 1
 }
@@ -160,12 +150,5 @@ guest_wait_said() {
 # first N; waiting for N more.
 guest_reports() { grep -ac 'GUEST: gap' "$T/guest/$1.console"; }
 guest_longest() { grep -a 'GUEST: gap' "$T/guest/$1.console" | tail -n +$(($2 + 1)) | awk '{ if ($3 > m) m = $3 } END { print m * 10 }'; }
-guest_more_reports() {
-	local i want=$(($(guest_reports "$1") + $2))
-	for i in $(seq 1200); do
-		[ "$(guest_reports "$1")" -ge "$want" ] && return
-		sleep 0.1
-	done
-	echo "guest $1 made no report in $i tries" >&2
-	return 1
-}
+guest_has_reported() { [ "$(guest_reports "$1")" -ge "$2" ]; }
+guest_more_reports() { wait_for guest_has_reported "$1" $(($(guest_reports "$1") + $2)); }

@@ -68,6 +68,60 @@ check_error() {
 # check_is WANT GOT DESCRIPTION
 check_is() { if [ "$1" = "$2" ]; then ok "$3"; else not_ok "$3 (want '$1', got '$2')"; fi; }
 
+# wait_for COMMAND...: until it succeeds. The limit only ends what would hang: a check may never
+# depend on how fast the machine is.
+WAIT_SECONDS=300
+wait_for() {
+	local end=$((SECONDS + WAIT_SECONDS))
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || { echo "# not after $WAIT_SECONDS s: $*"; return 1; }
+		sleep 0.05
+	done
+}
+not() { ! "$@"; }
+
+# on_terminal COMMAND QUESTION ANSWER [QUESTION ANSWER]...: runs COMMAND on a terminal of its own, waits
+# for each question (a pattern of expect) and types the answer, or runs it if it begins with "!". What the terminal saw is in $T/terminal.
+on_terminal() {
+	local command=$1
+	shift
+	rm -f "$T/terminal"
+	expect -f - -- "$T/terminal" "$command" "$@" >/dev/null <<-'EXPECT'
+	lassign $argv log command
+	set timeout 300
+	log_file -noappend $log
+	spawn -noecho bash -c "exec $command"
+	foreach {question answer} [lrange $argv 2 end] {
+		expect $question {} timeout { exit 98 } eof { exit 97 }
+		if {[string match "!*" $answer]} {
+			exec sh -c [string range $answer 1 end]
+		} else {
+			send -- $answer
+		}
+	}
+	expect timeout { exit 98 } eof {}
+	lassign [wait] pid id failed code signal name
+	if {$signal eq "CHILDKILLED"} { puts stderr $name; exit 96 }
+	exit $code
+	EXPECT
+}
+
+# hold_open QEMU-IO-OPTIONS...: a qemu-io that has an image open till let_go.
+hold_open() {
+	rm -f "$T/hold.in"
+	mkfifo "$T/hold.in"
+	: >"$T/hold.out"
+	qemu-io "$@" <"$T/hold.in" >"$T/hold.out" 2>&1 &
+	HOLDER=$!
+	exec 7>"$T/hold.in"
+	# Its prompt comes when it has the image and its locks.
+	wait_for grep -q 'qemu-io>' "$T/hold.out" || cat "$T/hold.out"
+}
+let_go() {
+	exec 7>&-
+	wait "$HOLDER" 2>/dev/null
+}
+
 kvmcrypt() { "$KVMCRYPT" "$@"; }
 
 # A keystore that every command can unseal by itself: the key file stands for a person.

@@ -17,9 +17,9 @@ recovered() {
 	[ -z "$(find . -name '*.kvmcrypt-new')" ] || { echo "# temporary file left"; return 1; }
 }
 nothing_mapped() { # no mapping, and no loop device a moment later: the kernel closes it for the killed
-	local i
 	dmsetup ls | grep -v 'No devices' && { dmsetup remove_all; return 1; }
-	for i in 1 2 3 4 5 6 7 8; do [ -z "$(losetup -a)" ] && return; sleep 0.2; done
+	no_loops() { [ -z "$(losetup -a)" ]; }
+	wait_for no_loops && return
 	echo "# loop device left: $(losetup -a)"
 	return 1
 }

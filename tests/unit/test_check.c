@@ -253,6 +253,61 @@ static void a_damaged_trail_takes_no_more_rows(void **state)
 	assert_fails(keystore_audit(ks, "x", NULL, NULL, &e), ERROR_DAMAGED, "run `kvmcrypt keystore check`");
 }
 
+/* Whatever happened to rows, head, record versions or the seal, a repair ends in a store that works. */
+static void repaired(void **state)
+{
+	static const char *const damage[] = {
+		"UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'",
+		"UPDATE meta SET value = x'00' WHERE name = 'audit_head'",
+		"UPDATE audit SET detail = 'x' WHERE seq = 3",
+		"UPDATE audit SET mac = randomblob(32) WHERE seq = 1",
+		"DELETE FROM audit WHERE seq IN (2, 4)",
+		"DELETE FROM audit WHERE seq > 4",
+		"UPDATE audit SET hash = randomblob(32) WHERE kind = 3",
+		"UPDATE audit SET seq = 40 WHERE seq = 5",
+		"DELETE FROM volume WHERE path = '/b'",
+		"UPDATE volume SET last_used = 7",
+		"DELETE FROM audit WHERE kind = 5",
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
+		struct keystore *ks = make_keystore("k");
+		struct record *a = store_record(ks, "/a"), *b = store_record(ks, "/b");
+		assert_ok(keystore_reveal(ks, &a, 1, "attach", NULL, &e));
+		a->generation++;
+		assert_ok(keystore_put(ks, a, "rotate", NULL, &e));
+		sql("k", damage[i]);
+		struct findings f = { 0 };
+		assert_true(keystore_check(ks, NULL, note_finding, &f, NULL, NULL, &e) < 0);
+		AUTOFREE char *detail = NULL;
+		assert_ok(keystore_repair(ks, &detail, &e));
+		assert_non_null(detail);
+		assert_check(ks, NULL);
+		AUTORECORD struct record *found = NULL;
+		assert_ok(keystore_find_path(ks, "/a", &found, &e));
+		assert_ok(keystore_reveal(ks, &found, 1, "attach", NULL, &e));
+		found->generation++;
+		assert_ok(keystore_put(ks, found, "rotate", NULL, &e));
+		assert_check(ks, NULL);
+		record_free(a);
+		record_free(b);
+		keystore_free(ks);
+		assert_int_equal(forget_key(NULL), 0);
+		setup_dir(NULL);
+	}
+}
+
+/* A row whose number is far off is no gap to be filled, and then nothing is changed at all. */
+static void beyond_repair(void **state)
+{
+	(void)state;
+	AUTOKEYSTORE struct keystore *ks = make_keystore("k");
+	record_free(store_record(ks, "/a"));
+	sql("k", "UPDATE audit SET seq = 1 << 40 WHERE seq = 2; UPDATE audit SET mac = randomblob(32) WHERE seq = 1");
+	assert_fails(keystore_repair(ks, NULL, &e), ERROR_DAMAGED, "too much is missing");
+	assert_check(ks, "row 1 of the audit trail was changed");
+}
+
 static void foreign_root_key(void **state)
 {
 	(void)state;
@@ -362,6 +417,8 @@ int main(void)
 		TAMPER_TEST(everything_set_back),
 		TAMPER_TEST(replayed_record_is_not_used),
 		TAMPER_TEST(a_damaged_trail_takes_no_more_rows),
+		KEYSTORE_TEST(repaired),
+		KEYSTORE_TEST(beyond_repair),
 		TAMPER_TEST(foreign_root_key),
 		TAMPER_TEST(older_seal),
 		TAMPER_TEST(damaged_seal),

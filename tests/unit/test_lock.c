@@ -63,6 +63,23 @@ static void a_replaced_file_is_noticed(void **state)
 	assert_fails(image_lock(fd, path, &err), ERROR_NOT_FOUND, "cannot stat");
 }
 
+static void only_the_locked_file_is_removed(void **state)
+{
+	(void)state;
+	const char *path = plain_file();
+	AUTOCLOSE int fd = open_rw(path);
+	assert_ok(image_lock(fd, path, &err));
+	assert_int_equal(rename(path, in_dir("moved")), 0);
+	assert_ok(image_remove(fd, path, &err));
+	assert_int_equal(access(in_dir("moved"), F_OK), 0);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	assert_fails(image_remove(fd, path, &err), ERROR_BUSY, "was replaced by another process");
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(rename(in_dir("moved"), path), 0);
+	assert_ok(image_remove(fd, path, &err));
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void a_missing_file_is_not_in_use(void **state)
 {
 	(void)state;
@@ -92,7 +109,7 @@ static struct holder hold(const char *const argv[], const char *path)
 	}
 	close(in[0]);
 	const struct timespec pause = { 0, 10 * 1000 * 1000 };
-	for (int i = 0; i < 500 && !image_is_in_use(path); i++)
+	for (int i = 0; i < 30000 && !image_is_in_use(path); i++)
 		nanosleep(&pause, NULL);
 	return h;
 }
@@ -186,6 +203,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_of_us_exclude_each_other),
 		cmocka_unit_test(a_replaced_file_is_noticed),
+		cmocka_unit_test(only_the_locked_file_is_removed),
 		cmocka_unit_test(a_missing_file_is_not_in_use),
 		cmocka_unit_test(qemu_keeps_us_out),
 		cmocka_unit_test(a_running_guest_keeps_us_out),

@@ -2,7 +2,7 @@
 #include "tests/unit/image_util.h"
 
 #include "lib/image/bytes.h"
-#include "lib/image/luks.h"
+#include "lib/image/luks_internal.h"
 
 #include <openssl/evp.h>
 
@@ -52,6 +52,33 @@ static void a_passphrase_is_rotated(void **state)
 	(void)state;
 	rotate_in_memory(1);
 	rotate_in_memory(2);
+}
+
+/* What we open ourselves is what libcryptsetup opens, in every slot. */
+static void luks1_opens_as_libcryptsetup_does(void **state)
+{
+	(void)state;
+	AUTOSECRET struct secret *pass = secret_of("first"), *other = secret_of("second, longer than a block of SHA-256 is wide, so that HMAC hashes it");
+	for (unsigned bits = 256; bits <= 512; bits += 256) {
+		AUTOLUKS struct luks *l = NULL;
+		AUTOSECRET struct secret *key = NULL, *ours = NULL, *theirs = NULL, *none = NULL;
+		struct luks_params p = { .version = 1, .cipher = "aes-xts-plain64", .key_bits = bits,
+					 .sector_size = 512 };
+		int slot;
+		assert_ok(luks_format(&p, pass, LUKS_KDF_GENERATED, &l, &key, &err));
+		assert_ok(luks_add_keyslot(l, 5, key, other, LUKS_KDF_GENERATED, &slot, &err));
+		assert_int_equal(luks1_open(l, 5, other, &ours), 0);
+		assert_ok(luks_unlock(l, -1, other, &slot, &theirs, &err));
+		assert_int_equal(slot, 5);
+		assert_true(secret_equal(ours, theirs) && secret_equal(ours, key));
+		assert_int_equal(luks1_open(l, 0, other, &none), -EPERM);
+		assert_int_equal(luks1_open(l, 1, pass, &none), -ENOTSUP);
+		assert_null(none);
+		assert_fails(luks_unlock(l, 0, other, &slot, NULL, &err), ERROR_BAD_KEY, "opens no keyslot");
+	}
+	AUTOLUKS struct luks *two = luks_of(2, "first", NULL);
+	struct secret *none = NULL;
+	assert_int_equal(luks1_open(two, 0, pass, &none), -ENOTSUP);
 }
 
 static void the_format_is_as_documented(void **state)
@@ -423,6 +450,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_passphrase_is_rotated),
+		cmocka_unit_test(luks1_opens_as_libcryptsetup_does),
 		cmocka_unit_test(the_format_is_as_documented),
 		cmocka_unit_test(a_persons_passphrase_costs_more),
 		cmocka_unit_test(a_foreign_volume_key_is_refused),

@@ -5,6 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 static struct error e;
 
@@ -157,6 +163,41 @@ static void checked(void **state)
 		     "no message");
 }
 
+/* poll() fails in this process from now on. */
+static void break_poll(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef __NR_poll
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_poll, 1, 0),
+#endif
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ppoll, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { ARRAY_LEN(code), code };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		_exit(9);
+}
+
+/* What cannot be listened to is not waited for either: it might run for ever. */
+static void no_wait_for_a_child_that_was_given_up(void **state)
+{
+	int status = 0;
+	(void)state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct process_result r;
+		alarm(300);
+		break_poll();
+		_exit(shell("exec sleep 100000", 0, &r) == -ENOMEM ? 0 : 1);
+	}
+	waitpid(pid, &status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 9)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +211,7 @@ int main(void)
 		cmocka_unit_test(missing_program),
 		cmocka_unit_test(secret_too_long_for_a_pipe),
 		cmocka_unit_test(checked),
+		cmocka_unit_test(no_wait_for_a_child_that_was_given_up),
 	};
 	return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }

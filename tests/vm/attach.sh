@@ -2,7 +2,6 @@
 # LUKS2 volumes and libvirt on one host: attach maps and adds the block device, detach unmaps, load
 # brings mappings back. A real libvirtd and QEMU in the virtual machine.
 VM_HOST=1
-VM_SECONDS=420
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/libvirtd.sh"
 libvirtd_namespace "$@"

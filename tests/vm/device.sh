@@ -6,7 +6,6 @@ VM_DISKS="160M 96M"
 keystore_new
 cd "$T" || exit 1
 sum() { head -c 1048576 "$1" | sha256sum | cut -d' ' -f1; }
-wait_for() { for _ in 1 2 3 4 5 6 7 8 9 10; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; return 1; }
 
 # A device that carries something
 mkfs.ext4 -q /dev/vdb

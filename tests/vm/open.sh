@@ -7,6 +7,7 @@ cd "$T" || exit 1
 sum() { head -c 1048576 "$1" | sha256sum | cut -d' ' -f1; }
 table() { dmsetup table "$1" | cut -d' ' -f3-4; }
 loops() { losetup -a | wc -l; }
+no_loops() { [ "$(loops)" = 0 ]; }
 
 kvmcrypt create -q a.raw 64M --luks 2
 check "open" kvmcrypt open a.raw
@@ -14,8 +15,7 @@ check_is "crypt aes-xts-plain64" "$(table a)" "it is a dm-crypt mapping called a
 check_is $((64 << 20)) "$(blockdev --getsize64 /dev/mapper/a)" "of exactly the size asked for"
 check_is 4096 "$(blockdev --getss /dev/mapper/a)" "with 4096-byte sectors"
 check "the key went through the keyring, not the table" bash -c "dmsetup table --showkeys a | grep -q ':64:logon:cryptsetup:'"
-sleep 0.2
-check_is 0 "$(grep -c cryptsetup: /proc/keys)" "and is in no keyring any more"
+check "and is in no keyring any more" wait_for not grep cryptsetup: /proc/keys
 check "mkfs" mkfs.ext4 -q /dev/mapper/a
 mkdir -p mnt && mount /dev/mapper/a mnt && head -c 4M /dev/urandom >mnt/data && echo needle-in-the-clear >mnt/text
 was=$(sha256sum <mnt/data)
@@ -40,15 +40,15 @@ check_is "$was" "$(sha256sum <mnt/data)" "the data is as it was"
 umount mnt
 check "close" kvmcrypt close a.raw
 kvmcrypt open -q a.raw
-bash -c 'exec 3</dev/mapper/a; exec sleep 30' &
-sleep 1
+bash -c 'exec 3</dev/mapper/a; exec sleep 1000' &
+user=$!
+wait_for test -e /proc/$user/fd/3
 check_error 6 'open in process' "a process has it open" kvmcrypt close -q a.raw
 check "close --deferred" kvmcrypt close -q --deferred a.raw
 check "is still there" dmsetup info a
-kill $! && wait $! 2>/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10; do dmsetup info a >/dev/null 2>&1 || break; sleep 0.2; done
-check_exit 1 "and goes with its last user" dmsetup info a
-check_is 0 "$(loops)" "with the loop device"
+kill $user && wait $user 2>/dev/null
+check "and goes with its last user" wait_for not dmsetup info a
+check "with the loop device" wait_for no_loops
 
 check "open read-only" kvmcrypt open --readonly a.raw
 check_is 1 "$(blockdev --getro /dev/mapper/a)" "is read-only"

@@ -2,7 +2,6 @@
 # kill -9 of create at many system calls, on files and devices, detached and with integrity: recover
 # puts it right, no mapping, loop device or temporary file is left. SWEEP_STEP=1 takes every call of the last.
 VM_DISKS="40M"
-VM_SECONDS=850
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/vm-kill.sh"
 

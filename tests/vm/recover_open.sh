@@ -1,7 +1,6 @@
 #!/bin/bash
 # kill -9 of open and close at calls to device-mapper and the loop driver: the volume opens again and
 # closes, and nothing is left. Every sixth call; SWEEP_STEP=1 takes them all (ten minutes).
-VM_SECONDS=850
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/vm-kill.sh"
 step=${SWEEP_STEP:-6}
