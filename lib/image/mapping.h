@@ -74,9 +74,9 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 
 /*
  * Removes a mapping, the integrity layer below it and its loop device. deferred: as soon as its
- * last user has gone. l: the header's copy, or NULL when the header cannot be read.
+ * last user has gone. The volume's header is not needed; it may be gone.
  */
-int mapping_close(const char *name, const struct luks *l, bool deferred, struct error *e);
+int mapping_close(const char *name, bool deferred, struct error *e);
 
 /* Removes one device as it is, if nobody has it open: what an interrupted command left. */
 int mapping_remove(const char *name, struct error *e);

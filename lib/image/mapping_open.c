@@ -42,18 +42,18 @@ static int failed(const struct session *s, int r, struct error *e, const char *w
 	return error_errno(e, kind, r, "%s %s", what, name);
 }
 
-/* A context of its own: l's is used for changing the header. data_path NULL: the header alone. */
+/* A context of its own: l's is used for changing the header. */
 static int session_start(struct session *s, const struct luks *l, const char *data_path, struct error *e)
 {
 	char header[64];
 	luks_path(l, header, sizeof(header));
 	crypt_set_log_callback(NULL, capture, NULL);
-	int r = data_path ? crypt_init_data_device(&s->cd, header, data_path) : crypt_init(&s->cd, header);
+	int r = crypt_init_data_device(&s->cd, header, data_path);
 	if (r < 0)
-		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data_path ? data_path : "the header");
+		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data_path);
 	crypt_set_log_callback(s->cd, capture, s);
 	r = crypt_load(s->cd, l->info.version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
-	return r < 0 ? failed(s, r, e, "cannot use the header of", data_path ? data_path : "the mapping") : 0;
+	return r < 0 ? failed(s, r, e, "cannot use the header of", data_path) : 0;
 }
 
 static uint32_t crypt_flags(unsigned flags)
@@ -98,22 +98,18 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 	return r < 0 ? failed(&s, r, e, "cannot map", data_path) : 0;
 }
 
-int mapping_close(const char *name, const struct luks *l, bool deferred, struct error *e)
+int mapping_close(const char *name, bool deferred, struct error *e)
 {
 	CLEANUP(session_clear) struct session s = { 0 };
 	int r = mapping_available(e);
-	if (r == 0 && l)
-		r = session_start(&s, l, NULL, e);
 	if (r < 0)
 		return r;
-	if (!s.cd) {
-		crypt_set_log_callback(NULL, capture, &s);
-		r = crypt_init_by_name(&s.cd, name);
-		crypt_set_log_callback(NULL, capture, NULL);
-		if (r < 0)
-			return failed(&s, r, e, "cannot close", name);
-		crypt_set_log_callback(s.cd, capture, &s);
-	}
+	/* No device: what there is to know of a mapping, its dm-integrity layer too, the kernel knows. */
+	crypt_set_log_callback(NULL, capture, NULL);
+	r = crypt_init(&s.cd, NULL);
+	if (r < 0)
+		return failed(&s, r, e, "cannot close", name);
+	crypt_set_log_callback(s.cd, capture, &s);
 	r = crypt_deactivate_by_name(s.cd, name, deferred ? CRYPT_DEACTIVATE_DEFERRED : 0);
 	return r < 0 ? failed(&s, r, e, "cannot close", name) : 0;
 }

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define BLOCK (1u << 20)
+#define PAGE 65536u
 /* dm-integrity: a journal of at most 64 MiB, and tags in whole buffers between the data. */
 #define JOURNAL_MAX (64u * 1024 * 1024)
 #define TAG_MAX 64u
@@ -164,6 +166,19 @@ static int build_integrity(const struct create_raw *c, const char *data, struct 
 
 /* ---- the header ---- */
 
+/* What is zeros is there already: the file is new, the device was wiped. Most of a header is. */
+static int write_used(int fd, const unsigned char *bytes, size_t from, size_t to, const char *path, struct error *e)
+{
+	static const unsigned char zeros[PAGE];
+	int r = 0;
+	for (size_t at = from, end; r == 0 && at < to; at = end) {
+		end = at + PAGE < to ? at + PAGE : to;
+		if (memcmp(bytes + at, zeros, end - at))
+			r = file_pwrite(fd, bytes + at, end - at, at, path, e);
+	}
+	return r;
+}
+
 /* The first copy comes last and after a sync: until then nothing takes the device for a volume. */
 static int write_header(struct luks *luks, int fd, const char *path, struct error *e)
 {
@@ -176,7 +191,7 @@ static int write_header(struct luks *luks, int fd, const char *path, struct erro
 	size_t first = info->version == 2 ? info->metadata_size : 4096;
 	if (info->data_offset && len > info->data_offset)
 		len = info->data_offset;
-	if ((r = file_pwrite(fd, bytes + first, len - first, first, path, e)) < 0 || (r = file_sync(fd, path, e)) < 0 ||
+	if ((r = write_used(fd, bytes, first, len, path, e)) < 0 || (r = file_sync(fd, path, e)) < 0 ||
 	    (r = file_pwrite(fd, bytes, first, 0, path, e)) < 0)
 		return r;
 	return file_sync(fd, path, e);
@@ -193,15 +208,17 @@ int create_raw_plan_header(const char *header, const uuid_t volume, struct file_
 
 static int put_header(const struct create_raw *c, int data_fd, const char *data, struct record *r, struct error *e)
 {
-	int slot, ret;
+	int ret;
 	if (c->header) {
 		ret = file_new_open(c->header, e);
+		if (ret == 0 && ftruncate(c->header->fd, LUKS2_DATA_OFFSET) < 0)
+			ret = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", c->header->path);
 		if (ret == 0)
 			ret = write_header(*c->luks, c->header->fd, c->header->path, e);
-		return ret < 0 ? ret : volume_prove(r, c->header->tmp, &slot, e);
+		return ret < 0 ? ret : volume_prove_new(r, c->header->tmp, e);
 	}
 	ret = write_header(*c->luks, data_fd, data, e);
-	return ret < 0 ? ret : volume_prove(r, data, &slot, e);
+	return ret < 0 ? ret : volume_prove_new(r, data, e);
 }
 
 /* A device that was not finished looks like an empty one; what fails here the key's loss makes good. */
