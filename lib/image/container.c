@@ -2,6 +2,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "lib/image/integrity.h"
 #include "lib/image/lock.h"
 #include "lib/image/open.h"
 
@@ -115,27 +116,6 @@ int container_find(int fd, const char *path, enum image_format format, struct co
 		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not a qcow2 image", path);
 	return qcow2 ? find_in_qcow2(fd, path, info, ret_bytes, e)
 		     : find_in_raw(fd, path, info, ret_bytes, e);
-}
-
-/* Kernel, drivers/md/dm-integrity.c, struct superblock; numbers are little endian. */
-#define INTEGRITY_MAGIC "integrt"
-#define INTEGRITY_SIZE_AT 16
-
-static int integrity_size(int fd, const char *path, uint64_t offset, uint64_t *ret, struct error *e)
-{
-	unsigned char sb[INTEGRITY_SIZE_AT + 8];
-	uint64_t sectors = 0;
-	int r = file_pread(fd, sb, sizeof(sb), offset, path, e);
-	if (r < 0)
-		return r;
-	if (memcmp(sb, INTEGRITY_MAGIC, sizeof(INTEGRITY_MAGIC)))
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is missing", path);
-	for (int i = 7; i >= 0; i--)
-		sectors = sectors << 8 | sb[INTEGRITY_SIZE_AT + i];
-	if (sectors > UINT64_MAX / 512)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is damaged", path);
-	*ret = sectors * 512;
-	return 0;
 }
 
 int container_raw_size(int fd, const char *path, uint64_t file_size, const struct luks_info *luks,

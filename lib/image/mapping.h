@@ -97,7 +97,7 @@ int mapping_resize(const char *name, const struct secret *volume_key, uint64_t s
 /* Stores flags in the open LUKS2 header, for every later activation (not NO_JOURNAL, KEYRING). */
 int mapping_store_flags(struct luks *l, unsigned flags, struct error *e);
 
-/* Zeros in every sector of the mapping, past the page cache: gives dm-integrity its first tags. */
-int mapping_zero(const char *name, const struct progress *progress, struct error *e);
+/* Zeros in every sector of the mapping from a byte on, past the page cache: gives dm-integrity its first tags. */
+int mapping_zero(const char *name, uint64_t from, const struct progress *progress, struct error *e);
 
 #endif

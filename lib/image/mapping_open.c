@@ -148,7 +148,7 @@ int mapping_store_flags(struct luks *l, unsigned flags, struct error *e)
 	return luks_set_flags(l, crypt_flags(flags & ~(unsigned)(MAPPING_READONLY | MAPPING_NO_JOURNAL)), e);
 }
 
-int mapping_zero(const char *name, const struct progress *progress, struct error *e)
+int mapping_zero(const char *name, uint64_t from, const struct progress *progress, struct error *e)
 {
 	char path[32 + MAPPING_NAME_LEN];
 	uint64_t size;
@@ -160,7 +160,7 @@ int mapping_zero(const char *name, const struct progress *progress, struct error
 	if (posix_memalign(&zeros, 4096, ZERO_BLOCK))
 		return error_oom(e);
 	memset(zeros, 0, ZERO_BLOCK);
-	for (uint64_t at = 0; at < size;) {
+	for (uint64_t at = from; at < size;) {
 		size_t len = size - at < ZERO_BLOCK ? (size_t)(size - at) : ZERO_BLOCK;
 		ssize_t n = pwrite(fd, zeros, len, (off_t)at);
 		if (n < 0 && errno == EINTR)
@@ -168,7 +168,7 @@ int mapping_zero(const char *name, const struct progress *progress, struct error
 		if (n <= 0)
 			return error_errno(e, ERROR_FAILED, n < 0 ? errno : EIO, "cannot write to %s", path);
 		at += (uint64_t)n;
-		if (progress_report(progress, "writing", at, size))
+		if (progress_report(progress, "writing", at - from, size - from))
 			return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
 	}
 	return fsync(fd) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot sync %s", path) : 0;

@@ -1,6 +1,7 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/image/integrity.h"
 #include "lib/image/plain_path.h"
 
 #include <errno.h>
@@ -197,7 +198,7 @@ static int data_size(const struct record *r, uint64_t *ret, struct error *e)
 	AUTOCLOSE int fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
-	return file_size(fd, r->path, ret, e);
+	return r->integrity ? integrity_size(fd, r->path, 0, ret, e) : file_size(fd, r->path, ret, e);
 }
 
 int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e)

@@ -8,13 +8,13 @@ kill_at() { # kill_at SYSCALL N COMMAND...: kvmcrypt COMMAND; true if the kill l
 	local call=$1 n=$2
 	shift 2
 	# In a shell of its own, which has nothing to say about the kill.
-	(strace -f --seccomp-bpf -qq -o /dev/null -e trace="$call" -e inject="$call":signal=KILL:when="$n" "$KVMCRYPT" "$@"; exit $?) >/dev/null 2>&1
+	(strace -f -qq -o /dev/null -e trace="$call" -e inject="$call":signal=KILL:when="$n" "$KVMCRYPT" "$@"; exit $?) >/dev/null 2>&1
 	[ $? -ge 128 ]
 }
 points() { # points SYSCALL SAMPLES COMMAND...: runs the command once in full to count its calls
 	local call=$1 samples=$2 total
 	shift 2
-	strace -f --seccomp-bpf -qq -o calls -e trace="$call" "$KVMCRYPT" "$@" >/dev/null 2>&1
+	strace -f -qq -o calls -e trace="$call" "$KVMCRYPT" "$@" >/dev/null 2>&1
 	total=$(grep -c "$call(" calls)
 	[ -z "$FAULT_FULL" ] || samples=$total
 	[ "$samples" -le "$total" ] || samples=$total

@@ -1,5 +1,6 @@
 #!/bin/bash
-# kill -9 of create at its system calls, on files and devices, detached and with integrity: recover
+# kill -9 of create at its system calls, on files and devices, detached and with integrity, and of
+# growing one with integrity: recover
 # puts it right, no mapping, loop device or temporary file is left.
 VM_DISKS="40M"
 VM_SECONDS=850
@@ -35,4 +36,22 @@ sweep_create "create --header" d.raw d.hdr 2 "renameat2 pwrite64 $others" d.raw 
 verdict "create --header" 3
 sweep_create "create --integrity" i.raw none 5 "ioctl $(in_full pwrite64) $others" i.raw 2M --integrity hmac-sha256
 verdict "create --integrity" 4
+
+# A volume with integrity that grows: the old size or the new one, and every sector reads.
+kvmcrypt create -q g.raw 1M --integrity aead
+size=$((1 << 20))
+for call in ioctl $(in_full pwrite64 ftruncate fsync fdatasync); do
+	for n in $(points "$call" 4 resize -q g.raw $((size + 65536))); do
+		size=$((size + 131072))
+		kill_at "$call" "$n" resize -q g.raw $size && landed=$((landed + 1))
+		recovered || bad "resize killed at $call $n"
+		nothing_mapped || bad "resize killed at $call $n: mapping left"
+		kvmcrypt open -q g.raw g || bad "resize killed at $call $n: does not open"
+		now=$(kvmcrypt list --json | jq '.volumes[] | select(.path | endswith("g.raw")).size')
+		[ "$(blockdev --getsize64 /dev/mapper/g)" = "$now" ] || bad "resize killed at $call $n: not the size of the record"
+		dd if=/dev/mapper/g of=/dev/null bs=64K 2>/dev/null || bad "resize killed at $call $n: does not read"
+		kvmcrypt close -q g.raw || bad "resize killed at $call $n: does not close"
+	done
+done
+verdict "resize --integrity" 3
 check "the keystore checks clean" kvmcrypt keystore check
