@@ -19,7 +19,7 @@ PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin
 PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients seabios \
               busybox-static cpio kmod jq
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
-             keyutils dmsetup e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
+             keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
              psmisc time
 
 # What pkg-config says is asked once, and only by targets that compile.

@@ -89,8 +89,7 @@ int mapping_remove_temporary(const char *data_path, struct error *e);
 
 /*
  * Gives a mapping the size that its data now has: the loop device below it first (growing), then
- * the table. size: bytes of the mapping; 0 for all that the data has. To shrink, this comes before
- * the file is cut.
+ * the table. size: bytes of the mapping. To shrink, this comes before the file is cut.
  */
 int mapping_resize(const char *name, const struct secret *volume_key, uint64_t size, struct error *e);
 

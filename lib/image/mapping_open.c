@@ -1,6 +1,6 @@
 /* Making and removing mappings, by libcryptsetup on a header in memory. */
 #include "lib/image/luks_internal.h"
-#include "lib/image/mapping.h"
+#include "lib/image/mapping_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,6 +123,16 @@ static void refresh_loop(struct crypt_device *cd)
 		ioctl(fd, LOOP_SET_CAPACITY, 0);
 }
 
+/* The new table names the key in the keyring, where it has to be once more. */
+static int offer_key(struct session *s, const char *name, const struct secret *volume_key, struct error *e)
+{
+	if (strcmp(crypt_get_type(s->cd), CRYPT_LUKS2))
+		return 0;
+	int r = crypt_activate_by_volume_key(s->cd, NULL, (const char *)volume_key->data, volume_key->len,
+					     CRYPT_ACTIVATE_KEYRING_KEY);
+	return r < 0 ? failed(s, r, e, "cannot resize", name) : 0;
+}
+
 int mapping_resize(const char *name, const struct secret *volume_key, uint64_t size, struct error *e)
 {
 	CLEANUP(session_clear) struct session s = { 0 };
@@ -133,14 +143,11 @@ int mapping_resize(const char *name, const struct secret *volume_key, uint64_t s
 		return failed(&s, r, e, "cannot resize", name);
 	crypt_set_log_callback(s.cd, capture, &s);
 	refresh_loop(s.cd);
-	/* The new table names the key in the keyring, where it has to be once more. */
-	if (!strcmp(crypt_get_type(s.cd), CRYPT_LUKS2))
-		r = crypt_activate_by_volume_key(s.cd, NULL, (const char *)volume_key->data, volume_key->len,
-						 CRYPT_ACTIVATE_KEYRING_KEY);
-	if (r >= 0)
-		r = crypt_resize(s.cd, name, size / 512);
+	r = offer_key(&s, name, volume_key, e);
+	if (r == 0)
+		r = mapping_set_length(name, size, e);
 	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
-	return r < 0 ? failed(&s, r, e, "cannot resize", name) : 0;
+	return r;
 }
 
 int mapping_store_flags(struct luks *l, unsigned flags, struct error *e)
