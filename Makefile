@@ -19,7 +19,7 @@ PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin
 PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients seabios \
               busybox-static cpio kmod jq
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
-             keyutils dmsetup e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
+             keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
              psmisc time
 
 # What pkg-config says is asked once, and only by targets that compile.
@@ -89,6 +89,11 @@ test: test-deps
 check: all unit-tests
 	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
 
+# The kill sweeps of which `make test` runs a sample, at every single call: half an hour and more.
+FAULT ?= fault vm/recover vm/recover_open
+fault: all
+	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) tests/run $(FAULT)
+
 asan:
 	$(Q)$(MAKE) --no-print-directory BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		EXTRA_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit-tests
@@ -141,6 +146,7 @@ help:
 	@echo 'make quickstart  install packages, build, run the main job with a real guest'
 	@echo 'make test        install packages, build, run every test'
 	@echo 'make check       run tests without installing (TESTS="unit cli/create" picks some)'
+	@echo 'make fault       the kill sweeps at every system call (half an hour)'
 	@echo 'make asan        unit and command tests under ASan and UBSan'
 	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
@@ -149,6 +155,6 @@ help:
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all unit-tests test check asan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all unit-tests test check fault asan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:

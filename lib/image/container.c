@@ -2,27 +2,49 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "lib/image/integrity.h"
 #include "lib/image/lock.h"
 #include "lib/image/open.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define HEAD_LEN 4096u
+/* All of a LUKS1 header's fields, and the first copy of a LUKS2 header's as it is made by default. */
+#define HEAD_LEN (16u * 1024)
 
 const char *image_format_name(enum image_format f)
 {
 	return f == IMAGE_FORMAT_QCOW2 ? "qcow2" : f == IMAGE_FORMAT_RAW ? "raw" : "auto";
 }
 
+/* Where the next data at or after offset begins and ends; all of it where the file cannot tell. */
+static void next_data(int fd, uint64_t offset, uint64_t end, uint64_t *ret_from, uint64_t *ret_to)
+{
+	off_t from = lseek(fd, (off_t)offset, SEEK_DATA);
+	off_t to = from >= 0 ? lseek(fd, from, SEEK_HOLE) : -1;
+	bool none = from < 0 && errno == ENXIO;
+	*ret_from = none ? end : to > from ? (uint64_t)from : offset;
+	*ret_to = to > from && (uint64_t)to < end ? (uint64_t)to : end;
+}
+
+/* Most of a LUKS2 header is unused, and mostly a hole: neither read nor given memory. */
 static int read_bytes(int fd, const char *path, uint64_t offset, uint64_t len, unsigned char **ret,
 		      struct error *e)
 {
-	AUTOFREE unsigned char *bytes = malloc(len ? (size_t)len : 1);
+	AUTOFREE unsigned char *bytes = calloc(1, len ? (size_t)len : 1);
+	uint64_t from, to, size, end = offset + len;
 	if (!bytes)
 		return error_oom(e);
-	int r = file_pread(fd, bytes, (size_t)len, offset, path, e);
+	int r = file_size(fd, path, &size, e);
+	if (r == 0 && size < end)
+		return error_set(e, ERROR_DAMAGED, ENODATA, "%s is too short", path);
+	for (uint64_t at = offset; r == 0 && at < end; at = to) {
+		next_data(fd, at, end, &from, &to);
+		if (from < end)
+			r = file_pread(fd, bytes + (from - offset), (size_t)(to - from), from, path, e);
+	}
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(bytes);
@@ -80,8 +102,8 @@ static int find_in_qcow2(int fd, const char *path, struct container_info *info, 
 }
 
 /*
- * The first 4 KiB tell all of LUKS1. A LUKS2 header is as long as its JSON says, and its second
- * copy, at one of a few places in the first 4 MiB, counts when the first is damaged.
+ * The head tells all of LUKS1, and of a LUKS2 header that is as it should be: how long it is stands
+ * in its JSON. The second copy, at one of a few places in the first 4 MiB, counts when the first is damaged.
  */
 static int find_in_raw(int fd, const char *path, struct container_info *info, bool whole,
 		       unsigned char **ret_bytes, struct error *e)
@@ -91,7 +113,7 @@ static int find_in_raw(int fd, const char *path, struct container_info *info, bo
 	int r = read_bytes(fd, path, 0, len, &probe, e);
 	if (r < 0)
 		return r;
-	if (luks_version_of(probe, len) != 1) {
+	if (luks_region_of(probe, len, &info->header_length, NULL) < 0) {
 		free(TAKE_PTR(probe));
 		len = info->file_size < LUKS_PROBE_LEN ? info->file_size : LUKS_PROBE_LEN;
 		if ((r = read_bytes(fd, path, 0, len, &probe, e)) < 0)
@@ -124,27 +146,6 @@ int container_find(int fd, const char *path, enum image_format format, bool whol
 		return error_set(e, ERROR_USAGE, EMEDIUMTYPE, "%s is not a qcow2 image", path);
 	return qcow2 ? find_in_qcow2(fd, path, info, whole, ret_bytes, e)
 		     : find_in_raw(fd, path, info, whole, ret_bytes, e);
-}
-
-/* Kernel, drivers/md/dm-integrity.c, struct superblock; numbers are little endian. */
-#define INTEGRITY_MAGIC "integrt"
-#define INTEGRITY_SIZE_AT 16
-
-static int integrity_size(int fd, const char *path, uint64_t offset, uint64_t *ret, struct error *e)
-{
-	unsigned char sb[INTEGRITY_SIZE_AT + 8];
-	uint64_t sectors = 0;
-	int r = file_pread(fd, sb, sizeof(sb), offset, path, e);
-	if (r < 0)
-		return r;
-	if (memcmp(sb, INTEGRITY_MAGIC, sizeof(INTEGRITY_MAGIC)))
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is missing", path);
-	for (int i = 7; i >= 0; i--)
-		sectors = sectors << 8 | sb[INTEGRITY_SIZE_AT + i];
-	if (sectors > UINT64_MAX / 512)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the superblock of dm-integrity is damaged", path);
-	*ret = sectors * 512;
-	return 0;
 }
 
 int container_raw_size(int fd, const char *path, uint64_t file_size, const struct luks_info *luks,

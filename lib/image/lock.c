@@ -48,13 +48,14 @@ static bool byte_is_locked(int fd, off_t byte)
 	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK;
 }
 
+/*
+ * That somebody does not share consistent reads alone is no objection: it is what image_hold() says,
+ * and a QEMU that says so holds or refuses writes as well.
+ */
 static bool somebody_objects(int fd)
 {
-	for (size_t i = 0; i < ARRAY_LEN(held); i++)
-		if (byte_is_locked(fd, UNSHARED_BASE + held[i]))
-			return true;
 	for (size_t i = 0; i < ARRAY_LEN(not_shared); i++)
-		if (byte_is_locked(fd, PERM_BASE + not_shared[i]))
+		if (byte_is_locked(fd, UNSHARED_BASE + not_shared[i]) || byte_is_locked(fd, PERM_BASE + not_shared[i]))
 			return true;
 	return false;
 }
@@ -62,8 +63,9 @@ static bool somebody_objects(int fd)
 /* Would a lock on these bytes stop us? A reader that shares everything would not. */
 static bool range_conflicts(unsigned long long start, unsigned long long end)
 {
-	for (size_t i = 0; i < ARRAY_LEN(held); i++)
-		if (start <= UNSHARED_BASE + (unsigned)held[i] && UNSHARED_BASE + (unsigned)held[i] <= end)
+	for (size_t i = 0; i < ARRAY_LEN(not_shared); i++)
+		if (start <= UNSHARED_BASE + (unsigned)not_shared[i] &&
+		    UNSHARED_BASE + (unsigned)not_shared[i] <= end)
 			return true;
 	for (size_t i = 0; i < ARRAY_LEN(not_shared); i++)
 		if (start <= PERM_BASE + (unsigned)not_shared[i] &&
@@ -193,6 +195,12 @@ int image_remove(int fd, const char *path, struct error *e)
 	if (unlink(path) < 0 && errno != ENOENT)
 		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
 	return file_sync_dir_of(path, e);
+}
+
+int image_hold(int fd, const char *path, struct error *e)
+{
+	int r = lock_byte(fd, UNSHARED_BASE + PERM_CONSISTENT_READ);
+	return r < 0 ? error_errno(e, ERROR_FAILED, r, "cannot lock %s", path) : 0;
 }
 
 bool image_is_in_use(const char *path)

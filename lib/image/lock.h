@@ -22,6 +22,13 @@ int image_lock(int fd, const char *path, struct error *e);
  */
 int image_remove(int fd, const char *path, struct error *e);
 
+/*
+ * Keeps every QEMU off the file, readers too, for as long as the open file lives: "consistent read is
+ * not shared". image_lock() passes by it, so that the header of a mapped volume can still be changed.
+ * A loop device that is given the descriptor keeps the open file, and with it the lock.
+ */
+int image_hold(int fd, const char *path, struct error *e);
+
 /* Does a process hold QEMU locks on path that exclude a writer? Takes nothing. */
 bool image_is_in_use(const char *path);
 

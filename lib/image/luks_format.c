@@ -2,6 +2,7 @@
 #include "lib/image/luks_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,6 +156,17 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
 	return 0;
 }
 
+/*
+ * libcryptsetup fills the keyslots area with random bytes. Nothing was ever there that these would
+ * hide, and as a hole it need not be written, synced and read again each time.
+ */
+static void empty_keyslots_area(struct luks *l)
+{
+	off_t begin = 2 * LUKS2_METADATA;
+	if (l->info.version == 2)
+		fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, (off_t)l->len - begin);
+}
+
 int luks_format(const struct luks_params *p, const struct secret *passphrase, enum luks_kdf_cost cost,
 		struct luks **ret, struct secret **ret_volume_key, struct error *e)
 {
@@ -170,8 +182,10 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 	/* The digest of the volume key needs no cost at all: nobody guesses a random key. */
 	l->info.version = p->version;
 	snprintf(l->info.hash, sizeof(l->info.hash), "sha256");
-	if ((r = luks_set_cost(l, LUKS_KDF_GENERATED, e)) < 0 || (r = format(l, p, volume_key, e)) < 0 ||
-	    (r = luks_reload(l, e)) < 0 ||
+	if ((r = luks_set_cost(l, LUKS_KDF_GENERATED, e)) < 0 || (r = format(l, p, volume_key, e)) < 0)
+		return r;
+	empty_keyslots_area(l);
+	if ((r = luks_reload(l, e)) < 0 ||
 	    (r = luks_add_keyslot(l, 0, volume_key, passphrase, cost, NULL, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(l);

@@ -74,9 +74,9 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 
 /*
  * Removes a mapping, the integrity layer below it and its loop device. deferred: as soon as its
- * last user has gone. l: the header's copy, or NULL when the header cannot be read.
+ * last user has gone. The volume's header is not needed; it may be gone.
  */
-int mapping_close(const char *name, const struct luks *l, bool deferred, struct error *e);
+int mapping_close(const char *name, bool deferred, struct error *e);
 
 /* Removes one device as it is, if nobody has it open: what an interrupted command left. */
 int mapping_remove(const char *name, struct error *e);
@@ -89,15 +89,14 @@ int mapping_remove_temporary(const char *data_path, struct error *e);
 
 /*
  * Gives a mapping the size that its data now has: the loop device below it first (growing), then
- * the table. size: bytes of the mapping; 0 for all that the data has. To shrink, this comes before
- * the file is cut.
+ * the table. size: bytes of the mapping. To shrink, this comes before the file is cut.
  */
 int mapping_resize(const char *name, const struct secret *volume_key, uint64_t size, struct error *e);
 
 /* Stores flags in the open LUKS2 header, for every later activation (not NO_JOURNAL, KEYRING). */
 int mapping_store_flags(struct luks *l, unsigned flags, struct error *e);
 
-/* Zeros in every sector of the mapping, past the page cache: gives dm-integrity its first tags. */
-int mapping_zero(const char *name, const struct progress *progress, struct error *e);
+/* Zeros in every sector of the mapping from a byte on, past the page cache: gives dm-integrity its first tags. */
+int mapping_zero(const char *name, uint64_t from, const struct progress *progress, struct error *e);
 
 #endif

@@ -1,6 +1,7 @@
 /* Making and removing mappings, by libcryptsetup on a header in memory. */
 #include "lib/image/luks_internal.h"
-#include "lib/image/mapping.h"
+#include "lib/image/loop.h"
+#include "lib/image/mapping_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #define ZERO_BLOCK (1u << 20)
 
@@ -42,18 +44,18 @@ static int failed(const struct session *s, int r, struct error *e, const char *w
 	return error_errno(e, kind, r, "%s %s", what, name);
 }
 
-/* A context of its own: l's is used for changing the header. data_path NULL: the header alone. */
+/* A context of its own: l's is used for changing the header. */
 static int session_start(struct session *s, const struct luks *l, const char *data_path, struct error *e)
 {
 	char header[64];
 	luks_path(l, header, sizeof(header));
 	crypt_set_log_callback(NULL, capture, NULL);
-	int r = data_path ? crypt_init_data_device(&s->cd, header, data_path) : crypt_init(&s->cd, header);
+	int r = crypt_init_data_device(&s->cd, header, data_path);
 	if (r < 0)
-		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data_path ? data_path : "the header");
+		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data_path);
 	crypt_set_log_callback(s->cd, capture, s);
 	r = crypt_load(s->cd, l->info.version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
-	return r < 0 ? failed(s, r, e, "cannot use the header of", data_path ? data_path : "the mapping") : 0;
+	return r < 0 ? failed(s, r, e, "cannot use the header of", data_path) : 0;
 }
 
 static uint32_t crypt_flags(unsigned flags)
@@ -78,8 +80,19 @@ static uint32_t crypt_flags(unsigned flags)
 int mapping_open(const struct luks *l, const char *data_path, const char *name, const struct secret *volume_key,
 		 unsigned flags, struct error *e)
 {
+	AUTOCLOSE int loop = -1;
 	CLEANUP(session_clear) struct session s = { 0 };
+	char device[LOOP_PATH_LEN];
+	const char *path = data_path;
+	struct stat st;
 	int r = mapping_available(e);
+	if (r == 0 && stat(data_path, &st) < 0)
+		r = error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", data_path);
+	/* A loop device of ours, not libcryptsetup's: it keeps QEMU off the file. */
+	if (r == 0 && S_ISREG(st.st_mode)) {
+		r = loop_attach(data_path, flags & MAPPING_READONLY, l->info.sector_size, device, &loop, e);
+		data_path = device;
+	}
 	if (r == 0)
 		r = session_start(&s, l, data_path, e);
 	if (r < 0)
@@ -95,25 +108,21 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
 	if (r == -EPERM && !s.log[0])
 		return error_set(e, ERROR_BAD_KEY, EPERM, "the volume key is not the one of the header");
-	return r < 0 ? failed(&s, r, e, "cannot map", data_path) : 0;
+	return r < 0 ? failed(&s, r, e, "cannot map", path) : 0;
 }
 
-int mapping_close(const char *name, const struct luks *l, bool deferred, struct error *e)
+int mapping_close(const char *name, bool deferred, struct error *e)
 {
 	CLEANUP(session_clear) struct session s = { 0 };
 	int r = mapping_available(e);
-	if (r == 0 && l)
-		r = session_start(&s, l, NULL, e);
 	if (r < 0)
 		return r;
-	if (!s.cd) {
-		crypt_set_log_callback(NULL, capture, &s);
-		r = crypt_init_by_name(&s.cd, name);
-		crypt_set_log_callback(NULL, capture, NULL);
-		if (r < 0)
-			return failed(&s, r, e, "cannot close", name);
-		crypt_set_log_callback(s.cd, capture, &s);
-	}
+	/* No device: what there is to know of a mapping, its dm-integrity layer too, the kernel knows. */
+	crypt_set_log_callback(NULL, capture, NULL);
+	r = crypt_init(&s.cd, NULL);
+	if (r < 0)
+		return failed(&s, r, e, "cannot close", name);
+	crypt_set_log_callback(s.cd, capture, &s);
 	r = crypt_deactivate_by_name(s.cd, name, deferred ? CRYPT_DEACTIVATE_DEFERRED : 0);
 	return r < 0 ? failed(&s, r, e, "cannot close", name) : 0;
 }
@@ -127,6 +136,16 @@ static void refresh_loop(struct crypt_device *cd)
 		ioctl(fd, LOOP_SET_CAPACITY, 0);
 }
 
+/* The new table names the key in the keyring, where it has to be once more. */
+static int offer_key(struct session *s, const char *name, const struct secret *volume_key, struct error *e)
+{
+	if (strcmp(crypt_get_type(s->cd), CRYPT_LUKS2))
+		return 0;
+	int r = crypt_activate_by_volume_key(s->cd, NULL, (const char *)volume_key->data, volume_key->len,
+					     CRYPT_ACTIVATE_KEYRING_KEY);
+	return r < 0 ? failed(s, r, e, "cannot resize", name) : 0;
+}
+
 int mapping_resize(const char *name, const struct secret *volume_key, uint64_t size, struct error *e)
 {
 	CLEANUP(session_clear) struct session s = { 0 };
@@ -137,14 +156,11 @@ int mapping_resize(const char *name, const struct secret *volume_key, uint64_t s
 		return failed(&s, r, e, "cannot resize", name);
 	crypt_set_log_callback(s.cd, capture, &s);
 	refresh_loop(s.cd);
-	/* The new table names the key in the keyring, where it has to be once more. */
-	if (!strcmp(crypt_get_type(s.cd), CRYPT_LUKS2))
-		r = crypt_activate_by_volume_key(s.cd, NULL, (const char *)volume_key->data, volume_key->len,
-						 CRYPT_ACTIVATE_KEYRING_KEY);
-	if (r >= 0)
-		r = crypt_resize(s.cd, name, size / 512);
+	r = offer_key(&s, name, volume_key, e);
+	if (r == 0)
+		r = mapping_set_length(name, size, e);
 	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
-	return r < 0 ? failed(&s, r, e, "cannot resize", name) : 0;
+	return r;
 }
 
 int mapping_store_flags(struct luks *l, unsigned flags, struct error *e)
@@ -152,7 +168,7 @@ int mapping_store_flags(struct luks *l, unsigned flags, struct error *e)
 	return luks_set_flags(l, crypt_flags(flags & ~(unsigned)(MAPPING_READONLY | MAPPING_NO_JOURNAL)), e);
 }
 
-int mapping_zero(const char *name, const struct progress *progress, struct error *e)
+int mapping_zero(const char *name, uint64_t from, const struct progress *progress, struct error *e)
 {
 	char path[32 + MAPPING_NAME_LEN];
 	uint64_t size;
@@ -164,7 +180,7 @@ int mapping_zero(const char *name, const struct progress *progress, struct error
 	if (posix_memalign(&zeros, 4096, ZERO_BLOCK))
 		return error_oom(e);
 	memset(zeros, 0, ZERO_BLOCK);
-	for (uint64_t at = 0; at < size;) {
+	for (uint64_t at = from; at < size;) {
 		size_t len = size - at < ZERO_BLOCK ? (size_t)(size - at) : ZERO_BLOCK;
 		ssize_t n = pwrite(fd, zeros, len, (off_t)at);
 		if (n < 0 && errno == EINTR)
@@ -172,7 +188,7 @@ int mapping_zero(const char *name, const struct progress *progress, struct error
 		if (n <= 0)
 			return error_errno(e, ERROR_FAILED, n < 0 ? errno : EIO, "cannot write to %s", path);
 		at += (uint64_t)n;
-		if (progress_report(progress, "writing", at, size))
+		if (progress_report(progress, "writing", at - from, size - from))
 			return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
 	}
 	return fsync(fd) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot sync %s", path) : 0;

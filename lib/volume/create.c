@@ -142,22 +142,6 @@ static int plan_files(const struct create_plan *plan, struct record *r, struct f
 	return *file && !r->intent ? error_oom(e) : 0;
 }
 
-/* Proves the finished file and notes where its LUKS header came to lie. */
-static int prove_and_fill(struct record *r, const char *tmp, struct error *e)
-{
-	AUTOCONTAINER struct container *c = NULL;
-	int slot;
-	int ret = volume_prove(r, tmp, &slot, e);
-	if (ret == 0)
-		ret = container_open(tmp, volume_image_format(r),
-				     CONTAINER_LOOK, &c, e);
-	if (ret < 0)
-		return ret;
-	r->geometry.header_offset = container_info(c)->header_offset;
-	r->geometry.header_length = container_info(c)->header_length;
-	return 0;
-}
-
 /* Undoes a failed create at once; what even this cannot do is left to volume_recover(). */
 static void undo(const struct volume_env *env, struct file_new *f, struct file_new *header, struct record *r)
 {
@@ -183,11 +167,11 @@ static int build(const struct volume_env *env, const struct create_plan *plan, s
 		ret = file_new_open(f, e);
 		if (ret == 0)
 			ret = write_qcow2(env, plan, *luks, f->fd, e);
+		if (ret == 0)
+			ret = volume_prove_new(r, f->tmp, e);
 	}
 	if (ret == 0 && f)
 		ret = set_owner(f->fd, &plan->p, e);
-	if (ret == 0)
-		ret = prove_and_fill(r, header ? header->tmp : f ? f->tmp : plan->path, e);
 	/* The data's file is the last to appear: with it the volume is complete. */
 	if (ret == 0 && header)
 		ret = file_new_commit(header, false, e);

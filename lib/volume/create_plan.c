@@ -126,8 +126,8 @@ int create_plan_check_same(const struct create_plan *plan, const struct record *
 				 r->path);
 	if (state.condition != VOLUME_OK)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s", state.problem);
-	/* The room that dm-integrity leaves is not known before it is there. */
-	if (r->integrity ? r->size < plan->p.size && !plan->device : r->size != plan->p.size)
+	/* The room that dm-integrity leaves on a device is not known before it is there. */
+	if (r->size != plan->p.size && !(r->integrity && plan->device))
 		return differs(e, r->path, "size");
 	if ((r->format == RECORD_FORMAT_QCOW2) != (plan->p.format == IMAGE_FORMAT_QCOW2))
 		return differs(e, r->path, "format");

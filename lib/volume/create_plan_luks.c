@@ -3,6 +3,7 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/image/integrity.h"
 #include "lib/image/mapping.h"
 #include "lib/image/open.h"
 
@@ -129,6 +130,9 @@ static int plan_sector_size(struct create_plan *plan, struct error *e)
 	if (p->size % p->sector_size)
 		return error_set(e, ERROR_USAGE, EINVAL, "the size, %llu bytes, is no multiple of the sector size %u",
 				 (unsigned long long)p->size, p->sector_size);
+	if (plan->integrity && !plan->device && p->size % INTEGRITY_GRAIN)
+		return error_set(e, ERROR_USAGE, EINVAL, "the size must be a multiple of %u bytes with --integrity",
+				 INTEGRITY_GRAIN);
 	return 0;
 }
 

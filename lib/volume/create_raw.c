@@ -2,6 +2,7 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/open.h"
 
+#include "lib/image/integrity.h"
 #include "lib/image/mapping.h"
 #include "lib/image/signature.h"
 #include "lib/image/users.h"
@@ -11,8 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define BLOCK (1u << 20)
+#define PAGE 65536u
 /* dm-integrity: a journal of at most 64 MiB, and tags in whole buffers between the data. */
 #define JOURNAL_MAX (64u * 1024 * 1024)
 #define TAG_MAX 64u
@@ -84,7 +87,7 @@ static int prepare_device(int fd, const struct create_plan *plan, struct error *
 
 /* ---- the file ---- */
 
-/* So much that dm-integrity has room for SIZE bytes beside its journal and tags. */
+/* So much that dm-integrity has room for SIZE bytes beside its journal and tags; cut to fit later. */
 static uint64_t file_length(const struct create_plan *plan)
 {
 	uint64_t size = plan->p.size, offset = create_plan_data_offset(plan);
@@ -113,17 +116,17 @@ static int prepare_file(int fd, const struct create_plan *plan, const struct pro
 
 /* ---- integrity ---- */
 
-static void wipe_name(const struct record *r, char *buf, size_t len)
+void create_raw_wipe_name(const struct record *r, char *buf, size_t len)
 {
 	char uuid[UUID_STR_LEN];
 	uuid_unparse_lower(r->uuid, uuid);
-	snprintf(buf, len, "kvmcrypt-create-%s", uuid);
+	snprintf(buf, len, "kvmcrypt-wipe-%s", uuid);
 }
 
 int create_raw_unmap(const struct record *r, struct error *e)
 {
 	char name[MAPPING_NAME_LEN];
-	wipe_name(r, name, sizeof(name));
+	create_raw_wipe_name(r, name, sizeof(name));
 	int result = mapping_name_taken(name) ? mapping_remove(name, e) : 0;
 	if (result == 0 && r->state == RECORD_CREATING)
 		result = mapping_remove_temporary(r->intent ? r->intent : r->path, e);
@@ -141,28 +144,48 @@ static int build_integrity(const struct create_raw *c, const char *data, struct 
 	lp.volume_key = r->volume_key;
 	lp.data_device = data;
 	int result = luks_format(&lp, r->passphrase, LUKS_KDF_GENERATED, c->luks, NULL, e);
+	/* The kernel gave what there was room for; from now on it is what was asked for. */
+	if (result == 0 && c->file)
+		result = integrity_fit(c->file->fd, data, create_plan_data_offset(c->plan), c->plan->p.size, e);
 	if (result < 0)
 		return result;
-	wipe_name(r, name, sizeof(name));
+	create_raw_wipe_name(r, name, sizeof(name));
 	result = mapping_open(*c->luks, data, name, r->volume_key, MAPPING_NO_JOURNAL, e);
 	if (result < 0)
 		return result;
-	result = mapping_zero(name, c->env->progress, e);
+	result = mapping_zero(name, 0, c->env->progress, e);
 	if (result == 0)
 		result = volume_mapping(r, &m, e);
 	int closed = create_raw_unmap(r, result < 0 ? NULL : e);
 	if (result < 0 || closed < 0)
 		return result < 0 ? result : closed;
-	if (m.status.size < c->plan->p.size && !c->plan->device)
-		return error_set(e, ERROR_FAILED, ENOSPC, "dm-integrity left %llu bytes of %llu",
-				 (unsigned long long)m.status.size, (unsigned long long)c->plan->p.size);
+	/* The kernel has written down by now what it makes of the file. */
+	uint64_t size = m.status.size;
+	if (c->file && (result = integrity_size(c->file->fd, data, create_plan_data_offset(c->plan), &size, e)) < 0)
+		return result;
+	if (size != m.status.size || (c->file && size != c->plan->p.size))
+		return error_set(e, ERROR_FAILED, ENOSPC, "dm-integrity gives %llu bytes, not %llu",
+				 (unsigned long long)size, (unsigned long long)c->plan->p.size);
 	volume_fill_from_luks(r, luks_info(*c->luks), 0, luks_info(*c->luks)->data_offset);
-	r->size = m.status.size;
+	r->size = size;
 	/* The digest of the key was not known when the record was first written. */
 	return keystore_put(c->env->ks, r, "create-formatted", c->plan->path, e);
 }
 
 /* ---- the header ---- */
+
+/* What is zeros is there already: the file is new, the device was wiped. Most of a header is. */
+static int write_used(int fd, const unsigned char *bytes, size_t from, size_t to, const char *path, struct error *e)
+{
+	static const unsigned char zeros[PAGE];
+	int r = 0;
+	for (size_t at = from, end; r == 0 && at < to; at = end) {
+		end = at + PAGE < to ? at + PAGE : to;
+		if (memcmp(bytes + at, zeros, end - at))
+			r = file_pwrite(fd, bytes + at, end - at, at, path, e);
+	}
+	return r;
+}
 
 /* The first copy comes last and after a sync: until then nothing takes the device for a volume. */
 static int write_header(struct luks *luks, int fd, const char *path, struct error *e)
@@ -176,7 +199,7 @@ static int write_header(struct luks *luks, int fd, const char *path, struct erro
 	size_t first = info->version == 2 ? info->metadata_size : 4096;
 	if (info->data_offset && len > info->data_offset)
 		len = info->data_offset;
-	if ((r = file_pwrite(fd, bytes + first, len - first, first, path, e)) < 0 || (r = file_sync(fd, path, e)) < 0 ||
+	if ((r = write_used(fd, bytes, first, len, path, e)) < 0 || (r = file_sync(fd, path, e)) < 0 ||
 	    (r = file_pwrite(fd, bytes, first, 0, path, e)) < 0)
 		return r;
 	return file_sync(fd, path, e);
@@ -193,15 +216,17 @@ int create_raw_plan_header(const char *header, const uuid_t volume, struct file_
 
 static int put_header(const struct create_raw *c, int data_fd, const char *data, struct record *r, struct error *e)
 {
-	int slot, ret;
+	int ret;
 	if (c->header) {
 		ret = file_new_open(c->header, e);
+		if (ret == 0 && ftruncate(c->header->fd, LUKS2_DATA_OFFSET) < 0)
+			ret = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", c->header->path);
 		if (ret == 0)
 			ret = write_header(*c->luks, c->header->fd, c->header->path, e);
-		return ret < 0 ? ret : volume_prove(r, c->header->tmp, &slot, e);
+		return ret < 0 ? ret : volume_prove_new(r, c->header->tmp, e);
 	}
 	ret = write_header(*c->luks, data_fd, data, e);
-	return ret < 0 ? ret : volume_prove(r, data, &slot, e);
+	return ret < 0 ? ret : volume_prove_new(r, data, e);
 }
 
 /* A device that was not finished looks like an empty one; what fails here the key's loss makes good. */

@@ -28,6 +28,9 @@ struct create_raw {
  */
 int create_raw_build(const struct create_raw *c, struct record *r, struct error *e);
 
+/* The name of the mapping through which an integrity volume gets its tags. */
+void create_raw_wipe_name(const struct record *r, char *buf, size_t len);
+
 /* Ends the mapping through which an integrity volume got its first tags, if there is one. */
 int create_raw_unmap(const struct record *r, struct error *e);
 

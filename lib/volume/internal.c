@@ -1,6 +1,7 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/image/integrity.h"
 #include "lib/image/plain_path.h"
 
 #include <errno.h>
@@ -124,15 +125,11 @@ int volume_check_ready(const struct record *r, struct error *e)
 	return 0;
 }
 
-int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e)
+static int prove(struct container *c, const struct record *r, const char *path, int *ret_slot, struct error *e)
 {
-	AUTOCONTAINER struct container *c = NULL;
 	AUTOSECRET struct secret *key = NULL;
-	int ret = container_open(path, volume_image_format(r), CONTAINER_LOOK, &c, e);
-	if (ret < 0)
-		return ret;
 	struct luks *luks = container_luks(c);
-	ret = volume_check_binding(r, luks_info(luks), e);
+	int ret = volume_check_binding(r, luks_info(luks), e);
 	if (ret < 0)
 		return ret;
 	ret = volume_unlock_cheap(luks, r->passphrase, ret_slot, &key, e);
@@ -140,6 +137,26 @@ int volume_prove(const struct record *r, const char *path, int *ret_slot, struct
 		return ret;
 	if (!secret_equal(key, r->volume_key))
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s has another volume key than its record", path);
+	return 0;
+}
+
+int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int ret = container_open(path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	return ret < 0 ? ret : prove(c, r, path, ret_slot, e);
+}
+
+int volume_prove_new(struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int slot, ret = container_open(path, volume_image_format(r), CONTAINER_LOOK, &c, e);
+	if (ret == 0)
+		ret = prove(c, r, path, &slot, e);
+	if (ret < 0)
+		return ret;
+	r->geometry.header_offset = container_info(c)->header_offset;
+	r->geometry.header_length = container_info(c)->header_length;
 	return 0;
 }
 
@@ -181,7 +198,7 @@ static int data_size(const struct record *r, uint64_t *ret, struct error *e)
 	AUTOCLOSE int fd = open(r->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
-	return file_size(fd, r->path, ret, e);
+	return r->integrity ? integrity_size(fd, r->path, 0, ret, e) : file_size(fd, r->path, ret, e);
 }
 
 int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e)

@@ -29,6 +29,9 @@ int volume_open_header(const struct record *r, enum container_mode mode, struct 
  * record's passphrase opens it to the recorded volume key. The proof of every workflow. */
 int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e);
 
+/* The same of an image just made, where it lies now; notes where its header came to be. */
+int volume_prove_new(struct record *r, const char *path, struct error *e);
+
 /*
  * Which keyslot does a passphrase that we generated open? Foreign keyslots may cost seconds each to
  * try, so those that are cheap come first. *ret_volume_key may be NULL. ERROR_BAD_KEY: none.

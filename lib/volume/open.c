@@ -163,17 +163,6 @@ static int still_in_use(const struct mapping *m, const struct record *r, struct 
 			 r->path, m->name, *users ? users : "by a process that cannot be seen from here");
 }
 
-/* The header tells libcryptsetup nothing that a mapping in the kernel does not, so it may be gone. */
-static int unmap(const struct mapping *m, const struct record *r, bool deferred, struct error *e)
-{
-	AUTOCONTAINER struct container *c = NULL;
-	struct error why = { 0 };
-	if (container_open(volume_header_path(r), IMAGE_FORMAT_RAW, CONTAINER_LOOK, &c, &why) == 0 &&
-	    volume_check_binding(r, luks_info(container_luks(c)), &why) == 0)
-		return mapping_close(m->name, container_luks(c), deferred, e);
-	return mapping_close(m->name, NULL, deferred, e);
-}
-
 int volume_close(const struct volume_env *env, const struct record *r, bool deferred, bool dry_run,
 		 struct volume_opened *ret, struct error *e)
 {
@@ -194,7 +183,7 @@ int volume_close(const struct volume_env *env, const struct record *r, bool defe
 		o.deferred = m->open_count > 0;
 		if (o.deferred && !deferred)
 			return still_in_use(m, r, e);
-		result = dry_run ? 0 : unmap(m, r, deferred, e);
+		result = dry_run ? 0 : mapping_close(m->name, deferred, e);
 		if (result == -EBUSY)
 			return still_in_use(m, r, e);
 	}

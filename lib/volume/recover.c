@@ -1,6 +1,7 @@
 #include "lib/volume/create_raw.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/reencrypt_internal.h"
+#include "lib/volume/resize_integrity.h"
 #include "lib/volume/rotate.h"
 
 #include "base/file.h"
@@ -145,13 +146,15 @@ static int recover_erase(const struct volume_env *env, struct record *r, int loc
 	return result;
 }
 
-/* The image says how far the resize got: either it has the new size or the old one. */
+/* The image says how far the resize got: either it has the new size or the old one. With integrity it goes back. */
 static int recover_resize(const struct volume_env *env, struct record *r, struct volume_recovered *ret,
 			  struct error *e)
 {
 	char detail[96];
 	uint64_t size;
-	int result = volume_actual_size(r, &size, e);
+	int result = r->integrity ? resize_integrity_undo(r, e) : 0;
+	if (result == 0)
+		result = volume_actual_size(r, &size, e);
 	if (result < 0)
 		return result;
 	bool same = r->size == size;

@@ -8,6 +8,7 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/open.h"
+#include "lib/volume/resize_integrity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,10 +124,7 @@ static int check(const struct record *r, const struct volume_resize *p, uint64_t
 	int ret = r->state == RECORD_RESIZING ? 0 : volume_check_ready(r, e);
 	if (ret < 0)
 		return ret;
-	if (r->integrity)
-		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
-				 "%s has dm-integrity tags for its present size and cannot be resized", r->path);
-	if (p->size < now && !p->shrink)
+	if (p->size < now && !p->shrink && !r->integrity)
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "%s has %s; making it %s cuts off what lies beyond: shrink its file system first, then add --shrink",
 				 r->path, text_size(now, a, sizeof(a)), text_size(p->size, b, sizeof(b)));
@@ -160,6 +158,8 @@ int volume_resize(const struct volume_env *env, struct guest_connection *g, stru
 		result = check(r, p, now, e);
 	if (result == 0)
 		result = volume_mapping(r, &mapping, e);
+	if (result == 0 && r->integrity)
+		result = resize_integrity_check(r, p, now, &mapping, e);
 	if (result == 0)
 		result = volume_find_guest(g, r, &domain, target, sizeof(target), e);
 	if (result < 0)
@@ -179,12 +179,18 @@ int volume_resize(const struct volume_env *env, struct guest_connection *g, stru
 	struct error failure = { 0 };
 	if (ret->changed)
 		result = mapping.name[0] ? resize_mapped(fresh, &mapping, p, now, &failure)
+		       : r->integrity ? resize_integrity(env, fresh, p, &failure)
 		       : domain ? resize_live(domain, target, p, &failure)
 		       : r->format == RECORD_FORMAT_QCOW2 ? resize_qcow2(env, fresh, p, &failure)
 							  : resize_raw(fresh, p, &failure);
 	/* A guest that has the block device learns of its size from QEMU. */
 	if (result == 0 && mapping.name[0] && domain)
 		result = resize_live(domain, target, p, &failure);
+	/* Without its tags the new part is none. If this fails too, the record stays as it is for recover. */
+	if (result < 0 && r->integrity && resize_integrity_undo(fresh, NULL) < 0) {
+		*e = failure;
+		return result;
+	}
 	/* Whatever the tool said: what counts is the size that the image now has. */
 	int looked = volume_actual_size(fresh, &then, result < 0 ? NULL : e);
 	if (looked < 0) {

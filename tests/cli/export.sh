@@ -49,8 +49,17 @@ else
 fi
 check "nbd: serve on a socket" kvmcrypt open a.qcow2 a.sock --export nbd
 check "qemu-io reads over it" qemu-io -r --image-opts driver=nbd,server.type=unix,server.path=a.sock -c "read -P 0x31 1M 64k"
+check "nbdcopy reads over it" nbdcopy "nbd+unix:///?socket=a.sock" a.copy
+check_is "16777216 31" "$(stat -c %s a.copy) $(byte a.copy)" "all of the guest's disk, in the clear"
+check_exit 1 "but does not write" nbdcopy a.copy "nbd+unix:///?socket=a.sock"
 check_exit 1 "and may not write" qemu-io --image-opts driver=nbd,server.type=unix,server.path=a.sock -c "write 0 4k"
 check "close" kvmcrypt close a.qcow2
+check "nbd, writable" kvmcrypt open a.qcow2 a.sock --export nbd --writable
+printf '\067' | dd of=a.copy bs=1 seek=1048576 conv=notrunc 2>/dev/null
+check "nbdcopy writes over it" nbdcopy --flush a.copy "nbd+unix:///?socket=a.sock"
+check "close" kvmcrypt close a.qcow2
+check "what it wrote is in the volume" image_io qcow2 "$T/a.qcow2" -c "read -P 0x37 1M 1"
+check "which is sound" image_check a.qcow2
 check_is 0 "$(daemons)" "the daemon is gone"
 check_exit 1 "and the socket" test -e a.sock
 echo precious >file

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the kill sweeps of tests/vm share: a keystore in $T, and counters.
+# What the kill sweeps of tests/vm share: a keystore in $T, counters, and at which calls to kill: a
+# sample in `make test`, every single one in `make fault`, which sets FAULT_FULL.
 keystore_new
 cd "$T" || exit 1
 landed=0 wrong=0
@@ -10,6 +11,17 @@ kill_at() { # kill_at SYSCALL N COMMAND...: kvmcrypt COMMAND; true if the kill l
 	(strace -f -qq -o /dev/null -e trace="$call" -e inject="$call":signal=KILL:when="$n" "$KVMCRYPT" "$@"; exit $?) >/dev/null 2>&1
 	[ $? -ge 128 ]
 }
+points() { # points SYSCALL SAMPLES COMMAND...: runs the command once in full to count its calls
+	local call=$1 samples=$2 total
+	shift 2
+	strace -f -qq -o calls -e trace="$call" "$KVMCRYPT" "$@" >/dev/null 2>&1
+	total=$(grep -c "$call(" calls)
+	[ -z "$FAULT_FULL" ] || samples=$total
+	[ "$samples" -le "$total" ] || samples=$total
+	seq 1 "$samples" | awk -v n="$samples" -v t="$total" '{ print int(t * $1 / n + 0.5) }'
+}
+# in_full WORD...: what only the complete sweep does
+in_full() { [ -z "$FAULT_FULL" ] || echo "$@"; }
 bad() { wrong=$((wrong + 1)); echo "# $*"; }
 recovered() {
 	kvmcrypt recover -q >recover.out 2>&1 || { echo "# recover: $(cat recover.out)"; return 1; }

@@ -17,7 +17,9 @@ if [ -z "${KVMCRYPT_VM:-}" ]; then
 	done
 	vm_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 	[ -z "${VM_HOST:-}" ] || vm_args+=(-H)
-	"$vm_root/tests/lib/vm-boot" "${vm_args[@]}" "tests/vm/$(basename "$0")"
+	# A complete sweep takes as long as it takes; tests/run ends it.
+	[ -z "${FAULT_FULL:-}" ] || VM_SECONDS=7000
+	"$vm_root/tests/lib/vm-boot" -t "${VM_SECONDS:-3000}" "${vm_args[@]}" "tests/vm/$(basename "$0")"
 	vm_code=$?
 	[ $vm_code = 0 ] || echo "not ok - the script in the virtual machine ended with $vm_code"
 	exit $vm_code

@@ -43,6 +43,11 @@ check_exit 1 "so the guest does not start" virsh -q start vm
 check "load --all" kvmcrypt load --all
 check "maps what a domain has" dmsetup info "$name"
 check_exit 1 "and nothing else" dmsetup info "kvmcrypt-$(kvmcrypt show --no-libvirt --json b.raw | jq -r .uuid)"
+# As locked as if a guest had the file: nothing opens the ciphertext below the mapping.
+check_exit 1 "QEMU opens no file that is mapped" qemu-io -f raw "$T/disks/a.raw" -c "read 0 512"
+check_is 1 "$(grep -c lock "$T/stderr")" "and says that it is locked"
+check_exit 1 "not read-only either" qemu-io -r -f raw "$T/disks/a.raw" -c "read 0 512"
+check "one that is not mapped it does" qemu-io -r -f raw "$T/disks/b.raw" -c "read 0 512"
 check "now it starts" virsh -q start vm
 virsh -q destroy vm
 check "detach" kvmcrypt detach vm a.raw

@@ -65,12 +65,14 @@ flip() { # flip FILE OFFSET: changes one byte
 }
 for kind in hmac-sha256 aead; do
 	f=$kind.raw
-	check "$kind: create" kvmcrypt create -q $f 24M --integrity $kind
-	check "$kind: the disk has the size asked for at least" test "$(kvmcrypt show --json $f | jq .size)" -ge $((24 << 20))
+	# More than one run of dm-integrity's interleaving for one of them.
+	size=$([ $kind = aead ] && echo $((18 << 20)) || echo $((6 << 20)))
+	check "$kind: create" kvmcrypt create -q $f $size --integrity $kind
+	check_is $size "$(kvmcrypt show --json $f | jq .size)" "$kind: the disk has exactly the size asked for"
 	check "$kind: open" kvmcrypt open -q $f i
 	check_is "crypt integrity" "$(dmsetup table i | cut -d' ' -f3) $(dmsetup table i_dif | cut -d' ' -f3)" "$kind: dm-crypt over dm-integrity"
 	check_is "$(kvmcrypt show --json $f | jq .size)" "$(blockdev --getsize64 /dev/mapper/i)" "$kind: the recorded size is true"
-	check "$kind: every sector reads" cmp -n $((24 << 20)) /dev/mapper/i /dev/zero
+	check "$kind: every sector reads" cmp -n $size /dev/mapper/i /dev/zero
 	dd if=/dev/urandom of=data bs=1M count=2 2>/dev/null
 	dd if=data of=/dev/mapper/i bs=1M oflag=direct 2>/dev/null
 	sync
@@ -100,6 +102,7 @@ done
 check_error 2 'takes no discards' "no discards with integrity" bash -c "'$KVMCRYPT' create -q d.raw 8M --integrity aead && '$KVMCRYPT' open -q --discard d.raw"
 check "integrity with a detached header" kvmcrypt create -q e.raw 8M --integrity hmac-sha256 --header e.hdr
 check "opens" kvmcrypt open -q e.raw
+check_is "$((8 << 20)) $((8 << 20))" "$(kvmcrypt show --json e.raw | jq .size) $(blockdev --getsize64 /dev/mapper/e)" "with exactly its size"
 kvmcrypt close -q e.raw
 check "integrity on a device" kvmcrypt create -q /dev/vdc --integrity aead
 check "opens" kvmcrypt open -q /dev/vdc c

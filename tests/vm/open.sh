@@ -126,6 +126,7 @@ kvmcrypt close -q peer3.raw
 
 # Sealed: open needs the key, close does not.
 kvmcrypt open -q a.raw
+kvmcrypt seal -q
 mv root.key away
 check_exit 0 "close while the keystore is sealed" kvmcrypt close -q a.raw
 check_exit 3 "open does not" kvmcrypt open -q a.raw

@@ -1,16 +1,19 @@
 #!/bin/bash
-# kill -9 of create at many system calls, on files and devices, detached and with integrity: recover
-# puts it right, no mapping, loop device or temporary file is left. SWEEP_STEP=1 takes every call of the last.
+# kill -9 of create at its system calls, on files and devices, detached and with integrity, and of
+# growing one with integrity: recover
+# puts it right, no mapping, loop device or temporary file is left.
 VM_DISKS="40M"
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/vm-kill.sh"
 
-sweep_create() { # sweep_create WHAT IMAGE HEADER CALLS AT COMMAND...
-	local what=$1 image=$2 header=$3 calls=$4 at=$5 call n
+sweep_create() { # sweep_create WHAT IMAGE HEADER SAMPLES CALLS COMMAND...
+	local what=$1 image=$2 header=$3 samples=$4 calls=$5 call n at
 	shift 5
 	for call in $calls; do
+		at=$(points "$call" "$samples" create -q "$@")
+		kvmcrypt erase -q --yes --no-libvirt "$image" || bad "$what: nothing to sweep over"
 		for n in $at; do
-			kill_at "$call" "$n" create -q "$@" || break
+			kill_at "$call" "$n" create -q "$@" || { kvmcrypt erase -q --yes --no-libvirt "$image"; continue; }
 			landed=$((landed + 1))
 			recovered || bad "$what killed at $call $n"
 			nothing_mapped || bad "$what killed at $call $n: mapping left"
@@ -21,15 +24,33 @@ sweep_create() { # sweep_create WHAT IMAGE HEADER CALLS AT COMMAND...
 				rm -f "$image" "$header"
 			fi
 		done
-		kvmcrypt erase -q --yes --no-libvirt "$image" 2>/dev/null
 	done
 }
-sweep_create "create --luks 2" v.raw none 'pwrite64 renameat2' '1 4 7 9 11 13 15 17' v.raw 2M --luks 2
-verdict "create --luks 2" 5
-sweep_create "create DEVICE" /dev/vdb none pwrite64 '8 9 12 13 14 15 17 19' /dev/vdb --yes-destroy /dev/vdb
-verdict "create DEVICE" 5
-sweep_create "create --header" d.raw d.hdr 'renameat2 pwrite64' '1 2 9 12' d.raw 2M --header d.hdr
+others=$(in_full fdatasync ftruncate fallocate unlink)
+sweep_create "create --luks 2" v.raw none 3 "pwrite64 renameat2 $others" v.raw 2M --luks 2
+verdict "create --luks 2" 3
+sweep_create "create DEVICE" /dev/vdb none 4 "pwrite64 $others" /dev/vdb --yes-destroy /dev/vdb
+verdict "create DEVICE" 3
+sweep_create "create --header" d.raw d.hdr 2 "renameat2 pwrite64 $others" d.raw 2M --header d.hdr
 verdict "create --header" 3
-sweep_create "create --integrity" i.raw none ioctl "$(seq -s ' ' 3 "${SWEEP_STEP:-4}" 60)" i.raw 2M --integrity hmac-sha256
-verdict "create --integrity" 6
+sweep_create "create --integrity" i.raw none 5 "ioctl $(in_full pwrite64) $others" i.raw 2M --integrity hmac-sha256
+verdict "create --integrity" 4
+
+# A volume with integrity that grows: the old size or the new one, and every sector reads.
+kvmcrypt create -q g.raw 1M --integrity aead
+size=$((1 << 20))
+for call in ioctl $(in_full pwrite64 ftruncate fsync fdatasync); do
+	for n in $(points "$call" 4 resize -q g.raw $((size + 65536))); do
+		size=$((size + 131072))
+		kill_at "$call" "$n" resize -q g.raw $size && landed=$((landed + 1))
+		recovered || bad "resize killed at $call $n"
+		nothing_mapped || bad "resize killed at $call $n: mapping left"
+		kvmcrypt open -q g.raw g || bad "resize killed at $call $n: does not open"
+		now=$(kvmcrypt list --json | jq '.volumes[] | select(.path | endswith("g.raw")).size')
+		[ "$(blockdev --getsize64 /dev/mapper/g)" = "$now" ] || bad "resize killed at $call $n: not the size of the record"
+		dd if=/dev/mapper/g of=/dev/null bs=64K 2>/dev/null || bad "resize killed at $call $n: does not read"
+		kvmcrypt close -q g.raw || bad "resize killed at $call $n: does not close"
+	done
+done
+verdict "resize --integrity" 3
 check "the keystore checks clean" kvmcrypt keystore check

@@ -26,6 +26,27 @@ for luks in 1 2; do
 	kvmcrypt close -q $f
 done
 check_is 0 "$(grep -c cryptsetup: /proc/keys)" "no key is left in a keyring"
-kvmcrypt create -q i.raw 16M --integrity hmac-sha256
-check_error 2 'integrity|tags' "a volume with integrity" kvmcrypt resize -q i.raw 32M
+
+# With integrity: at rest, and every new sector has its tag.
+for kind in hmac-sha256 aead; do
+	kvmcrypt create -q i.raw 4M --integrity $kind
+	kvmcrypt open -q i.raw
+	head -c 4M /dev/urandom >data
+	dd if=data of=/dev/mapper/i bs=1M oflag=direct 2>/dev/null
+	check_error 6 'kvmcrypt close' "$kind: not while it is open" kvmcrypt resize -q i.raw 8M
+	kvmcrypt close -q i.raw
+	check_error 2 'create a smaller' "$kind: not smaller" kvmcrypt resize -q i.raw 2M --shrink
+	check_error 2 'multiple of 4096' "$kind: no odd size" kvmcrypt resize -q i.raw 4194816
+	check "$kind: grow" kvmcrypt resize i.raw 9M
+	check "$kind: open" kvmcrypt open -q i.raw
+	check_is $((9 << 20)) "$(size i)" "$kind: exactly 9 MiB"
+	check "$kind: the data is there" cmp -n $((4 << 20)) /dev/mapper/i data
+	check "$kind: and zeros behind it" cmp -n $((5 << 20)) /dev/mapper/i /dev/zero $((4 << 20)) 0
+	kvmcrypt close -q i.raw
+	printf %s "$(passphrase_of i.raw)" >key
+	check "$kind: cryptsetup opens it" cryptsetup open --key-file key i.raw peer
+	check_is $((9 << 20)) "$(size peer)" "$kind: with the same size"
+	cryptsetup close peer
+	kvmcrypt erase -q --yes --no-libvirt i.raw
+done
 check "the keystore checks clean" kvmcrypt keystore check
