@@ -77,6 +77,11 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $< $(LIB_SRC) $(ALL_LIBS)
 
+$(BUILD)/fault/inject.so: tests/fault/inject.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl -lpthread
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 unit-tests: $(UNIT)
