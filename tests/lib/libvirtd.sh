@@ -107,7 +107,7 @@ guest_define() {
 	    <type arch='x86_64' machine='pc'>hvm</type>
 	    <kernel>$T/guest/vmlinuz</kernel>
 	    <initrd>$T/guest/initramfs</initrd>
-	    <cmdline>console=ttyS0 quiet panic=-1 job=$2 ${3:-}</cmdline>
+	    <cmdline>console=ttyS0 quiet panic=-1 no_timer_check job=$2 ${3:-}</cmdline>
 	  </os>
 	  <features>${4-<acpi/>}</features>
 	  <on_reboot>destroy</on_reboot>
@@ -126,7 +126,7 @@ guest_define() {
 # guest_job NAME JOB [ARGUMENTS]: changes what the guest will do at its next start.
 guest_job() {
 	virsh -q dumpxml --inactive --security-info "$1" |
-		sed "s|<cmdline>.*</cmdline>|<cmdline>console=ttyS0 quiet panic=-1 job=$2 ${3:-}</cmdline>|" >"$T/$1.new.xml"
+		sed "s|<cmdline>.*</cmdline>|<cmdline>console=ttyS0 quiet panic=-1 no_timer_check job=$2 ${3:-}</cmdline>|" >"$T/$1.new.xml"
 	virsh -q define "$T/$1.new.xml" >/dev/null
 }
 
