@@ -88,15 +88,15 @@ unit-tests: $(UNIT)
 
 # Tests. `make test` does everything, packages included; `make check` only runs them.
 test: test-deps
-	$(Q)$(MAKE) --no-print-directory all unit-tests
+	$(Q)$(MAKE) --no-print-directory all unit-tests $(BUILD)/fault/inject.so
 	$(Q)BUILD=$(BUILD) tests/run
 
-check: all unit-tests
+check: all unit-tests $(BUILD)/fault/inject.so
 	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
 
 # The kill sweeps of which `make test` runs a sample, at every single call: half an hour and more.
 FAULT ?= fault vm/recover vm/recover_open
-fault: all
+fault: all $(BUILD)/fault/inject.so
 	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) tests/run $(FAULT)
 
 asan:
