@@ -93,13 +93,13 @@ static int begin(const struct volume_env *env, struct record *r, struct error *e
 static int check(const struct record *r, struct error *e)
 {
 	struct stat st;
-	int result = recrypt_check(r->cipher, r->key_bits, e);
-	if (result < 0)
-		return error_prefix(e, "%s", r->path);
 	if (r->integrity)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
 				 "%s has dm-integrity, which cannot be encrypted anew in place: create a new volume and copy inside a guest",
 				 r->path);
+	int result = recrypt_check(r->cipher, r->key_bits, e);
+	if (result < 0)
+		return error_prefix(e, "%s", r->path);
 	if (r->header_path)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
 				 "%s has a detached header; two files cannot be replaced at one moment", r->path);
