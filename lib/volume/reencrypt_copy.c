@@ -2,7 +2,6 @@
 #include "lib/volume/reencrypt_internal.h"
 
 #include "base/file.h"
-#include "base/text.h"
 #include "lib/image/lock.h"
 #include "lib/image/open.h"
 #include "lib/image/recrypt.h"
@@ -13,12 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-/* Left free beyond the data: the file system's own tables for it. */
-#define SPARE (4u * 1024 * 1024)
 
 struct copy {
 	int from, to;
@@ -32,22 +27,6 @@ static void copy_clear(struct copy *c)
 	cleanup_close(&c->from);
 	cleanup_close(&c->to);
 	qcow2_map_clear(&c->map);
-}
-
-static int check_space(const struct record *r, const struct copy *c, struct error *e)
-{
-	struct statvfs fs;
-	struct stat there = { 0 };
-	char a[32], b[32];
-	if (fstatvfs(c->from, &fs) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot ask for the free space beside %s", r->path);
-	uint64_t need = (uint64_t)c->st.st_blocks * 512 + SPARE, have = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (lstat(r->intent, &there) == 0)
-		have += (uint64_t)there.st_blocks * 512;
-	if (have < need)
-		return error_set(e, ERROR_FAILED, ENOSPC, "the copy of %s needs %s on its file system, which has %s free",
-				 r->path, text_size(need, a, sizeof(a)), text_size(have, b, sizeof(b)));
-	return 0;
 }
 
 static int open_target(const struct record *r, struct copy *c, struct error *e)
@@ -144,7 +123,7 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 	if (result == 0 && fstat(c.from, &c.st) < 0)
 		result = error_errno(e, ERROR_FAILED, errno, "cannot stat %s", r->path);
 	if (result == 0)
-		result = check_space(r, &c, e);
+		result = reencrypt_check_space(r, e);
 	if (result == 0)
 		result = open_target(r, &c, e);
 	if (result == 0)

@@ -26,6 +26,9 @@ int reencrypt_undone(const struct volume_env *env, struct record *r, struct erro
  */
 int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_intent, struct error *e);
 
+/* ERROR_FAILED/ENOSPC when the file system has no room for what the image takes on it now. */
+int reencrypt_check_space(const struct record *r, struct error *e);
+
 /* Makes the copy: reencrypt_copy.c */
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
 

@@ -148,6 +148,8 @@ int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *tar
 				   "%s has internal snapshots, which a copy under a running guest would lose: stop the guest first",
 				   r->path);
 	if (result == 0)
+		result = reencrypt_check_space(r, e);
+	if (result == 0)
 		result = make_destination(env, r, old, e);
 	if (result == 0)
 		result = start(env, d, target, r, e);

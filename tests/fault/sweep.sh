@@ -120,6 +120,7 @@ want rotate && sweep rotate luks2 rotate -q --no-libvirt v.raw
 want volume-key && sweep volume-key qcow2 rotate -q --volume-key --no-libvirt v.qcow2
 want volume-key && sweep volume-key raw rotate -q --volume-key --no-libvirt v.raw
 want volume-key && sweep volume-key luks2 rotate -q --volume-key --no-libvirt v.raw
+want resize && sweep resize qcow2 resize -q v.qcow2 9M
 want resize && sweep resize raw resize -q v.raw 5M
 want resize && sweep resize luks2 resize -q v.raw 5M
 want header && sweep header headless header restore -q --yes v.raw
