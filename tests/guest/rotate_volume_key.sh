@@ -53,7 +53,7 @@ for f in a.qcow2 b.raw over.qcow2; do
 done
 
 # Killed before the pivot, at it, and around the rename: the guest's data is never lost.
-vm=vm-a-qcow2
+vm="vm-a-qcow2"
 export ASAN_OPTIONS=detect_leaks=0
 landed=0
 for points in "fdatasync:4 fdatasync:5 fdatasync:6 rename:1" symlink:1 fdatasync:10; do
