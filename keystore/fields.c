@@ -39,7 +39,7 @@ static const struct field plain[] = {
 	{ 18, STRING, true, AT(backing) },
 	{ 19, STRING, true, AT(integrity) },
 	{ TAG_DOMAINS, DOMAINS, true, AT(domains) },
-	{ 21, U32, false, AT(recovery_slots) },
+	{ 21, U32, true, AT(recovery_slots) },
 };
 
 static const struct field sealed[] = {
@@ -95,7 +95,9 @@ void fields_write(struct tlv_writer *w, enum fields_part part, const struct reco
 		const struct secret *secret = NULL;
 		switch (f->kind) {
 		case U32:
-			tlv_put_u32(w, f->tag, *(const uint32_t *)at);
+			/* An absent number is 0: records from before there was such a field. */
+			if (!f->optional || *(const uint32_t *)at)
+				tlv_put_u32(w, f->tag, *(const uint32_t *)at);
 			break;
 		case U64:
 			tlv_put_u64(w, f->tag, *(const uint64_t *)at);
@@ -183,7 +185,7 @@ static int read_field(const struct field *f, const struct tlv *t, struct record 
 	void *at = (char *)r + f->offset;
 	switch (f->kind) {
 	case U32:
-		return tlv_u32(t, at) ? 0 : -EBADMSG;
+		return tlv_u32(t, at) && (!f->optional || *(const uint32_t *)at) ? 0 : -EBADMSG;
 	case U64:
 		return tlv_u64(t, at) ? 0 : -EBADMSG;
 	case UUID:

@@ -53,6 +53,8 @@ for pid in $(pgrep -f "guest=vm,.*$T/") "$LIBVIRTD_PID"; do
 	tr '\0' '\n' <"/proc/$pid/environ" >>"$T/environ"
 done
 check "QEMU and libvirtd were looked at" grep -q qemu-system "$T/argv"
+qemu=$(pgrep -f "guest=vm,.*$T/" | head -n 1)
+check "QEMU, as libvirt starts it, can leave no core either" grep -qE 'Max core file size +0 +0' "/proc/$qemu/limits"
 virsh dumpxml --security-info vm >"$T/live.xml"
 virsh dumpxml --inactive --security-info vm >"$T/config.xml"
 virsh secret-list >"$T/secrets.txt"

@@ -10,7 +10,7 @@ mkdir "$T/disks"
 chmod a+x "$T/disks"
 cd "$T/disks" || exit 1
 link_of() { find . -name ".$1.*.kvmcrypt-new"; }
-source_of() { virsh -q dumpxml "$1" ${3:-} | xmllint --xpath "string(//disk[target/@dev='$2']/source/@file)" -; }
+source_of() { virsh -q domblklist "$1" ${3:-} | awk -v t="$2" '$1 == t { print $2 }'; }
 digest() { kvmcrypt header show --json "$1" | jq -r .found.luks_uuid; dd if="$1" bs=1 skip="$(grep -abo $'LUKS\xba\xbe' "$1" | head -n 1 | cut -d: -f1)" count=132 status=none | tail -c 20 | od -An -tx1; }
 export LC_ALL=C
 
@@ -53,7 +53,7 @@ for f in a.qcow2 b.raw over.qcow2; do
 done
 
 # Killed before the pivot, at it, and around the rename: the guest's data is never lost.
-vm=vm-a-qcow2
+vm="vm-a-qcow2"
 export ASAN_OPTIONS=detect_leaks=0
 landed=0
 for points in "fdatasync:4 fdatasync:5 fdatasync:6 rename:1" symlink:1 fdatasync:10; do

@@ -12,7 +12,7 @@ LIBVIRTD_DIRS='/etc/libvirt /run/libvirt /var/lib/libvirt /var/log/libvirt /var/
 libvirtd_namespace() {
 	[ -n "${KVMCRYPT_TEST_NS:-}" ] && return
 	[ "$(id -u)" = 0 ] || skip_all "a private libvirtd needs root"
-	unshare -m true 2>/dev/null || skip_all "mount namespaces are not allowed here"
+	unshare -m true 2>/dev/null || skip_all "mount namespaces are not allowed here, or / is no mount point (a chroot)"
 	exec env KVMCRYPT_TEST_NS=1 unshare -m --propagation private "$BASH" "$0" "$@"
 }
 
