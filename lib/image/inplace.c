@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <keyutils.h>
 #include <libdevmapper.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -100,10 +101,39 @@ static int start(struct session *s, const struct inplace *p, const char *device,
 	return r < 0 ? failed(s, r, e, "cannot use the header") : 0;
 }
 
+/*
+ * A process that dies in the middle leaves those who use the mapping waiting for ever. So what asks
+ * it to end is held back, and heard between two parts.
+ */
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+static void hold_signals(sigset_t *before)
+{
+	sigset_t hold;
+	sigemptyset(&hold);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
+		struct sigaction now;
+		if (sigaction(ending[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(&hold, ending[i]);
+	}
+	pthread_sigmask(SIG_BLOCK, &hold, before);
+}
+
+static bool is_told_to_end(void)
+{
+	sigset_t now, blocked;
+	bool told = false;
+	sigpending(&now);
+	pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		told |= sigismember(&now, ending[i]) == 1 && sigismember(&blocked, ending[i]) == 1;
+	return told;
+}
+
 static int report(uint64_t size, uint64_t offset, void *user)
 {
 	const struct inplace *p = user;
-	return progress_report(p->progress, "re-encrypting", offset, size);
+	return progress_report(p->progress, "re-encrypting", offset, size) || is_told_to_end();
 }
 
 static int initialize(struct session *s, const struct inplace *p, int old, int fresh, uint32_t flags, struct error *e)
@@ -136,11 +166,14 @@ static int initialize(struct session *s, const struct inplace *p, int old, int f
  */
 static int run(struct session *s, const struct inplace *p, struct error *e)
 {
+	sigset_t before;
 	int synced = dm_udev_get_sync_support();
 	s->log[0] = 0;
+	hold_signals(&before);
 	dm_udev_set_sync_support(0);
 	int r = crypt_reencrypt_run(s->cd, report, (void *)p);
 	dm_udev_set_sync_support(synced);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return failed(s, r, e, "cannot re-encrypt");
 	if (crypt_reencrypt_status(s->cd, NULL) != CRYPT_REENCRYPT_NONE)

@@ -84,8 +84,8 @@ static int check_requirements(json *config, struct error *e)
 		const char *name = json_object_get_string(json_object_array_get_idx(list, i));
 		if (name && !strncmp(name, "online-reencrypt", 16))
 			return error_set(e, ERROR_DAMAGED, EINPROGRESS,
-					 "LUKS2 header: a re-encryption by another program is not "
-					 "finished (cryptsetup reencrypt --resume-only)");
+					 "LUKS2 header: a re-encryption by another program is not finished: "
+					 "whoever began it has to finish it");
 		return error_set(e, ERROR_DAMAGED, ENOTSUP, "LUKS2 header: unknown requirement '%s'",
 				 name ? name : "?");
 	}

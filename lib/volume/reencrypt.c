@@ -124,7 +124,7 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	AUTORECORD struct record *r = NULL;
 	AUTODOMAIN virDomainPtr d = NULL;
 	char target[32];
-	uint64_t size;
+	uint64_t size = 0;
 	int result = keystore_get(env->ks, volume, &r, e);
 	if (result == 0 && r->state != RECORD_CONVERTING)
 		result = volume_check_ready(r, e);
@@ -139,12 +139,13 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 		result = volume_check_unmapped(r, e);
 	if (result == 0)
 		result = check(r, online, e);
-	if (result == 0 && !online)
+	/* The header of one that was interrupted in place says of itself that it is not whole. */
+	if (result == 0 && (!online || r->state == RECORD_READY))
 		result = volume_actual_size(r, &size, e);
 	if (result < 0)
 		return result;
 	*ret = (struct volume_reencrypted){
-		.how = d ? "live" : online ? "online" : "copy", .bytes = online ? r->size : size,
+		.how = d ? "live" : online ? "online" : "copy", .bytes = size,
 		.resumed = !d && r->state == RECORD_CONVERTING,
 	};
 	ret->generation = r->generation;

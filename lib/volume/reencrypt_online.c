@@ -242,11 +242,21 @@ static int look(const struct record *r, enum inplace_stage *ret, struct error *e
 	return inplace_look(volume_header_path(r), &x, ret, e);
 }
 
+/* Foreign metadata, or another header, is refused before the record says anything of ours. */
+static int begin_clean(const struct volume_env *env, struct record *r, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int result = volume_open_header(r, CONTAINER_LOOK, &c, e);
+	if (result == 0)
+		result = check_header(r, luks_info(container_luks(c)), e);
+	return result < 0 ? result : begin(env, r, e);
+}
+
 int reencrypt_online(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e)
 {
 	enum inplace_stage stage = INPLACE_NONE;
 	bool mapped = false;
-	int result = r->state == RECORD_READY ? begin(env, r, e) : look(r, &stage, e);
+	int result = r->state == RECORD_READY ? begin_clean(env, r, e) : look(r, &stage, e);
 	if (result == 0 && stage != INPLACE_NONE)
 		result = go_on(env, r, stage, &mapped, e);
 	else if (result == 0 && (result = is_untouched(r, e)) == 1)
