@@ -125,6 +125,7 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	AUTODOMAIN virDomainPtr d = NULL;
 	char target[32];
 	uint64_t size = 0;
+	struct volume_mapping m = { 0 };
 	int result = keystore_get(env->ks, volume, &r, e);
 	if (result == 0 && r->state != RECORD_CONVERTING)
 		result = volume_check_ready(r, e);
@@ -137,6 +138,8 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
 	if (result == 0 && !online)
 		result = volume_check_unmapped(r, e);
+	if (result == 0 && online)
+		result = volume_mapping(r, &m, e);
 	if (result == 0)
 		result = check(r, online, e);
 	/* The header of one that was interrupted in place says of itself that it is not whole. */
@@ -145,7 +148,7 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	if (result < 0)
 		return result;
 	*ret = (struct volume_reencrypted){
-		.how = d ? "live" : online ? "online" : "copy", .bytes = size,
+		.how = d ? "live" : !online ? "copy" : m.name[0] ? "online" : "in place", .bytes = size,
 		.resumed = !d && r->state == RECORD_CONVERTING,
 	};
 	ret->generation = r->generation;
