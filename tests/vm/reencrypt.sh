@@ -1,6 +1,6 @@
 #!/bin/bash
 # rotate --volume-key in place: block devices, and LUKS2 volumes that are mapped and in use.
-VM_DISKS="28M"
+VM_DISKS="20M"
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/vm-kill.sh"
 digest() { cryptsetup luksDump "$1" | sed -n '/^Digests/,$s/^\tDigest: *//p'; }
@@ -13,7 +13,7 @@ how() { jq -r '.volumes[0] | "\(.outcome) \(.how) \(.generation)"' "$T/stdout"; 
 
 # A block device that nobody has open
 kvmcrypt create -q /dev/vdb --yes-destroy /dev/vdb
-kvmcrypt open -q /dev/vdb probe && head -c 24M /dev/urandom >/dev/mapper/probe && sync && kvmcrypt close -q /dev/vdb
+kvmcrypt open -q /dev/vdb probe && head -c 16M /dev/urandom >/dev/mapper/probe && sync && kvmcrypt close -q /dev/vdb
 was=$(plain /dev/vdb)
 key=$(digest /dev/vdb)
 passphrase_of /dev/vdb >old
@@ -29,10 +29,10 @@ cryptsetup close peer
 check_is ready "$(kvmcrypt show --json /dev/vdb | jq -r .state)" "the workflow is done"
 
 # A file that is mapped, with a file system that is written to all the time
-kvmcrypt create -q m.raw 32M --luks 2
+kvmcrypt create -q m.raw 24M --luks 2
 kvmcrypt open -q m.raw m
 mkfs.ext4 -q /dev/mapper/m && mkdir mnt && mount /dev/mapper/m mnt
-head -c 12M /dev/urandom >mnt/data
+head -c 6M /dev/urandom >mnt/data
 was=$(sha256sum <mnt/data)
 key=$(digest m.raw)
 passphrase_of m.raw >old
@@ -64,10 +64,10 @@ check_is 0 "$(grep -c cryptsetup: /proc/keys)" "no key is left in a keyring"
 check "nothing mapped" nothing_mapped
 
 # Detached header
-kvmcrypt create -q d.raw 16M --header d.hdr
+kvmcrypt create -q d.raw 8M --header d.hdr
 check_error 1 'kvmcrypt open' "a detached header at rest is refused, with the way out" kvmcrypt rotate -q --volume-key d.raw
 kvmcrypt open -q d.raw probe
-head -c 16M /dev/urandom >/dev/mapper/probe
+head -c 8M /dev/urandom >/dev/mapper/probe
 was=$(sha256sum </dev/mapper/probe)
 check "a detached header, mapped" kvmcrypt rotate --volume-key --json d.raw
 check_is "rotated online 2" "$(how)" "it says so"
@@ -78,11 +78,11 @@ check_is "$was" "$(sha256sum </dev/mapper/probe)" "and opened anew"
 kvmcrypt close -q d.raw
 
 # Stopped while it is mapped: the volume can be used, and the next run goes on.
-kvmcrypt create -q s.raw 24M --luks 2
+kvmcrypt create -q s.raw 16M --luks 2
 kvmcrypt open -q s.raw probe
-head -c 24M /dev/urandom >/dev/mapper/probe
+head -c 16M /dev/urandom >/dev/mapper/probe
 was=$(sha256sum </dev/mapper/probe)
-strace -f -qq -o /dev/null -e trace=write -e inject=write:signal=INT:when=40 "$KVMCRYPT" rotate -q --volume-key s.raw >/dev/null 2>&1
+strace -f -qq -o /dev/null -e trace=write -e inject=write:signal=INT:when=25 "$KVMCRYPT" rotate -q --volume-key s.raw >/dev/null 2>&1
 check_is "converting true" "$(kvmcrypt show --json s.raw | jq -r .state) $(metadata s.raw | jq '.config.requirements.mandatory == ["online-reencrypt-v2"]')" "stopped by a signal in the middle"
 check_is "$was" "$(timeout 60 sha256sum </dev/mapper/probe)" "the data reads as before"
 check "goes on" kvmcrypt rotate --volume-key --json s.raw
@@ -95,10 +95,9 @@ kvmcrypt close -q s.raw
 twice=0 going_on=recovered
 again() { kvmcrypt rotate -q --volume-key "$1" >/dev/null 2>again.err || { echo "# again: $(cat again.err)"; return 1; }; }
 is_last() { metadata "$1" | jq -e '([.segments[] | select(.flags == null)] | length) == 1 and .config.requirements.mandatory == ["online-reencrypt-v2"] and ([.digests[] | select(.segments | length == 2)] | length) == 1 and ([.segments[] | select(.flags == ["backup-final"])] | length) == 1 and (. as $r | [.digests[] | select(.segments | index("0"))][0].segments | any($r.segments[.].flags == ["backup-final"]))' >/dev/null; }
-sweep() { # sweep WHAT VOLUME SAMPLES CALL...
-	local what=$1 volume=$2 samples=$3 call n
-	shift 3
-	for call; do
+sweep() { # sweep WHAT VOLUME SAMPLES CALLS
+	local what=$1 volume=$2 samples=$3 calls=$4 call n
+	for call in $calls; do
 		for n in $(points "$call" "$samples" rotate -q --volume-key "$volume"); do
 			[ "$what" = "at rest" ] || kvmcrypt open -q "$volume" m
 			kill_at "$call" "$n" rotate -q --volume-key "$volume" && landed=$((landed + 1))
@@ -118,17 +117,17 @@ sweep() { # sweep WHAT VOLUME SAMPLES CALL...
 	nothing_mapped || bad "$what: mapping left"
 }
 was=$(plain /dev/vdb)
-sweep "at rest" /dev/vdb 4 write $(in_full pwrite64 fsync)
-verdict "killed at rest" 3
+sweep "at rest" /dev/vdb 3 "write $(in_full pwrite64 fsync)"
+verdict "killed at rest" 2
 was=$(plain s.raw)
-sweep mapped s.raw 4 write $(in_full pwrite64 fsync ioctl)
-verdict "killed while mapped" 3
+sweep mapped s.raw 3 "write $(in_full pwrite64 fsync ioctl)"
+verdict "killed while mapped" 2
 check_is yes "$([ $twice -ge 2 ] && echo yes)" "some of them where a resume would encrypt twice ($twice)"
 
 # Killed while somebody has it open
 kvmcrypt open -q s.raw m
 exec 5</dev/mapper/m
-kill_at write 40 rotate -q --volume-key s.raw
+kill_at write 25 rotate -q --volume-key s.raw
 check_error 6 'in use.*recover' "in use, it says what to do" kvmcrypt rotate -q --volume-key s.raw
 exec 5<&-
 check "then it is put right" recovered
