@@ -142,6 +142,14 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 		     struct error *e);
 
 /*
+ * LUKS2: a keyslot for a volume key that is not (yet) the one of the data; and removing all such. The
+ * passphrase of one must not be taken for one that opens the volume.
+ */
+int luks_add_unbound(struct luks *l, const struct secret *volume_key, const struct secret *passphrase, int *ret_slot,
+		     struct error *e);
+int luks_remove_unbound(struct luks *l, struct error *e);
+
+/*
  * Flags that every later activation takes from a LUKS2 header, ours or cryptsetup's: a set of
  * libcryptsetup's CRYPT_ACTIVATE_…, see lib/image/mapping.h for who sets them. Replaces all.
  */

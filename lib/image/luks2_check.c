@@ -7,10 +7,9 @@
 #include "lib/image/luks_internal.h"
 
 #include "lib/image/bytes.h"
+#include "lib/image/luks2_json.h"
 
 #include <errno.h>
-#include <json-c/json.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,67 +23,10 @@ enum {
 /* Argon2: more than any benchmark picks; time × KiB bounds the seconds an image can cost. */
 #define ARGON2_MEMORY_MAX (4u * 1024 * 1024)
 #define ARGON2_WORK_MAX (UINT64_C(64) * ARGON2_MEMORY_MAX)
-#define JSON_DEPTH 16
-
-typedef struct json_object json;
-
-static void json_freep(json **o)
-{
-	json_object_put(*o);
-}
-#define AUTOJSON CLEANUP(json_freep)
 
 static int damaged(struct error *e, const char *field, const char *why)
 {
 	return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS2 header: %s %s", field, why);
-}
-
-static json *get(json *o, const char *key, json_type type)
-{
-	json *v = NULL;
-	if (!o || !json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, key, &v))
-		return NULL;
-	return json_object_is_type(v, type) ? v : NULL;
-}
-
-static const char *get_text(json *o, const char *key)
-{
-	json *v = get(o, key, json_type_string);
-	return v ? json_object_get_string(v) : "";
-}
-
-/* LUKS2 writes 64-bit numbers as decimal strings (spec 3.1); small ones are JSON integers. */
-static bool get_number(json *o, const char *key, uint64_t *ret)
-{
-	json *v = get(o, key, json_type_int);
-	if (v) {
-		if (json_object_get_int64(v) < 0)
-			return false;
-		*ret = (uint64_t)json_object_get_int64(v);
-		return true;
-	}
-	const char *text = get_text(o, key);
-	char *end;
-	if (text[0] < '0' || text[0] > '9')
-		return false;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return !errno && !*end;
-}
-
-static json *parse(const char *text, size_t len)
-{
-	struct json_tokener *t = json_tokener_new_ex(JSON_DEPTH);
-	if (!t)
-		return NULL;
-	json *o = json_tokener_parse_ex(t, text, (int)len);
-	if (o && (json_tokener_get_error(t) != json_tokener_success ||
-		  !json_object_is_type(o, json_type_object))) {
-		json_object_put(o);
-		o = NULL;
-	}
-	json_tokener_free(t);
-	return o;
 }
 
 /* The JSON text of the header copy at offset, zero-terminated; NULL if there is no plausible one. */
@@ -109,8 +51,8 @@ static uint64_t copy_region(const unsigned char *bytes, size_t len, uint64_t off
 	const char *text = copy_json(bytes, len, offset, magic, &size);
 	if (!text)
 		return 0;
-	AUTOJSON json *o = parse(text, strlen(text));
-	if (!get_number(get(o, "config", json_type_object), "keyslots_size", &keyslots_size) ||
+	AUTOJSON json *o = luks2_parse(text, strlen(text));
+	if (!luks2_number(luks2_get(o, "config", json_type_object), "keyslots_size", &keyslots_size) ||
 	    keyslots_size > LUKS2_KEYSLOTS_AREA_MAX)
 		return 0;
 	return 2 * size + keyslots_size;
@@ -137,13 +79,13 @@ int luks2_explain(const unsigned char *bytes, size_t len, struct error *e)
 
 static int check_requirements(json *config, struct error *e)
 {
-	json *list = get(get(config, "requirements", json_type_object), "mandatory", json_type_array);
+	json *list = luks2_get(luks2_get(config, "requirements", json_type_object), "mandatory", json_type_array);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(list, i));
 		if (name && !strncmp(name, "online-reencrypt", 16))
 			return error_set(e, ERROR_DAMAGED, EINPROGRESS,
-					 "LUKS2 header: a re-encryption by another program is not "
-					 "finished (cryptsetup reencrypt --resume-only)");
+					 "LUKS2 header: a re-encryption by another program is not finished: "
+					 "whoever began it has to finish it");
 		return error_set(e, ERROR_DAMAGED, ENOTSUP, "LUKS2 header: unknown requirement '%s'",
 				 name ? name : "?");
 	}
@@ -156,43 +98,43 @@ static int check_integrity(json *integrity, struct luks_info *info, struct error
 	static const char *const known[] = { "hmac(sha256)", "hmac(sha512)", "poly1305", "aead" };
 	if (!integrity)
 		return 0;
-	const char *type = get_text(integrity, "type");
+	const char *type = luks2_text(integrity, "type");
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (!strcmp(type, known[i]))
 			snprintf(info->integrity, sizeof(info->integrity), "%s", type);
-	if (!info->integrity[0] || strcmp(get_text(integrity, "journal_encryption"), "none") ||
-	    strcmp(get_text(integrity, "journal_integrity"), "none"))
+	if (!info->integrity[0] || strcmp(luks2_text(integrity, "journal_encryption"), "none") ||
+	    strcmp(luks2_text(integrity, "journal_integrity"), "none"))
 		return error_set(e, ERROR_FAILED, ENOTSUP, "LUKS2 header: integrity '%s' is not supported", type);
 	return 0;
 }
 
 static int check_segment(json *root, uint64_t data_size, struct luks_info *info, struct error *e)
 {
-	json *segments = get(root, "segments", json_type_object);
+	json *segments = luks2_get(root, "segments", json_type_object);
 	if (!segments || json_object_object_length(segments) != 1)
 		return damaged(e, "segments", "are not exactly one");
-	json *s = get(segments, "0", json_type_object);
-	if (!s || strcmp(get_text(s, "type"), "crypt"))
+	json *s = luks2_get(segments, "0", json_type_object);
+	if (!s || strcmp(luks2_text(s, "type"), "crypt"))
 		return damaged(e, "segment 0", "is not of type crypt");
-	const char *cipher = get_text(s, "encryption");
+	const char *cipher = luks2_text(s, "encryption");
 	if (!*cipher || strlen(cipher) >= sizeof(info->cipher))
 		return damaged(e, "encryption of segment 0", "is not valid");
 	if (luks_cipher_is_null(cipher))
 		return damaged(e, "encryption of segment 0", "is the null cipher: the data is not encrypted");
-	int r = check_integrity(get(s, "integrity", json_type_object), info, e);
+	int r = check_integrity(luks2_get(s, "integrity", json_type_object), info, e);
 	if (r < 0)
 		return r;
 	uint64_t sector_size;
-	if (!get_number(s, "sector_size", &sector_size) || sector_size < 512 || sector_size > 4096)
+	if (!luks2_number(s, "sector_size", &sector_size) || sector_size < 512 || sector_size > 4096)
 		return damaged(e, "sector size", "is out of range");
-	if (!get_number(s, "offset", &info->data_offset))
+	if (!luks2_number(s, "offset", &info->data_offset))
 		return damaged(e, "data offset", "is not a number");
 	if (data_size && info->data_offset > data_size)
 		return damaged(e, "data offset", "is behind the end of the container");
-	if (!get_number(s, "iv_tweak", &info->iv_tweak))
+	if (!luks2_number(s, "iv_tweak", &info->iv_tweak))
 		return damaged(e, "iv_tweak of segment 0", "is not a number");
-	if (strcmp(get_text(s, "size"), "dynamic") &&
-	    (!get_number(s, "size", &info->data_size) || !info->data_size ||
+	if (strcmp(luks2_text(s, "size"), "dynamic") &&
+	    (!luks2_number(s, "size", &info->data_size) || !info->data_size ||
 	     (data_size && info->data_size > data_size - info->data_offset)))
 		return damaged(e, "size of segment 0", "is out of range");
 	info->sector_size = (unsigned)sector_size;
@@ -202,14 +144,14 @@ static int check_segment(json *root, uint64_t data_size, struct luks_info *info,
 
 static int check_kdf(json *kdf, struct luks_keyslot *k, const char *field, struct error *e)
 {
-	const char *type = get_text(kdf, "type");
+	const char *type = luks2_text(kdf, "type");
 	uint64_t n = 0, memory = 0;
 	snprintf(k->kdf, sizeof(k->kdf), "%s", type);
 	if (!strcmp(type, "pbkdf2")) {
-		if (!get_number(kdf, "iterations", &n) || !n || n > LUKS_ITERATIONS_MAX)
+		if (!luks2_number(kdf, "iterations", &n) || !n || n > LUKS_ITERATIONS_MAX)
 			return damaged(e, field, "has an iteration count out of range");
 	} else if (!strcmp(type, "argon2i") || !strcmp(type, "argon2id")) {
-		if (!get_number(kdf, "time", &n) || !get_number(kdf, "memory", &memory) || !n ||
+		if (!luks2_number(kdf, "time", &n) || !luks2_number(kdf, "memory", &memory) || !n ||
 		    memory > ARGON2_MEMORY_MAX || n > ARGON2_WORK_MAX / (memory ? memory : 1) ||
 		    n > UINT32_MAX)
 			return damaged(e, field, "has Argon2 costs out of range");
@@ -225,19 +167,19 @@ static int check_keyslot(json *slot, struct luks_keyslot *k, uint64_t header_len
 {
 	char field[32];
 	snprintf(field, sizeof(field), "keyslot %d", k->slot);
-	json *area = get(slot, "area", json_type_object);
-	if (strcmp(get_text(slot, "type"), "luks2") || !area)
+	json *area = luks2_get(slot, "area", json_type_object);
+	if (strcmp(luks2_text(slot, "type"), "luks2") || !area)
 		return damaged(e, field, "is not of type luks2");
-	const char *cipher = get_text(area, "encryption");
+	const char *cipher = luks2_text(area, "encryption");
 	if (!*cipher || luks_cipher_is_null(cipher))
 		return damaged(e, field, "uses the null cipher: the volume key is not protected");
-	if (!get_number(slot, "key_size", ret_key_size) || !*ret_key_size || *ret_key_size > 512)
+	if (!luks2_number(slot, "key_size", ret_key_size) || !*ret_key_size || *ret_key_size > 512)
 		return damaged(e, field, "has a key size out of range");
-	if (!get_number(area, "offset", &k->key_offset) || !get_number(area, "size", &k->key_length) ||
+	if (!luks2_number(area, "offset", &k->key_offset) || !luks2_number(area, "size", &k->key_length) ||
 	    k->key_offset > header_len || k->key_length > header_len - k->key_offset)
 		return damaged(e, field, "has its key material outside the header");
 	k->active = true;
-	return check_kdf(get(slot, "kdf", json_type_object), k, field, e);
+	return check_kdf(luks2_get(slot, "kdf", json_type_object), k, field, e);
 }
 
 static int check_keyslots(json *root, uint64_t header_len, struct luks_info *info, struct error *e)
@@ -247,7 +189,7 @@ static int check_keyslots(json *root, uint64_t header_len, struct luks_info *inf
 		info->keyslots[i].slot = i;
 		char name[16];
 		snprintf(name, sizeof(name), "%d", i);
-		json *slot = get(get(root, "keyslots", json_type_object), name, json_type_object);
+		json *slot = luks2_get(luks2_get(root, "keyslots", json_type_object), name, json_type_object);
 		if (!slot)
 			continue;
 		int r = check_keyslot(slot, &info->keyslots[i], header_len, &key_size, e);
@@ -259,25 +201,9 @@ static int check_keyslots(json *root, uint64_t header_len, struct luks_info *inf
 	return 0;
 }
 
-/* Base64 of known maximal length into a buffer; returns the number of bytes, -1 if it is wrong. */
-static int decode(const char *text, unsigned char *buf, size_t size)
-{
-	unsigned char raw[192];
-	size_t len = strlen(text), pad = 0;
-	if (!len || len % 4 || len / 4 * 3 > sizeof(raw))
-		return -1;
-	while (pad < 2 && text[len - 1 - pad] == '=')
-		pad++;
-	int n = EVP_DecodeBlock(raw, (const unsigned char *)text, (int)len);
-	if (n < 0 || (size_t)n - pad > size)
-		return -1;
-	memcpy(buf, raw, (size_t)n - pad);
-	return n - (int)pad;
-}
-
 static bool assigned_to_segment_0(json *digest)
 {
-	json *list = get(digest, "segments", json_type_array);
+	json *list = luks2_get(digest, "segments", json_type_array);
 	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(list, i));
 		if (name && !strcmp(name, "0"))
@@ -288,7 +214,7 @@ static bool assigned_to_segment_0(json *digest)
 
 static int check_digest(json *root, struct luks_info *info, struct error *e)
 {
-	json *digests = get(root, "digests", json_type_object);
+	json *digests = luks2_get(root, "digests", json_type_object);
 	json *found = NULL;
 	if (digests) {
 		json_object_object_foreach(digests, name, digest) {
@@ -300,16 +226,16 @@ static int check_digest(json *root, struct luks_info *info, struct error *e)
 	if (!found)
 		return damaged(e, "digest", "of the volume key is missing");
 	uint64_t iterations;
-	if (!get_number(found, "iterations", &iterations) || !iterations ||
+	if (!luks2_number(found, "iterations", &iterations) || !iterations ||
 	    iterations > LUKS_ITERATIONS_MAX)
 		return damaged(e, "digest iteration count", "is out of range");
-	int n = decode(get_text(found, "digest"), info->digest, sizeof(info->digest));
-	int salt = decode(get_text(found, "salt"), info->digest_salt, sizeof(info->digest_salt));
+	int n = luks2_decode(luks2_text(found, "digest"), info->digest, sizeof(info->digest));
+	int salt = luks2_decode(luks2_text(found, "salt"), info->digest_salt, sizeof(info->digest_salt));
 	if (n <= 0 || salt <= 0)
 		return damaged(e, "digest", "of the volume key is not valid");
 	info->digest_iterations = (uint32_t)iterations;
 	info->digest_len = (size_t)n;
-	snprintf(info->hash, sizeof(info->hash), "%s", get_text(found, "hash"));
+	snprintf(info->hash, sizeof(info->hash), "%s", luks2_text(found, "hash"));
 	return 0;
 }
 
@@ -319,10 +245,10 @@ int luks2_check_json(const char *text, size_t header_len, uint64_t data_size, st
 	struct luks_info info = *ret;
 	uint64_t json_size = 0;
 	int r;
-	AUTOJSON json *root = parse(text, strlen(text));
-	json *config = get(root, "config", json_type_object);
-	if (!get_number(config, "json_size", &json_size) ||
-	    !get_number(config, "keyslots_size", &info.keyslots_size))
+	AUTOJSON json *root = luks2_parse(text, strlen(text));
+	json *config = luks2_get(root, "config", json_type_object);
+	if (!luks2_number(config, "json_size", &json_size) ||
+	    !luks2_number(config, "keyslots_size", &info.keyslots_size))
 		return damaged(e, "config", "has no sizes");
 	info.metadata_size = json_size + LUKS2_BIN_LEN;
 	if (info.metadata_size > LUKS2_HDR_MAX || info.keyslots_size > header_len ||

@@ -124,3 +124,33 @@ int luks_remove_keyslot(struct luks *l, int slot, struct error *e)
 	int reread = luks_reload(l, r < 0 ? NULL : e);
 	return r < 0 ? r : reread;
 }
+
+/* ---- unbound: a keyslot whose volume key no segment has ---- */
+
+int luks_add_unbound(struct luks *l, const struct secret *volume_key, const struct secret *passphrase, int *ret_slot,
+		     struct error *e)
+{
+	int r = luks_set_cost(l, LUKS_KDF_GENERATED, e);
+	if (r < 0)
+		return r;
+	l->log[0] = 0;
+	int added = crypt_keyslot_add_by_key(l->cd, CRYPT_ANY_SLOT, (const char *)volume_key->data, volume_key->len,
+					     (const char *)passphrase->data, passphrase->len, CRYPT_VOLUME_KEY_NO_SEGMENT);
+	if (added < 0)
+		return luks_fail(l, ERROR_FAILED, added, e, "cannot add a keyslot");
+	*ret_slot = added;
+	return luks_reload(l, e);
+}
+
+int luks_remove_unbound(struct luks *l, struct error *e)
+{
+	for (int i = 0; i < l->info.n_keyslots; i++) {
+		l->log[0] = 0;
+		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND)
+			continue;
+		int r = crypt_keyslot_destroy(l->cd, i);
+		if (r < 0)
+			return luks_fail(l, ERROR_FAILED, r, e, "cannot remove a keyslot");
+	}
+	return luks_reload(l, e);
+}

@@ -182,11 +182,13 @@ static int recover_rotate(const struct volume_env *env, struct guest_connection 
 static int recover_reencrypt(const struct volume_env *env, struct guest_connection *g, struct record *r,
 			     struct volume_recovered *ret, struct error *e)
 {
-	bool finished = false;
+	bool finished = false, copied = r->intent;
 	int result = volume_reencrypt_settle(env, g, r, &finished, e);
 	if (result == 0)
 		outcome(ret, finished ? "finished" : "undone",
-			finished ? "the volume has its new volume key" : "the volume has its old volume key, the copy was removed");
+			finished ? "the volume has its new volume key" :
+			copied	 ? "the volume has its old volume key, the copy was removed" :
+				   "the volume has its old volume key, nothing had been encrypted anew");
 	return result;
 }
 

@@ -90,23 +90,26 @@ static int begin(const struct volume_env *env, struct record *r, struct error *e
 	return keystore_put(env->ks, r, "volume-key-begin", NULL, e);
 }
 
-static int check(const struct record *r, struct error *e)
+static int check(const struct record *r, bool online, struct error *e)
 {
 	struct stat st;
 	if (r->integrity)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
 				 "%s has dm-integrity, which cannot be encrypted anew in place: create a new volume and copy inside a guest",
 				 r->path);
+	if (online)
+		return 0;
 	int result = recrypt_check(r->cipher, r->key_bits, e);
 	if (result < 0)
 		return error_prefix(e, "%s", r->path);
 	if (r->header_path)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s has a detached header; two files cannot be replaced at one moment", r->path);
+				 "%s has a detached header, and two files cannot be replaced at one moment: `kvmcrypt open` it, and it is done in place",
+				 r->path);
 	if (stat(r->path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
 	if (!S_ISREG(st.st_mode))
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device, which has no room for a copy", r->path);
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device with LUKS1, which has no room for a copy", r->path);
 	if (st.st_nlink > 1)
 		return error_set(e, ERROR_REFUSED, EMLINK,
 				 "%s has %lu names; a copy would take the place of this one only", r->path,
@@ -121,7 +124,8 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	AUTORECORD struct record *r = NULL;
 	AUTODOMAIN virDomainPtr d = NULL;
 	char target[32];
-	uint64_t size;
+	uint64_t size = 0;
+	struct volume_mapping m = { 0 };
 	int result = keystore_get(env->ks, volume, &r, e);
 	if (result == 0 && r->state != RECORD_CONVERTING)
 		result = volume_check_ready(r, e);
@@ -129,18 +133,23 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
 				   "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on without)",
 				   r->domains[0].name, r->path);
-	if (result == 0)
+	bool online = result == 0 && reencrypt_is_online(r);
+	if (result == 0 && !online)
 		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
-	if (result == 0)
+	if (result == 0 && !online)
 		result = volume_check_unmapped(r, e);
+	if (result == 0 && online)
+		result = volume_mapping(r, &m, e);
 	if (result == 0)
-		result = check(r, e);
-	if (result == 0)
+		result = check(r, online, e);
+	/* The header of one that was interrupted in place says of itself that it is not whole. */
+	if (result == 0 && (!online || r->state == RECORD_READY))
 		result = volume_actual_size(r, &size, e);
 	if (result < 0)
 		return result;
 	*ret = (struct volume_reencrypted){
-		.how = d ? "live" : "copy", .bytes = size, .resumed = !d && r->state == RECORD_CONVERTING,
+		.how = d ? "live" : !online ? "copy" : m.name[0] ? "online" : "in place", .bytes = size,
+		.resumed = !d && r->state == RECORD_CONVERTING,
 	};
 	ret->generation = r->generation;
 	if (d)
@@ -153,6 +162,8 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 {
 	AUTOCONTAINER struct container *c = NULL;
 	struct error why = { 0 };
+	if (reencrypt_is_online(r))
+		return reencrypt_online_settle(env, r, false, ret_finished, e);
 	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
 	if (result)
 		return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
@@ -185,7 +196,10 @@ static void take_back(const struct volume_env *env, struct guest_connection *g, 
 	if (done->resumed || why->err == ECANCELED || keystore_get(env->ks, volume, &r, NULL) < 0 ||
 	    r->state == RECORD_READY || r->state == RECORD_RETIRING || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
 		return;
-	volume_reencrypt_settle(env, g, r, &finished, NULL);
+	if (reencrypt_is_online(r))
+		reencrypt_online_settle(env, r, true, &finished, NULL);
+	else
+		volume_reencrypt_settle(env, g, r, &finished, NULL);
 }
 
 /* An interrupted copy at rest is no use to a running guest, whose QEMU makes its own. */
@@ -217,6 +231,19 @@ static int run_copy(const struct volume_env *env, struct record *r, struct volum
 	return result < 0 ? result : reencrypt_commit(env, r, false, e);
 }
 
+/* In place the passphrase could not change in the same step. */
+static int rotate_passphrase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+			     const struct volume_reencrypt *p, struct volume_reencrypted *done, struct error *e)
+{
+	const struct volume_rotate rotate = { .without_libvirt = p->without_libvirt };
+	struct volume_rotated rotated;
+	int result = volume_rotate(env, g, volume, &rotate, &rotated, e);
+	if (result < 0)
+		return error_prefix(e, "the volume key is new, the passphrase is not (`kvmcrypt rotate`)");
+	done->generation = rotated.generation;
+	return 0;
+}
+
 int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
 {
@@ -239,19 +266,28 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 		result = volume_check_ready(r, e);
 	if (result == 0)
 		result = keystore_reveal(env->ks, &r, 1, "volume-key", NULL, e);
-	if (result == 0)
+	bool online = result == 0 && reencrypt_is_online(r);
+	if (result == 0 && !online)
 		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
 	if (result == 0)
 		result = reencrypt_drop_link(env, g, r, e);
 	if (result < 0)
 		return result;
-	result = d ? run_live(env, g, d, target, r, e) : run_copy(env, r, &done, e);
+	result = online ? reencrypt_online(env, r, &done, e) :
+		 d	? run_live(env, g, d, target, r, e) :
+			  run_copy(env, r, &done, e);
 	if (result == 0 && r->state == RECORD_RETIRING)
 		result = volume_rotate_settle(env, g, r, &finished, e);
 	done.generation = r->generation;
+	if (result < 0) {
+		take_back(env, g, volume, &done, e);
+		return result;
+	}
+	if (online) {
+		cleanup_close(&lock);
+		result = rotate_passphrase(env, g, volume, p, &done, e);
+	}
 	if (result == 0)
 		*ret = done;
-	else
-		take_back(env, g, volume, &done, e);
 	return result;
 }

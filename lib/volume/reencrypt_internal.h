@@ -33,6 +33,17 @@ int reencrypt_check_space(const struct record *r, struct error *e);
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
 
 /*
+ * reencrypt_online.c: in place, by libcryptsetup; of a volume that is READY or was begun so. At the
+ * end r is READY with the new volume key and the old passphrase.
+ */
+bool reencrypt_is_online(const struct record *r);
+int reencrypt_online(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e);
+
+/* Takes back one that had changed nothing yet; finishes any other, unless only_undo. */
+int reencrypt_online_settle(const struct volume_env *env, struct record *r, bool only_undo, bool *ret_finished,
+			    struct error *e);
+
+/*
  * reencrypt_live.c: the copy by the QEMU of a running guest, to its end; r is committed after it and
  * keeps the intent as the name of a link.
  */

@@ -1,0 +1,67 @@
+#include "lib/image/mapping_stack.h"
+#include "lib/image/mapping_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+/* In the order in which they can be removed. */
+static const char *const helpers[] = { "overlay", "hotzone-forward", "hotzone-backward" };
+
+/* The name in /dev, which the kernel knows also where nobody makes links for it. */
+static int device_path(dev_t device, char *buf, size_t len, struct error *e)
+{
+	char path[64], line[128];
+	bool found = false;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/uevent", major(device), minor(device));
+	FILE *f = fopen(path, "re");
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		found = !strncmp(line, "DEVNAME=", 8);
+	}
+	if (f)
+		fclose(f);
+	if (!found)
+		return error_set(e, ERROR_FAILED, ENODEV, "cannot find the device %u:%u", major(device), minor(device));
+	snprintf(buf, len, "/dev/%s", line + 8);
+	return 0;
+}
+
+int mapping_data_device(const char *name, char *buf, size_t len, struct error *e)
+{
+	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_DEPS, name);
+	const struct dm_deps *deps = t ? dm_task_get_deps(t) : NULL;
+	if (!deps || deps->count != 1)
+		return error_set(e, ERROR_FAILED, EINVAL, "mapping %s is not on one device", name);
+	return device_path((dev_t)deps->device[0], buf, len, e);
+}
+
+bool mapping_is_stacked(const char *name)
+{
+	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_TABLE, name);
+	uint64_t start = 0, length = 0;
+	char *type = NULL, *params = NULL;
+	if (!t)
+		return false;
+	dm_get_next_target(t, NULL, &start, &length, &type, &params);
+	return type && !strcmp(type, "linear");
+}
+
+int mapping_remove_helpers(const char *name, struct error *e)
+{
+	int r = 0;
+	for (size_t i = 0; i < ARRAY_LEN(helpers) && r == 0; i++) {
+		char helper[MAPPING_NAME_LEN + 32];
+		snprintf(helper, sizeof(helper), "%s-%s", name, helpers[i]);
+		if (mapping_name_taken(helper))
+			r = mapping_remove(helper, e);
+	}
+	return r;
+}
+
+int mapping_remove_stack(const char *name, struct error *e)
+{
+	int r = mapping_remove(name, e);
+	return r < 0 ? r : mapping_remove_helpers(name, e);
+}
