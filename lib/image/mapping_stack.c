@@ -65,3 +65,32 @@ int mapping_remove_stack(const char *name, struct error *e)
 	int r = mapping_remove(name, e);
 	return r < 0 ? r : mapping_remove_helpers(name, e);
 }
+
+/* libcryptsetup's dm UUIDs of helpers: CRYPT-SUBDEV-<32 digits>-<name>. */
+static bool is_helper(const char *name, const uuid_t luks_uuid, const char *suffix)
+{
+	char text[UUID_STR_LEN], want[64] = "CRYPT-SUBDEV-";
+	size_t len = strlen(name), n = strlen(suffix), at = strlen(want);
+	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_INFO, name);
+	uuid_unparse_lower(luks_uuid, text);
+	for (const char *c = text; *c; c++)
+		if (*c != '-')
+			want[at++] = *c;
+	want[at++] = '-';
+	return t && !strncmp(dm_task_get_uuid(t), want, at) && len > n && !strcmp(name + len - n, suffix);
+}
+
+int mapping_remove_orphans(const uuid_t luks_uuid, struct error *e)
+{
+	int r = 0;
+	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_LIST, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
+		const struct dm_names *n = t ? dm_task_get_names(t) : NULL;
+		while (n && n->dev && r == 0) {
+			if (is_helper(n->name, luks_uuid, helpers[i]))
+				r = mapping_remove(n->name, e);
+			n = n->next ? (const void *)((const char *)n + n->next) : NULL;
+		}
+	}
+	return r;
+}

@@ -19,4 +19,7 @@ int mapping_remove_stack(const char *name, struct error *e);
 /* Removes the helpers alone, which are left over when the mapping does not use them any more. */
 int mapping_remove_helpers(const char *name, struct error *e);
 
+/* Removes the helpers of a volume whose mapping is gone. */
+int mapping_remove_orphans(const uuid_t luks_uuid, struct error *e);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "lib/image/lock.h"
+#include "lib/image/mapping_stack.h"
 #include "lib/image/users.h"
 
 #include <ctype.h>
@@ -183,7 +184,9 @@ int volume_close(const struct volume_env *env, const struct record *r, bool defe
 		o.deferred = m->open_count > 0;
 		if (o.deferred && !deferred)
 			return still_in_use(m, r, e);
-		result = dry_run ? 0 : mapping_close(m->name, deferred, e);
+		/* An interrupted re-encryption: libcryptsetup would wait for the part that is held back. */
+		bool stacked = mapping_is_stacked(m->name);
+		result = dry_run ? 0 : stacked ? mapping_remove_stack(m->name, e) : mapping_close(m->name, deferred, e);
 		if (result == -EBUSY)
 			return still_in_use(m, r, e);
 	}

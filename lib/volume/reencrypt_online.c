@@ -72,6 +72,9 @@ static int find_place(const struct volume_env *env, const struct record *r, stru
 		result = clear_stack(env, r, m, e);
 		m = NULL;
 	}
+	/* Somebody closed it in that state. */
+	if (result == 0 && !m)
+		result = mapping_remove_orphans(r->luks_uuid, e);
 	if (result == 0 && m && m->readonly)
 		result = error_set(e, ERROR_BUSY, EROFS, "%s is open read-only as /dev/mapper/%s: close it first", r->path, m->name);
 	if (result == 0 && m) {

@@ -117,12 +117,12 @@ sweep() { # sweep WHAT VOLUME SAMPLES CALLS
 	nothing_mapped || bad "$what: mapping left"
 }
 was=$(plain /dev/vdb)
-sweep "at rest" /dev/vdb 3 "write $(in_full pwrite64 fsync)"
-verdict "killed at rest" 2
+sweep "at rest" /dev/vdb 2 "write $(in_full pwrite64 fsync)"
+verdict "killed at rest" 1
 was=$(plain s.raw)
-sweep mapped s.raw 3 "write $(in_full pwrite64 fsync ioctl)"
-verdict "killed while mapped" 2
-check_is yes "$([ $twice -ge 2 ] && echo yes)" "some of them where a resume would encrypt twice ($twice)"
+sweep mapped s.raw 2 "write $(in_full pwrite64 fsync ioctl)"
+verdict "killed while mapped" 1
+check_is yes "$([ $twice -ge 1 ] && echo yes)" "some of them where a resume would encrypt twice ($twice)"
 
 # Killed while somebody has it open
 kvmcrypt open -q s.raw m
@@ -130,6 +130,7 @@ exec 5</dev/mapper/m
 kill_at write 25 rotate -q --volume-key s.raw
 check_error 6 'in use.*recover' "in use, it says what to do" kvmcrypt rotate -q --volume-key s.raw
 exec 5<&-
+check "it can be closed" kvmcrypt close -q s.raw
 check "then it is put right" recovered
 check_is "$was" "$(plain s.raw)" "with the same data"
 
@@ -147,7 +148,7 @@ check "without it it is taken back" recovered
 reencrypt_init
 check_error 7 'by another program' "without one of ours it is refused" kvmcrypt rotate -q --volume-key /dev/vdb
 check_error 7 'by another program' "by open, too" kvmcrypt open -q /dev/vdb
-check_is ready "$(kvmcrypt show --json /dev/vdb | jq -r .state)" "the record stays as it was"
+check_is ready "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path == "/dev/vdb").state')" "the record stays as it was"
 dd if=hdr of=/dev/vdb bs=1M conv=notrunc 2>/dev/null
 check "the volume is as it was" kvmcrypt open -q /dev/vdb
 kvmcrypt close -q /dev/vdb
