@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <keyutils.h>
-#include <libdevmapper.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,19 +159,13 @@ static int initialize(struct session *s, const struct inplace *p, int old, int f
 	return r < 0 ? failed(s, r, e, "cannot begin to re-encrypt") : 0;
 }
 
-/*
- * libcryptsetup resumes the mapping in a way that offers it to udev's scanners. Without cookies udev
- * keeps to what it was told of the mapping when it was made, and takes no interest in new devices.
- */
+/* libcryptsetup resumes the mapping without its private flag: udev's scanners look at it then. */
 static int run(struct session *s, const struct inplace *p, struct error *e)
 {
 	sigset_t before;
-	int synced = dm_udev_get_sync_support();
 	s->log[0] = 0;
 	hold_signals(&before);
-	dm_udev_set_sync_support(0);
 	int r = crypt_reencrypt_run(s->cd, report, (void *)p);
-	dm_udev_set_sync_support(synced);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
 		return failed(s, r, e, "cannot re-encrypt");

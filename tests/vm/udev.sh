@@ -47,8 +47,6 @@ udevadm trigger --settle --action=add /dev/mapper/guest
 unseen guest "after a coldplug"
 check "resize" kvmcrypt resize -q pv.raw 48M
 unseen guest "after a resize"
-check "a new volume key" kvmcrypt rotate -q --volume-key pv.raw
-unseen guest "after a new volume key"
 : </dev/mapper/guest >/dev/mapper/guest
 unseen guest "after a writer closed it"
 # Commands that scan all devices are another matter; the manual names this filter for them.
