@@ -1,11 +1,12 @@
-#include "base/process.h"
+/* Starting and ending a child; process_talk.c is what happens in between. */
+#include "base/process_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -52,7 +53,7 @@ static int secret_pipe(const struct secret *s, int *ret_fd, struct error *e)
 }
 
 /* Runs in the child between fork and exec: only async-signal-safe calls. */
-static void child_exec(const struct process *p, char *const env[], const int *fds, size_t n_fds,
+static void child_exec(const struct process *p, char *const env[], const int *fds, size_t n_fds, int in,
 		       int out, int err, int report, pid_t parent)
 {
 	/* Park what must survive above the target numbers, so that dup2 overwrites nothing needed. */
@@ -68,11 +69,14 @@ static void child_exec(const struct process *p, char *const env[], const int *fd
 	int pout = fcntl(out, F_DUPFD_CLOEXEC, high);
 	int perr = fcntl(err, F_DUPFD_CLOEXEC, high);
 	int preport = fcntl(report, F_DUPFD_CLOEXEC, high);
-	int null = open("/dev/null", O_RDONLY);
-	if (pout < 0 || perr < 0 || preport < 0 || null < 0)
+	int pin = in >= 0 ? fcntl(in, F_DUPFD_CLOEXEC, high) : open("/dev/null", O_RDONLY);
+	if (pout < 0 || perr < 0 || preport < 0 || pin < 0)
 		goto fail;
 	report = preport;
-	if (dup2(null, 0) < 0 || dup2(pout, 1) < 0 || dup2(perr, 2) < 0)
+	/* A group of its own, so that a time limit ends what it started too; a session for a terminal. */
+	if (p->tty_prompt ? setsid() < 0 || ioctl(pin, TIOCSCTTY, 0) < 0 : p->seconds && setpgid(0, 0) < 0)
+		goto fail;
+	if (dup2(pin, 0) < 0 || dup2(pout, 1) < 0 || dup2(perr, 2) < 0)
 		goto fail;
 	for (size_t i = 0; i < n_fds; i++)
 		if (dup2(parked[i], PROCESS_FD_FIRST + (int)i) < 0)
@@ -88,75 +92,6 @@ fail:
 	if (write(report, &code, sizeof(code)) < 0)
 		_exit(126);
 	_exit(127);
-}
-
-/* The end of what the child wrote to stderr; more than a line, less than it could make us hold. */
-struct tail {
-	char text[4096];
-	size_t len;
-};
-
-static void tail_add(struct tail *t, const char *chunk, size_t len)
-{
-	if (len > sizeof(t->text)) {
-		chunk += len - sizeof(t->text);
-		len = sizeof(t->text);
-	}
-	if (len > sizeof(t->text) - t->len) {
-		size_t drop = len - (sizeof(t->text) - t->len);
-		memmove(t->text, t->text + drop, t->len - drop);
-		t->len -= drop;
-	}
-	memcpy(t->text + t->len, chunk, len);
-	t->len += len;
-}
-
-/* The last line that is not empty; of a very long one its end, which is where the reason stands. */
-static void tail_last_line(const struct tail *t, char *line, size_t size)
-{
-	size_t end = t->len;
-	while (end && (t->text[end - 1] == '\n' || t->text[end - 1] == '\r'))
-		end--;
-	size_t start = end;
-	while (start && t->text[start - 1] != '\n' && end - start < size - 1)
-		start--;
-	memcpy(line, t->text + start, end - start);
-	line[end - start] = 0;
-}
-
-static int drain(const struct process *p, int out, int err, struct process_result *res,
-		 struct error *e)
-{
-	struct pollfd pfd[2] = { { out, POLLIN, 0 }, { err, POLLIN, 0 } };
-	struct tail tail = { .len = 0 };
-	char chunk[4096];
-	while (pfd[0].fd >= 0 || pfd[1].fd >= 0) {
-		if (poll(pfd, 2, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return error_errno(e, ERROR_FAILED, errno, "cannot wait for %s", p->argv[0]);
-		}
-		for (int i = 0; i < 2; i++) {
-			if (!pfd[i].revents)
-				continue;
-			ssize_t n = read(pfd[i].fd, chunk, sizeof(chunk));
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n <= 0) {
-				pfd[i].fd = -1;
-			} else if (i == 1) {
-				tail_add(&tail, chunk, (size_t)n);
-			} else if (res->out && res->out_len < p->stdout_max) {
-				size_t room = p->stdout_max - res->out_len;
-				size_t take = (size_t)n < room ? (size_t)n : room;
-				memcpy(res->out + res->out_len, chunk, take);
-				res->out_len += take;
-				res->out[res->out_len] = 0;
-			}
-		}
-	}
-	tail_last_line(&tail, res->err, sizeof(res->err));
-	return 0;
 }
 
 static char *env_pair(const char *name, const char *fallback)
@@ -180,82 +115,126 @@ static int wait_for(pid_t pid, int *ret_status)
 	return 0;
 }
 
-int process_run(const struct process *p, struct process_result *ret, struct error *e)
-{
-	int fds[PROCESS_SECRETS_MAX * 2];
-	size_t n_fds = 0;
-	struct pipe_pair out = { -1, -1 }, err = { -1, -1 }, report = { -1, -1 };
-	struct process_result res = { 0 };
-	char *env[5] = { 0 };
-	size_t n_env = 0;
-	pid_t pid = -1;
-	int r;
+/* What a run holds open, in the parent. */
+struct run {
+	int fds[PROCESS_SECRETS_MAX * 2];	/* the secrets' pipes, then the caller's descriptors */
+	size_t n_fds;
+	int in, tty;				/* the child's stdin, or -1; our side of its terminal, or -1 */
+	struct pipe_pair out, err, report;
+	char *env[5];
+};
 
-	if (p->n_secrets > PROCESS_SECRETS_MAX || p->n_fds > PROCESS_SECRETS_MAX)
-		return error_set(e, ERROR_FAILED, EINVAL, "too many descriptors for a child process");
-	for (size_t i = 0; i < p->n_secrets; i++, n_fds++)
-		if ((r = secret_pipe(p->secrets[i], &fds[n_fds], e)) < 0)
-			goto out;
-	for (size_t i = 0; i < p->n_fds; i++)
-		fds[n_fds++] = p->fds[i];
-	if ((r = pipe_pair_open(&out, e)) < 0 || (r = pipe_pair_open(&err, e)) < 0 ||
-	    (r = pipe_pair_open(&report, e)) < 0)
-		goto out;
-	if (p->stdout_max && !(res.out = calloc(1, p->stdout_max + 1))) {
-		r = error_oom(e);
-		goto out;
-	}
-	const char *names[][2] = {
+static int open_terminal(int *ret_ours, int *ret_child, struct error *e)
+{
+	char name[64];
+	AUTOCLOSE int ours = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (ours < 0 || grantpt(ours) < 0 || unlockpt(ours) < 0 || ptsname_r(ours, name, sizeof(name)) != 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot make a terminal for a child process");
+	int child = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (child < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot open a terminal for a child process");
+	*ret_ours = TAKE_FD(ours);
+	*ret_child = child;
+	return 0;
+}
+
+static void run_close(const struct process *p, struct run *run)
+{
+	for (size_t i = 0; i < p->n_secrets && i < run->n_fds; i++)
+		close(run->fds[i]);
+	for (size_t i = 0; i < ARRAY_LEN(run->env); i++)
+		free(run->env[i]);
+	cleanup_close(&run->in);
+	cleanup_close(&run->tty);
+	pipe_pair_close(&run->out);
+	pipe_pair_close(&run->err);
+	pipe_pair_close(&run->report);
+}
+
+static int run_open(const struct process *p, struct run *run, struct process_result *res, struct error *e)
+{
+	static const char *const names[][2] = {
 		{ "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
 		{ "HOME", NULL },
 		{ "TMPDIR", NULL },
 	};
+	size_t n_env = 0;
+	int r = 0;
+	if (p->n_secrets > PROCESS_SECRETS_MAX || p->n_fds > PROCESS_SECRETS_MAX)
+		return error_set(e, ERROR_FAILED, EINVAL, "too many descriptors for a child process");
+	for (size_t i = 0; i < p->n_secrets; i++, run->n_fds++)
+		if ((r = secret_pipe(p->secrets[i], &run->fds[run->n_fds], e)) < 0)
+			return r;
+	for (size_t i = 0; i < p->n_fds; i++)
+		run->fds[run->n_fds++] = p->fds[i];
+	if (p->tty_prompt)
+		r = open_terminal(&run->tty, &run->in, e);
+	else if (p->input)
+		r = secret_pipe(p->input, &run->in, e);
+	if (r < 0 || (r = pipe_pair_open(&run->out, e)) < 0 || (r = pipe_pair_open(&run->err, e)) < 0 ||
+	    (r = pipe_pair_open(&run->report, e)) < 0)
+		return r;
+	if (p->stdout_secret && (r = secret_new(p->stdout_max, &res->secret, e)) < 0)
+		return r;
+	if (p->stdout_max && !p->stdout_secret && !(res->out = calloc(1, p->stdout_max + 1)))
+		return error_oom(e);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if ((env[n_env] = env_pair(names[i][0], names[i][1])))
+		if ((run->env[n_env] = env_pair(names[i][0], names[i][1])))
 			n_env++;
-	if ((env[n_env] = strdup("LC_ALL=C")))
-		n_env++;
+	run->env[n_env] = strdup("LC_ALL=C");
+	return 0;
+}
 
-	pid_t parent = getpid();
-	pid = fork();
-	if (pid < 0) {
-		r = error_errno(e, ERROR_FAILED, errno, "cannot start %s", p->argv[0]);
-		goto out;
-	}
-	if (pid == 0)
-		child_exec(p, env, fds, n_fds, out.w, err.w, report.w, parent);
-	cleanup_close(&out.w);
-	cleanup_close(&err.w);
-	cleanup_close(&report.w);
-	out.w = err.w = report.w = -1;
-
+/* 0 when the program was started, else the reason why it was not. */
+static int started(const struct process *p, int report, struct error *e)
+{
 	int code;
 	ssize_t n;
 	do
-		n = read(report.r, &code, sizeof(code));
+		n = read(report, &code, sizeof(code));
 	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)sizeof(code)) {
-		wait_for(pid, &res.status);
-		r = code == ENOENT ? error_set(e, ERROR_NOT_FOUND, ENOENT,
-					       "%s is not installed (see `make deps`)", p->argv[0])
-				   : error_errno(e, ERROR_FAILED, code, "cannot start %s", p->argv[0]);
-		goto out;
-	}
-	r = drain(p, out.r, err.r, &res, e);
+	if (n != (ssize_t)sizeof(code))
+		return 0;
+	if (code == ENOENT)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is not installed (see `make deps`)", p->argv[0]);
+	return error_errno(e, ERROR_FAILED, code, "cannot start %s", p->argv[0]);
+}
+
+static int run_child(const struct process *p, struct run *run, struct process_result *res, struct error *e)
+{
+	pid_t parent = getpid(), pid = fork();
+	if (pid < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot start %s", p->argv[0]);
+	if (pid == 0)
+		child_exec(p, run->env, run->fds, run->n_fds, run->in, run->out.w, run->err.w, run->report.w, parent);
+	cleanup_close(&run->out.w);
+	cleanup_close(&run->err.w);
+	cleanup_close(&run->report.w);
+	cleanup_close(&run->in);
+	run->out.w = run->err.w = run->report.w = run->in = -1;
+	int r = started(p, run->report.r, e);
+	if (r == 0)
+		r = process_talk(p, run->out.r, run->err.r, run->tty, res, e);
 	/* One that nobody listens to any more may never end by itself. */
-	if (r < 0)
+	if (r < 0) {
+		if (p->seconds || p->tty_prompt)
+			kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
-	int w = wait_for(pid, &res.status);
+	}
+	int w = wait_for(pid, &res->status);
 	if (r == 0 && w < 0)
 		r = error_errno(e, ERROR_FAILED, w, "cannot wait for %s", p->argv[0]);
-out:
-	for (size_t i = 0; i < p->n_secrets && i < n_fds; i++)
-		close(fds[i]);
-	for (size_t i = 0; i < n_env; i++)
-		free(env[i]);
-	pipe_pair_close(&out);
-	pipe_pair_close(&err);
-	pipe_pair_close(&report);
+	return r;
+}
+
+int process_run(const struct process *p, struct process_result *ret, struct error *e)
+{
+	struct process_result res = { 0 };
+	struct run run = { .in = -1, .tty = -1, .out = { -1, -1 }, .err = { -1, -1 }, .report = { -1, -1 } };
+	int r = run_open(p, &run, &res, e);
+	if (r == 0)
+		r = run_child(p, &run, &res, e);
+	run_close(p, &run);
 	if (r < 0) {
 		process_result_clear(&res);
 		return r;
@@ -269,6 +248,7 @@ void process_result_clear(struct process_result *r)
 	if (r->out)
 		secret_wipe(r->out, r->out_len);
 	free(r->out);
+	secret_free(r->secret);
 	*r = (struct process_result){ 0 };
 }
 

@@ -1,10 +1,11 @@
-/* Child processes: fixed argv, clean environment, secrets by pipe only, no shell. */
+/* Child processes: fixed argv, clean environment, secrets by pipe or terminal only, no shell. */
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H
 
 #include "base/error.h"
 #include "base/secret.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PROCESS_SECRETS_MAX 8
@@ -25,13 +26,25 @@ struct process {
 	const int *fds;
 	size_t n_fds;
 
+	const struct secret *input;	/* its stdin, at most 64 KiB; NULL: /dev/null */
 	size_t stdout_max;	/* keep at most so much of stdout; 0: to /dev/null */
+	bool stdout_secret;	/* stdout is a key: it comes back as .secret, not as .out */
+
+	/*
+	 * A program that takes a PIN from nothing but its terminal gets one of its own: each time it
+	 * shows tty_prompt there, tty_answer and a newline are typed. Without input only.
+	 */
+	const char *tty_prompt;		/* NULL: no terminal */
+	const struct secret *tty_answer;
+
+	unsigned seconds;	/* then it and what it started are ended: ERROR_FAILED/ETIMEDOUT; 0: no limit */
 };
 
 struct process_result {
 	int status;		/* exit code, or 128 + signal */
 	char *out;		/* stdout, zero-terminated; NULL if not asked for */
 	size_t out_len;
+	struct secret *secret;	/* stdout as a secret; NULL if not asked for or empty */
 	char err[512];		/* end of the last non-empty line of stderr */
 };
 
