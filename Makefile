@@ -14,13 +14,15 @@ LIBS      := libcryptsetup devmapper blkid openssl sqlite3 json-c libkeyutils uu
 HEADERS   := libvirt libxml-2.0
 PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev libsqlite3-dev \
               libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev
-PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin
+# The ways to unseal: systemd-cryptenroll is there with systemd, the others bring what they are named after.
+PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin systemd libtss2-esys-3.0.2-0 libtss2-rc0 \
+             libtss2-mu0 libtss2-tctildr0 libtss2-tcti-device0 tpm2-tools clevis curl jose libp11-kit0 libfido2-1
 # libvirt-daemon-system brings the user that QEMU runs as.
 PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients seabios \
               busybox-static cpio kmod jq
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time
+             psmisc time swtpm tang socat softhsm2 opensc openssl
 
 # What pkg-config says is asked once, and only by targets that compile.
 CFLAGS    ?= -O2 -g

@@ -31,7 +31,11 @@ enum option_kind {
 	OPTION_DURATION,	/* uint64_t seconds, "90d" */
 	OPTION_NUMBER,		/* uint64_t */
 	OPTION_FD,		/* int, ≥ 0; the default -1 is set by the framework */
+	OPTION_AUTO,		/* const char *; may be given without a value, which then is "auto" */
 };
+
+/* Is the word behind the option its value? */
+#define OPTION_TAKES_WORD(o) ((o)->kind != OPTION_FLAG && (o)->kind != OPTION_AUTO)
 
 struct option_spec {
 	const char *name;	/* long name without dashes */
@@ -87,6 +91,11 @@ struct command {
 	  0 },                                                                                     \
 	{ "passphrase-fd", OPTION_FD, offsetof(T, passphrase_fd), "N",                             \
 	  "read " what " from file descriptor N", NULL, COMPLETE_NONE, 0 }
+#define OPTION_PIN(T)                                                                              \
+	{ "pin-fd", OPTION_FD, offsetof(T, pin_fd), "N", "read the PIN from file descriptor N",    \
+	  NULL, COMPLETE_NONE, 0 },                                                                \
+	{ "pin-file", OPTION_TEXT, offsetof(T, pin_file), "FILE",                                  \
+	  "read the PIN from FILE (- for stdin), up to a trailing newline", NULL, COMPLETE_FILE, 0 }
 
 /* All commands, sorted by name, NULL-terminated (cmd/main.c). */
 extern const struct command *const commands[];

@@ -17,6 +17,7 @@ extern const struct command command_keystore_add_slot;
 extern const struct command command_keystore_check;
 extern const struct command command_keystore_log;
 extern const struct command command_keystore_remove_slot;
+extern const struct command command_keystore_reseal;
 extern const struct command command_keystore_status;
 extern const struct command command_keyslot_add;
 extern const struct command command_keyslot_list;

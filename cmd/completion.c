@@ -43,7 +43,7 @@ static void choices(const char *const *list, const char *separator)
 static void bash_option_words(const struct option_spec *o)
 {
 	for (; o && o->kind != OPTION_END; o++)
-		printf("--%s%s ", o->name, o->kind == OPTION_FLAG ? "" : "=");
+		printf("--%s%s ", o->name, OPTION_TAKES_WORD(o) ? "=" : "");
 }
 
 static void bash_option_values(const char *command, const struct option_spec *o)
@@ -74,14 +74,14 @@ static bool named_before(const struct command *const *end, const char *name)
 static void bash_valued_options(void)
 {
 	for (const struct option_spec *o = common_options; o->kind != OPTION_END; o++)
-		if (o->kind != OPTION_FLAG)
+		if (OPTION_TAKES_WORD(o))
 			printf("--%s ", o->name);
 	for (const struct option_spec *o = common_options; o->kind != OPTION_END; o++)
-		if (o->kind != OPTION_FLAG && o->letter)
+		if (OPTION_TAKES_WORD(o) && o->letter)
 			printf("-%c ", o->letter);
 	for (const struct command *const *c = commands; *c; c++)
 		for (const struct option_spec *o = (*c)->options; o && o->kind != OPTION_END; o++)
-			if (o->kind != OPTION_FLAG && !named_before(c, o->name))
+			if (OPTION_TAKES_WORD(o) && !named_before(c, o->name))
 				printf("--%s ", o->name);
 }
 
@@ -219,11 +219,11 @@ static void zsh_help(const char *text)
 static void zsh_options(const struct option_spec *o)
 {
 	for (; o && o->kind != OPTION_END; o++) {
-		printf(" \\\n      '--%s%s[", o->name, o->kind == OPTION_FLAG ? "" : "=");
+		printf(" \\\n      '--%s%s[", o->name, o->kind == OPTION_AUTO ? "=-" : OPTION_TAKES_WORD(o) ? "=" : "");
 		zsh_help(o->help);
 		printf("]");
 		if (o->kind != OPTION_FLAG) {
-			printf(":%s:", o->arg);
+			printf(o->kind == OPTION_AUTO ? "::%s:" : ":%s:", o->arg);
 			zsh_action(o->complete, o->choices);
 		}
 		printf("'");
@@ -296,7 +296,7 @@ static void fish_options(const char *condition, const struct option_spec *o)
 		printf("complete -c kvmcrypt -n '%s' -l %s", condition, o->name);
 		if (o->letter)
 			printf(" -s %c", o->letter);
-		if (o->kind != OPTION_FLAG)
+		if (OPTION_TAKES_WORD(o))
 			printf(" -r");
 		if (o->choices) {
 			printf(" -f -a '");

@@ -70,7 +70,7 @@ static void man_options(const struct option_spec *o)
 		roff(o->name);
 		printf("\\fR");
 		if (o->arg)
-			printf("=\\fI%s\\fR", o->arg);
+			printf(o->kind == OPTION_AUTO ? "[=\\fI%s\\fR]" : "=\\fI%s\\fR", o->arg);
 		putchar('\n');
 		roff(o->help);
 		printf("\n");

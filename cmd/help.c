@@ -45,7 +45,8 @@ static void print_options(const struct option_spec *table)
 		else
 			snprintf(left, sizeof(left), "      --%s", table->name);
 		if (table->arg)
-			snprintf(left + strlen(left), sizeof(left) - strlen(left), "=%s", table->arg);
+			snprintf(left + strlen(left), sizeof(left) - strlen(left),
+				 table->kind == OPTION_AUTO ? "[=%s]" : "=%s", table->arg);
 		int len = (int)strlen(left);
 		printf("%s", left);
 		if (len >= HELP_COLUMN)

@@ -11,14 +11,14 @@ struct init_options {
 
 #define OPT(field) offsetof(struct init_options, field)
 static const struct option_spec options[] = {
+	NEW_SLOT_CREDENTIAL,
+	NEW_SLOT_FIDO2,
 	{ "if-absent", OPTION_FLAG, OPT(if_absent), NULL,
 	  "succeed without a change if there is a keystore already", NULL, COMPLETE_NONE, 0 },
-	NEW_SLOT_KEY_FILE,
-	NEW_SLOT_LABEL,
-	NEW_SLOT_PASSPHRASE,
-	NEW_SLOT_RECOVERY_KEY,
+	NEW_SLOT_KEYS,
 	{ "unseal", OPTION_FLAG, OPT(unseal), NULL,
 	  "leave the keystore unsealed, as `kvmcrypt unseal` would", NULL, COMPLETE_NONE, 0 },
+	NEW_SLOT_TRUST,
 	{ 0 },
 };
 
@@ -77,7 +77,7 @@ const struct command command_init = {
 	.name = "init",
 	.summary = "make the keystore",
 	.description = "Makes the keystore and its seal. Every way given here (a passphrase, a key file, a generated "
-		       "recovery key) unseals it alone. Without any, asks for a passphrase twice. The keystore is "
+		       "recovery key, a TPM, Tang servers, a security token) unseals it alone. Without any, asks for a passphrase twice. The keystore is "
 		       "sealed afterwards, unless --unseal is given.",
 	.options = options,
 	.options_size = sizeof(struct init_options),

@@ -11,10 +11,10 @@ struct add_options {
 };
 
 static const struct option_spec options[] = {
-	NEW_SLOT_KEY_FILE,
-	NEW_SLOT_LABEL,
-	NEW_SLOT_PASSPHRASE,
-	NEW_SLOT_RECOVERY_KEY,
+	NEW_SLOT_CREDENTIAL,
+	NEW_SLOT_FIDO2,
+	NEW_SLOT_KEYS,
+	NEW_SLOT_TRUST,
 	{ 0 },
 };
 
@@ -38,9 +38,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	AUTONEWSLOTS struct new_slots slots = { .n = 0 };
 	int slot = -1;
 	(void)operands, (void)n;
-	if ((o->slot.passphrase_file || o->slot.passphrase_fd >= 0) + !!o->slot.key_file +
-		    !!o->slot.recovery_key > 1)
-		return error_set(e, ERROR_USAGE, EINVAL, "one slot at a time: give a passphrase, a key file or --recovery-key");
+	if (new_slots_count(&o->slot) > 1)
+		return error_set(e, ERROR_USAGE, EINVAL, "one slot at a time: give one way to unseal");
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r < 0 || (r = new_slots_gather(ctx, &o->slot, &slots, e)) < 0 ||
 	    (r = keystore_add_slot(ks, &slots.creds[0], &slot, e)) < 0)
@@ -55,8 +54,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 const struct command command_keystore_add_slot = {
 	.name = "keystore add-slot",
 	.summary = "add a way to unseal the keystore",
-	.description = "Adds a passphrase (asked twice without an option), a key file or a generated recovery key to the "
-		       "seal, and proves it by opening before the seal is replaced. The keystore must be unsealed.",
+	.description = "Adds a passphrase (asked twice without an option), a key file, a generated recovery key, a TPM, "
+		       "Tang servers or a security token to the seal, and proves it by opening before the seal is replaced. The keystore must be unsealed.",
 	.options = options,
 	.options_size = sizeof(struct add_options),
 	.run = run,

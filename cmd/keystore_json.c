@@ -17,25 +17,36 @@ static const struct column status_columns[] = {
 static const struct column slot_columns[] = {
 	{ "slot", "SLOT", SHOW_PLAIN },	      { "type", "TYPE", SHOW_PLAIN },
 	{ "created", "CREATED", SHOW_PLAIN }, { "label", "LABEL", SHOW_PLAIN },
-	{ "path", "KEY FILE", SHOW_PLAIN },   { NULL, NULL, SHOW_PLAIN },
+	{ "source", "SOURCE", SHOW_PLAIN },   { NULL, NULL, SHOW_PLAIN },
 };
 
 static const struct column one_slot_columns[] = {
 	{ "slot", "Slot", SHOW_PLAIN },
 	{ "type", "Type", SHOW_PLAIN },
 	{ "label", "Label", SHOW_PLAIN },
-	{ "path", "Key file", SHOW_PLAIN },
+	{ "source", "Source", SHOW_PLAIN },
 	{ NULL, NULL, SHOW_PLAIN },
 };
 
 struct json_object *keystore_slot_json(const struct slot *s)
 {
+	const struct slot_params *p = &s->params;
+	/* In text there is room for one of them. */
+	const char *source = s->path ? s->path : p->device ? p->device : p->servers;
 	struct json_object *o = json_object_new_object();
 	put_number(o, "slot", (uint64_t)s->slot);
 	put_text(o, "type", slot_type_name(s->type));
 	put_text(o, "label", s->label);
 	put_time(o, "created", s->created);
 	put_text(o, "path", s->path);
+	put_text(o, "source", source);
+	put_text(o, "device", p->device);
+	put_text(o, "pcrs", s->type == SLOT_TPM2 && !p->pcrs ? "7" : p->pcrs);
+	put_text(o, "public_key", p->public_key);
+	put_text(o, "servers", p->servers);
+	put_text(o, "thumbprints", p->thumbprints);
+	json_object_object_add(o, "threshold", p->threshold ? json_object_new_int((int)p->threshold) : NULL);
+	put_bool(o, "pin", p->with_pin);
 	return o;
 }
 

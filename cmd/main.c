@@ -36,6 +36,7 @@ const struct command *const commands[] = {
 	&command_keystore_check,
 	&command_keystore_log,
 	&command_keystore_remove_slot,
+	&command_keystore_reseal,
 	&command_keystore_status,
 	&command_list,
 	&command_load,
@@ -188,7 +189,7 @@ static int move_leading_options(int argc, char **argv, char ***ret, struct error
 			return error_set(e, ERROR_USAGE, EINVAL,
 					 "'%s' is no common option, so it belongs behind the command (see `kvmcrypt --help`)",
 					 argv[n]);
-		bool separate = o->kind != OPTION_FLAG && !(is_long ? argv[n][2 + len] == '=' : argv[n][2] != 0);
+		bool separate = OPTION_TAKES_WORD(o) && !(is_long ? argv[n][2 + len] == '=' : argv[n][2] != 0);
 		n += separate ? 2 : 1;
 	}
 	char **moved = calloc((size_t)argc + 1, sizeof(char *));

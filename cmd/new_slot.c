@@ -3,8 +3,11 @@
 #include "cmd/person.h"
 
 #include "base/file.h"
+#include "cmd/output.h"
+#include "keystore/tang_trust.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,27 +15,30 @@ void new_slots_clear(struct new_slots *s)
 {
 	if (s->written && !s->keep)
 		unlink(s->written);
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < ARRAY_LEN(s->creds); i++) {
 		secret_free(s->keys[i]);
-	free(s->key_path);
+		free(s->paths[i]);
+		slot_params_clear(&s->params[i]);
+	}
 	*s = (struct new_slots){ 0 };
 }
 
-static void add(struct new_slots *s, enum slot_type type, struct secret *key, const char *path,
-		const char *label)
+/* The next slot; what belongs to it goes into keys, paths and params of the same number. */
+static struct credential *add(struct new_slots *s, enum slot_type type, const char *label)
 {
-	s->keys[s->n] = key;
-	s->creds[s->n++] = (struct credential){ .type = type, .key = key, .path = path, .label = label };
+	struct credential *c = &s->creds[s->n++];
+	*c = (struct credential){ .type = type, .label = label };
+	return c;
 }
 
 static int add_passphrase(const struct context *ctx, const struct new_slot_options *o,
 			  struct new_slots *s, struct error *e)
 {
-	struct secret *key = NULL;
+	size_t i = s->n;
 	int r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd,
-				  "New passphrase of the keystore", true, &key, e);
+				  "New passphrase of the keystore", true, &s->keys[i], e);
 	if (r == 0)
-		add(s, SLOT_PASSPHRASE, key, NULL, o->label);
+		add(s, SLOT_PASSPHRASE, o->label)->key = s->keys[i];
 	return r;
 }
 
@@ -48,57 +54,197 @@ static int check_mode(const char *path, struct error *e)
 	return 0;
 }
 
-static int add_key_file(const struct new_slot_options *o, struct new_slots *s, struct error *e)
+/* remembered: commands will look for the file there by themselves. */
+static int add_file(const char *file, bool remembered, const char *label, struct new_slots *s, struct error *e)
 {
-	struct secret *key = NULL;
-	int r = file_canonical(o->key_file, &s->key_path, e);
+	size_t i = s->n;
+	int r = file_canonical(file, &s->paths[i], e);
+	if (r == 0 && remembered)
+		r = check_mode(s->paths[i], e);
 	if (r == 0)
-		r = check_mode(s->key_path, e);
-	if (r == 0)
-		r = person_key_file(s->key_path, &key, e);
-	if (r == 0)
-		add(s, SLOT_KEY_FILE, key, s->key_path, o->label);
-	return r;
+		r = person_key_file(s->paths[i], &s->keys[i], e);
+	if (r < 0)
+		return r;
+	struct credential *c = add(s, SLOT_KEY_FILE, label);
+	c->key = s->keys[i];
+	c->path = remembered ? s->paths[i] : NULL;
+	return 0;
 }
 
 static int add_recovery(const struct context *ctx, const struct new_slot_options *o,
 			struct new_slots *s, struct error *e)
 {
-	struct secret *key = NULL;
+	size_t i = s->n;
 	bool to_stdout = !strcmp(o->recovery_key, "-");
 	if (to_stdout && ctx->json)
 		return error_set(e, ERROR_USAGE, EINVAL,
 				 "a recovery key is never part of JSON: give --recovery-key a file");
-	int r = keystore_generate_recovery(&key, e);
+	int r = keystore_generate_recovery(&s->keys[i], e);
 	if (r < 0)
 		return r;
-	add(s, SLOT_RECOVERY, key, NULL, o->label);
+	add(s, SLOT_RECOVERY, o->label)->key = s->keys[i];
 	if (to_stdout) {
-		s->recovery = key;
+		s->recovery = s->keys[i];
 		return 0;
 	}
-	r = person_write_recovery(key, o->recovery_key, e);
+	r = person_write_recovery(s->keys[i], o->recovery_key, e);
 	if (r == 0)
 		s->written = o->recovery_key;
 	return r;
 }
 
-int new_slots_gather(const struct context *ctx, const struct new_slot_options *o,
-		     struct new_slots *ret, struct error *e)
+/* ---- devices and servers ---- */
+
+static char *copy(const char *text)
 {
-	AUTONEWSLOTS struct new_slots s = { .n = 0 };
-	int r = 0;
-	if (o->passphrase_file || o->passphrase_fd >= 0 || (!o->key_file && !o->recovery_key))
-		r = add_passphrase(ctx, o, &s, e);
-	if (r == 0 && o->key_file)
-		r = add_key_file(o, &s, e);
-	if (r == 0 && o->recovery_key)
-		r = add_recovery(ctx, o, &s, e);
-	if (r < 0)
-		return r;
-	*ret = s;
-	s = (struct new_slots){ 0 };
+	return text ? strdup(text) : NULL;
+}
+
+static struct credential *add_device(struct new_slots *s, enum slot_type type, const char *device, const char *label)
+{
+	struct slot_params *p = &s->params[s->n];
+	struct credential *c = add(s, type, label);
+	p->device = copy(device);
+	c->params = p;
+	return c;
+}
+
+static int read_pin(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, bool new_one,
+		    const char *prompt, struct error *e)
+{
+	size_t i = s->n - 1;
+	s->params[i].with_pin = true;
+	int r = person_pin(ctx, o->pin_file, o->pin_fd, prompt, new_one, &s->keys[i], e);
+	s->creds[i].key = s->keys[i];
+	return r;
+}
+
+static int absolute(const char *file, char **ret, struct error *e)
+{
+	return file ? file_canonical(file, ret, e) : 0;
+}
+
+static int add_tpm2(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+{
+	add_device(s, SLOT_TPM2, o->tpm2, o->label);
+	struct slot_params *p = &s->params[s->n - 1];
+	p->pcrs = copy(o->tpm2_pcrs);
+	p->public_key_pcrs = copy(o->tpm2_public_key_pcrs);
+	int r = absolute(o->tpm2_public_key, &p->public_key, e);
+	if (r == 0)
+		r = absolute(o->tpm2_signature, &p->signature, e);
+	if (r == 0 && o->tpm2_with_pin)
+		r = read_pin(ctx, o, s, true, "New PIN for the TPM", e);
+	return r;
+}
+
+/* Asks each server for the key that it signs with, and the person whether that is the right one. */
+static int ask_trust(const struct context *ctx, const struct new_slot_options *o, char **ret, struct error *e)
+{
+	char list[2048] = "", question[1200];
+	for (const char *at = o->tang; *at;) {
+		AUTOFREE char *url = strndup(at, strcspn(at, ","));
+		AUTOFREE char *thumbprint = NULL;
+		int r = url ? tang_thumbprint(url, &thumbprint, e) : error_oom(e);
+		if (r < 0)
+			return r;
+		snprintf(question, sizeof(question), "Tang server %.800s signs with the key %s. Trust it?", url, thumbprint);
+		if (o->trust)
+			say(ctx, "trusting the key %s of Tang server %s", thumbprint, url);
+		else if ((r = person_confirm(ctx, false, question, e)) < 0)
+			return r;
+		size_t len = strlen(list);
+		if (snprintf(list + len, sizeof(list) - len, "%s%s", len ? "," : "", thumbprint) >= (int)(sizeof(list) - len))
+			return error_set(e, ERROR_USAGE, E2BIG, "too many Tang servers");
+		at += strcspn(at, ",");
+		at += *at == ',';
+	}
+	*ret = strdup(list);
+	return *ret ? 0 : error_oom(e);
+}
+
+static int add_tang(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+{
+	struct slot_params *p = &s->params[s->n];
+	add_device(s, SLOT_TANG, NULL, o->label);
+	p->servers = copy(o->tang);
+	p->threshold = (unsigned)o->tang_threshold;
+	if (!o->tang_thumbprint)
+		return ask_trust(ctx, o, &p->thumbprints, e);
+	p->thumbprints = copy(o->tang_thumbprint);
 	return 0;
+}
+
+static int add_pkcs11(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+{
+	add_device(s, SLOT_PKCS11, o->pkcs11, o->label);
+	return read_pin(ctx, o, s, false, "PIN of the PKCS#11 token", e);
+}
+
+static int add_fido2(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+{
+	add_device(s, SLOT_FIDO2, o->fido2, o->label);
+	say(ctx, "touch the FIDO2 token when it blinks");
+	return o->fido2_with_pin ? read_pin(ctx, o, s, false, "PIN of the FIDO2 token", e) : 0;
+}
+
+/* ---- all of them ---- */
+
+static bool wants_passphrase(const struct new_slot_options *o)
+{
+	return o->passphrase_file || o->passphrase_fd >= 0;
+}
+
+size_t new_slots_count(const struct new_slot_options *o)
+{
+	return (size_t)wants_passphrase(o) + !!o->key_file + !!o->credential + !!o->recovery_key + !!o->tpm2 + !!o->tang +
+	       !!o->pkcs11 + !!o->fido2;
+}
+
+/* An option that says more of a way to unseal which is not asked for would be lost silently. */
+static int check_options(const struct new_slot_options *o, struct error *e)
+{
+	const struct {
+		bool given;
+		const char *option, *needs;
+		bool has;
+	} rules[] = {
+		{ o->tpm2_pcrs || o->tpm2_with_pin, "--tpm2-pcrs or --tpm2-with-pin", "--tpm2", o->tpm2 },
+		{ o->tpm2_public_key, "--tpm2-public-key", "--tpm2", o->tpm2 },
+		{ o->tpm2_public_key_pcrs || o->tpm2_signature, "--tpm2-public-key-pcrs or --tpm2-signature",
+		  "--tpm2-public-key", o->tpm2_public_key },
+		{ o->tang_thumbprint || o->tang_threshold, "--tang-thumbprint or --tang-threshold", "--tang", o->tang },
+		{ o->fido2_with_pin, "--fido2-with-pin", "--fido2", o->fido2 },
+		{ o->pin_file || o->pin_fd >= 0, "--pin-file or --pin-fd", "--tpm2-with-pin, --pkcs11 or --fido2-with-pin",
+		  o->tpm2_with_pin || o->pkcs11 || o->fido2_with_pin },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (rules[i].given && !rules[i].has)
+			return error_set(e, ERROR_USAGE, EINVAL, "%s goes with %s", rules[i].option, rules[i].needs);
+	return 0;
+}
+
+int new_slots_gather(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+{
+	int r = check_options(o, e);
+	if (r == 0 && (wants_passphrase(o) || !new_slots_count(o)))
+		r = add_passphrase(ctx, o, s, e);
+	if (r == 0 && o->key_file)
+		r = add_file(o->key_file, true, o->label, s, e);
+	if (r == 0 && o->credential)
+		r = add_file(o->credential, false, o->label ? o->label : "systemd credential", s, e);
+	if (r == 0 && o->tpm2)
+		r = add_tpm2(ctx, o, s, e);
+	if (r == 0 && o->tang)
+		r = add_tang(ctx, o, s, e);
+	if (r == 0 && o->pkcs11)
+		r = add_pkcs11(ctx, o, s, e);
+	if (r == 0 && o->fido2)
+		r = add_fido2(ctx, o, s, e);
+	/* Last, as it writes a file. */
+	if (r == 0 && o->recovery_key)
+		r = add_recovery(ctx, o, s, e);
+	return r;
 }
 
 int new_slots_show(const struct new_slots *s, struct error *e)

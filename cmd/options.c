@@ -49,7 +49,9 @@ static void add_table(struct parser *p, const struct option_spec *table, void *b
 		p->specs[i] = table;
 		p->bases[i] = base;
 		p->longs[i] = (struct option){ table->name,
-					       table->kind == OPTION_FLAG ? no_argument : required_argument,
+					       table->kind == OPTION_FLAG   ? no_argument
+					       : table->kind == OPTION_AUTO ? optional_argument
+									    : required_argument,
 					       NULL, FIRST_VALUE + (int)i };
 		if (table->letter) {
 			size_t len = strlen(p->letters);
@@ -100,6 +102,9 @@ static int set_field(const struct option_spec *s, void *base, const char *text, 
 		if (!is_choice(s->choices, text))
 			return bad_choice(s, text, e);
 		*(const char **)field = text;
+		return 0;
+	case OPTION_AUTO:
+		*(const char **)field = text ? text : "auto";
 		return 0;
 	case OPTION_TEXT:
 		*(const char **)field = text;

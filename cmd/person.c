@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "cmd/output.h"
 #include "cmd/terminal.h"
 
 #include <errno.h>
@@ -9,12 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static int ask_passphrase(const char *prompt, bool twice, struct secret **ret, struct error *e)
+static int ask(const char *prompt, const char *what, const char *option, bool twice, struct secret **ret,
+	       struct error *e)
 {
 	AUTOCLOSE int tty = terminal_open();
 	if (tty < 0)
 		return error_set(e, ERROR_USAGE, ENOTTY,
-				 "no terminal to ask for a passphrase: use --passphrase-file or --passphrase-fd");
+				 "no terminal to ask for %s: use --%s-file or --%s-fd", what, option, option);
 	char line[256];
 	AUTOSECRET struct secret *first = NULL;
 	AUTOSECRET struct secret *second = NULL;
@@ -28,33 +30,46 @@ static int ask_passphrase(const char *prompt, bool twice, struct secret **ret, s
 		if (r < 0)
 			return r;
 		if (!secret_equal(first, second))
-			return error_set(e, ERROR_USAGE, EINVAL, "the two passphrases differ");
+			return error_set(e, ERROR_USAGE, EINVAL, "the two entries differ");
 	}
 	*ret = TAKE_PTR(first);
 	return 0;
+}
+
+/* From a file, a descriptor or the terminal; `what` and `option` name it in errors. */
+static int read_text(const char *file, int fd, const char *what, const char *option, const char *prompt, bool twice,
+		     struct secret **ret, struct error *e)
+{
+	if (file && fd >= 0)
+		return error_set(e, ERROR_USAGE, EINVAL, "--%s-file and --%s-fd exclude each other", option, option);
+	if (fd >= 0) {
+		if (fcntl(fd, F_GETFD) < 0)
+			return error_set(e, ERROR_USAGE, EBADF, "--%s-fd: descriptor %d is not open", option, fd);
+		return secret_read_fd(fd, 4095, true, what, ret, e);
+	}
+	if (file && !strcmp(file, "-"))
+		return secret_read_fd(STDIN_FILENO, 4095, true, "standard input", ret, e);
+	if (file) {
+		AUTOCLOSE int in = open(file, O_RDONLY | O_CLOEXEC);
+		if (in < 0)
+			return error_errno(e, error_kind_of_errno(errno), errno, "--%s-file %s", option, file);
+		return secret_read_fd(in, 4095, true, file, ret, e);
+	}
+	return ask(prompt, what, option, twice, ret, e);
 }
 
 int person_passphrase(const struct context *ctx, const char *file, int fd, const char *prompt,
 		      bool twice, struct secret **ret, struct error *e)
 {
 	(void)ctx;
-	if (file && fd >= 0)
-		return error_set(e, ERROR_USAGE, EINVAL,
-				 "--passphrase-file and --passphrase-fd exclude each other");
-	if (fd >= 0) {
-		if (fcntl(fd, F_GETFD) < 0)
-			return error_set(e, ERROR_USAGE, EBADF, "--passphrase-fd: descriptor %d is not open", fd);
-		return secret_read_fd(fd, 4095, true, "the passphrase", ret, e);
-	}
-	if (file && !strcmp(file, "-"))
-		return secret_read_fd(STDIN_FILENO, 4095, true, "the passphrase on standard input", ret, e);
-	if (file) {
-		AUTOCLOSE int in = open(file, O_RDONLY | O_CLOEXEC);
-		if (in < 0)
-			return error_errno(e, error_kind_of_errno(errno), errno, "--passphrase-file %s", file);
-		return secret_read_fd(in, 4095, true, file, ret, e);
-	}
-	return ask_passphrase(prompt, twice, ret, e);
+	return read_text(file, fd, "the passphrase", "passphrase", prompt, twice, ret, e);
+}
+
+int person_pin(const struct context *ctx, const char *file, int fd, const char *prompt, bool twice,
+	       struct secret **ret, struct error *e)
+{
+	(void)ctx;
+	return read_text(file, fd, "the PIN", "pin", prompt, twice, ret, e);
 }
 
 int person_key_file(const char *path, struct secret **ret, struct error *e)
@@ -85,13 +100,26 @@ int person_confirm(const struct context *ctx, bool yes, const char *question, st
 	return 0;
 }
 
+/* Why a way to unseal did not work: of an error even with --quiet. */
+static void tell(void *opaque, bool sealed, const char *line)
+{
+	const struct context *ctx = opaque;
+	if (sealed)
+		fprintf(stderr, "kvmcrypt: %s\n", line);
+	else
+		say(ctx, "note: %s", line);
+}
+
 int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
 {
 	AUTOFREE char *location = NULL;
 	int r = keystore_location(ctx->keystore, &location, e);
 	if (r < 0)
 		return r;
-	return keystore_open(location, ret, e);
+	r = keystore_open(location, ret, e);
+	if (r == 0)
+		keystore_tell(*ret, tell, (void *)ctx);
+	return r;
 }
 
 int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
@@ -106,7 +134,7 @@ int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, s
 		char prompt[256];
 		snprintf(prompt, sizeof(prompt), "Passphrase or recovery key of keystore %.200s",
 			 keystore_path(ks));
-		r = ask_passphrase(prompt, false, &key, e);
+		r = ask(prompt, "the passphrase", "passphrase", false, &key, e);
 		if (r == 0)
 			r = keystore_unseal(ks, key, e);
 	}

@@ -14,6 +14,10 @@
 int person_passphrase(const struct context *ctx, const char *file, int fd, const char *prompt,
 		      bool twice, struct secret **ret, struct error *e);
 
+/* The same for the PIN of a device, from --pin-file or --pin-fd. */
+int person_pin(const struct context *ctx, const char *file, int fd, const char *prompt, bool twice,
+	       struct secret **ret, struct error *e);
+
 /* The contents of a key file, byte for byte; - is not allowed here. */
 int person_key_file(const char *path, struct secret **ret, struct error *e);
 

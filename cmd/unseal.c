@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 struct unseal_options {
-	const char *passphrase_file, *key_file;
-	int passphrase_fd;
+	const char *passphrase_file, *key_file, *pin_file, *slot;
+	int passphrase_fd, pin_fd;
 	uint64_t timeout;
 };
 
@@ -17,6 +19,9 @@ static const struct option_spec options[] = {
 	{ "key-file", OPTION_TEXT, OPT(key_file), "FILE", "unseal with the content of FILE", NULL, COMPLETE_FILE,
 	  0 },
 	OPTION_PASSPHRASE(struct unseal_options, "the passphrase or recovery key"),
+	OPTION_PIN(struct unseal_options),
+	{ "slot", OPTION_TEXT, OPT(slot), "SLOT", "unseal with this slot alone (see `kvmcrypt keystore status`)", NULL,
+	  COMPLETE_NONE, 0 },
 	{ "timeout", OPTION_DURATION, OPT(timeout), "TIME",
 	  "seal again after TIME, such as 12h (default: at reboot or `kvmcrypt seal`)", NULL, COMPLETE_NONE, 0 },
 	{ 0 },
@@ -43,12 +48,92 @@ static int with_passphrase(const struct context *ctx, struct keystore *ks,
 	return r < 0 ? r : keystore_unseal(ks, key, e);
 }
 
+/* A device whose slot wants a PIN, or whatever else the slot needs. */
+static int with_slot(const struct context *ctx, struct keystore *ks, const struct unseal_options *o,
+		     const struct slot *s, struct error *e)
+{
+	AUTOSECRET struct secret *key = NULL;
+	char prompt[256];
+	int r = 0;
+	snprintf(prompt, sizeof(prompt), "%s of slot %d (%s%s%.64s)", s->type < SLOT_TPM2 ? "Passphrase" : "PIN", s->slot,
+		 slot_type_name(s->type), s->label ? ", " : "", s->label ? s->label : "");
+	if (s->type == SLOT_KEY_FILE) {
+		if (!o->key_file && !s->path)
+			return error_set(e, ERROR_USAGE, EINVAL, "slot %d needs its --key-file", s->slot);
+		r = person_key_file(o->key_file ? o->key_file : s->path, &key, e);
+	} else if (s->type == SLOT_PASSPHRASE || s->type == SLOT_RECOVERY) {
+		r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, prompt, false, &key, e);
+		if (r == 0)
+			return keystore_unseal_with(ks, &(struct credential){ .type = s->type, .key = key }, e);
+	} else if (!s->params.with_pin && (o->pin_file || o->pin_fd >= 0)) {
+		/* A TPM would count it as a wrong one. */
+		return error_set(e, ERROR_USAGE, EINVAL, "slot %d has no PIN", s->slot);
+	} else if (s->params.with_pin) {
+		r = person_pin(ctx, o->pin_file, o->pin_fd, prompt, false, &key, e);
+	}
+	if (r == 0 && s->type == SLOT_FIDO2)
+		say(ctx, "touch the FIDO2 token when it blinks");
+	if (r == 0)
+		r = keystore_unseal_slot(ks, s->slot, key, e);
+	return r < 0 ? error_prefix(e, "slot %d (%s)", s->slot, slot_type_name(s->type)) : 0;
+}
+
+/* The slot that --slot names, or that --pin-file is for: the only one with a PIN. */
+static int chosen_slot(const struct slot *all, size_t n, const char *name, const struct slot **ret, struct error *e)
+{
+	size_t found = 0;
+	for (size_t i = 0; i < n; i++) {
+		char number[16];
+		snprintf(number, sizeof(number), "%d", all[i].slot);
+		if (name ? !strcmp(name, number) : all[i].params.with_pin) {
+			*ret = &all[i];
+			found++;
+		}
+	}
+	if (found == 1)
+		return 0;
+	if (name)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %s (see `kvmcrypt keystore status`)", name);
+	return error_set(e, found ? ERROR_USAGE : ERROR_NOT_FOUND, found ? EINVAL : ENOENT,
+			 found ? "several slots want a PIN: choose one with --slot" : "the seal has no slot that wants a PIN");
+}
+
+static int by_slot(const struct context *ctx, struct keystore *ks, const struct unseal_options *o, struct error *e)
+{
+	struct slot *all = NULL;
+	const struct slot *slot = NULL;
+	size_t n = 0;
+	int r = keystore_slots(ks, &all, &n, e);
+	if (r < 0)
+		return r;
+	r = chosen_slot(all, n, o->slot, &slot, e);
+	if (r == 0)
+		r = with_slot(ctx, ks, o, slot, e);
+	keystore_slots_free(all, n);
+	return r;
+}
+
+/* A person is there: a slot that wants a PIN, if there is just one, is asked for before a passphrase. */
+static bool has_pin_slot(struct keystore *ks)
+{
+	struct slot *all = NULL;
+	size_t n = 0, found = 0;
+	if (keystore_slots(ks, &all, &n, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		found += all[i].params.with_pin;
+	keystore_slots_free(all, n);
+	return found == 1;
+}
+
 static int unseal(const struct context *ctx, struct keystore *ks, const struct unseal_options *o,
 		  struct error *e)
 {
-	bool passphrase = o->passphrase_file || o->passphrase_fd >= 0;
-	if (o->key_file && passphrase)
-		return error_set(e, ERROR_USAGE, EINVAL, "give a key file or a passphrase, not both");
+	bool passphrase = o->passphrase_file || o->passphrase_fd >= 0, pin = o->pin_file || o->pin_fd >= 0;
+	if ((o->key_file != NULL) + passphrase + pin > 1)
+		return error_set(e, ERROR_USAGE, EINVAL, "give a key file, a passphrase or a PIN, not both");
+	if (o->slot || pin)
+		return by_slot(ctx, ks, o, e);
 	if (o->key_file)
 		return with_key_file(ks, o->key_file, e);
 	struct error why = { 0 };
@@ -56,6 +141,15 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 		return 0;
 	if (why.err == ENOMEM)
 		return error_pass(e, &why);
+	/* What did not work by itself is worth knowing for who is about to type. */
+	if (!passphrase && why.message[0])
+		say_more(ctx, "%s", why.message);
+	if (!passphrase && has_pin_slot(ks) && isatty(STDIN_FILENO)) {
+		struct error pin_error = { 0 };
+		if (by_slot(ctx, ks, o, &pin_error) == 0)
+			return 0;
+		say(ctx, "%s", pin_error.message);
+	}
 	return with_passphrase(ctx, ks, o, e);
 }
 
@@ -101,8 +195,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 const struct command command_unseal = {
 	.name = "unseal",
 	.summary = "open the keystore for the commands that follow",
-	.description = "Opens the seal with a passphrase, recovery key or key file and puts the root key into the kernel "
-		       "keyring of this user. Without an option, tries the key files that the seal names, then asks. "
+	.description = "Opens the seal with a passphrase, recovery key, key file, TPM, Tang servers or a security token and "
+		       "puts the root key into the kernel keyring of this user. Without an option, tries what works without "
+		       "a person, then asks for the PIN or the passphrase. "
 		       "When the keystore is unsealed already nothing is asked, and only a --timeout has effect.",
 	.options = options,
 	.options_size = sizeof(struct unseal_options),

@@ -17,7 +17,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --key-file --label --recovery-key --expect-head --last --volume --due --state --export --jobs --older-than --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --last --volume --due --state --export --jobs --older-than --slot --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -26,7 +26,7 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore reseal|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
@@ -41,19 +41,33 @@ _kvmcrypt() {
     'import --format') _kvmcrypt_words 'qcow2 raw' ;;
     'import --header') _kvmcrypt_values file ;;
     'import --passphrase-file') _kvmcrypt_values file ;;
+    'init --credential') _kvmcrypt_values file ;;
+    'init --fido2') _kvmcrypt_values file ;;
     'init --key-file') _kvmcrypt_values file ;;
     'init --passphrase-file') _kvmcrypt_values file ;;
+    'init --pin-file') _kvmcrypt_values file ;;
     'init --recovery-key') _kvmcrypt_values file ;;
+    'init --tpm2') _kvmcrypt_values file ;;
+    'init --tpm2-public-key') _kvmcrypt_values file ;;
+    'init --tpm2-signature') _kvmcrypt_values file ;;
     'keyslot add --passphrase-file') _kvmcrypt_values file ;;
     'keyslot add --recovery-key') _kvmcrypt_values file ;;
+    'keystore add-slot --credential') _kvmcrypt_values file ;;
+    'keystore add-slot --fido2') _kvmcrypt_values file ;;
     'keystore add-slot --key-file') _kvmcrypt_values file ;;
     'keystore add-slot --passphrase-file') _kvmcrypt_values file ;;
+    'keystore add-slot --pin-file') _kvmcrypt_values file ;;
     'keystore add-slot --recovery-key') _kvmcrypt_values file ;;
+    'keystore add-slot --tpm2') _kvmcrypt_values file ;;
+    'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
+    'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
     'keystore log --volume') _kvmcrypt_values volumes ;;
+    'keystore reseal --pin-file') _kvmcrypt_values file ;;
     'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
     'open --export') _kvmcrypt_words 'fuse nbd' ;;
     'unseal --key-file') _kvmcrypt_values file ;;
     'unseal --passphrase-file') _kvmcrypt_values file ;;
+    'unseal --pin-file') _kvmcrypt_values file ;;
     *) case $prev in
       --progress) _kvmcrypt_words 'auto none json' ;;
       --keystore) _kvmcrypt_values file ;;
@@ -70,14 +84,15 @@ _kvmcrypt() {
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'init') _kvmcrypt_words '--if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --unseal --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot add') _kvmcrypt_words '--no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore add-slot') _kvmcrypt_words '--key-file= --label= --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -89,17 +104,17 @@ _kvmcrypt() {
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unload') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'unseal') _kvmcrypt_words '--key-file= --passphrase-file= --passphrase-fd= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'unseal') _kvmcrypt_words '--key-file= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --slot= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     *) _kvmcrypt_words '--help --version' ;;
     esac
     [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace 2>/dev/null
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
   'header') _kvmcrypt_words 'restore show ' ;;
   'keyslot') _kvmcrypt_words 'add list remove ' ;;
-  'keystore') _kvmcrypt_words 'add-slot check log remove-slot status ' ;;
+  'keystore') _kvmcrypt_words 'add-slot check log remove-slot reseal status ' ;;
   'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
     -1) _kvmcrypt_values domains ;;
@@ -140,6 +155,9 @@ _kvmcrypt() {
     esac ;;
   'keystore remove-slot') case $operand in
     -1) _kvmcrypt_values none ;;
+    esac ;;
+  'keystore reseal') case $operand in
+    *) _kvmcrypt_values none ;;
     esac ;;
   'load') case $operand in
     *) _kvmcrypt_values volumes ;;

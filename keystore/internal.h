@@ -14,6 +14,8 @@ struct keystore {
 	uuid_t root_id;
 	struct secret *root;		/* NULL while sealed */
 	struct secret *audit_key;	/* with root */
+	void (*tell)(void *ctx, bool sealed, const char *line);	/* or NULL */
+	void *tell_ctx;
 };
 
 #define META_ROOT_ID "root_key_id"

@@ -1,14 +1,11 @@
-/* Making, opening and unsealing a keystore. */
+/* Opening a keystore; its root key in the kernel keyring; its status. */
 #include "keystore/internal.h"
 
 #include "base/text.h"
 #include "keystore/cache.h"
-#include "keystore/recovery.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define TRANSACTION_TRIES 100
@@ -113,106 +110,6 @@ int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error 
 	if (r == 0)
 		*ret = TAKE_PTR(copy);
 	return r;
-}
-
-/* ---- unsealing ---- */
-
-int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e)
-{
-	AUTOSEAL struct seal *seal = NULL;
-	AUTOSECRET struct secret *root = NULL;
-	int r = seal_load(ks->dir, &seal, e);
-	if (r < 0 || (r = seal_unlock(seal, c, &root, e)) < 0)
-		return r;
-	return keystore_take_root(ks, &root, e);
-}
-
-int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e)
-{
-	AUTOSEAL struct seal *seal = NULL;
-	AUTOSECRET struct secret *root = NULL;
-	AUTOSECRET struct secret *recovery = NULL;
-	bool is_recovery = false;
-	int r = recovery_parse(key, &is_recovery, &recovery, e);
-	if (r < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
-		return r;
-	/* Cheap ones first: a slot for 256 random bits costs milliseconds, Argon2id half a second. */
-	const struct credential ways[] = {
-		{ .type = SLOT_RECOVERY, .key = is_recovery ? recovery : NULL },
-		{ .type = SLOT_KEY_FILE, .key = key->len >= ROOT_KEY_LEN ? key : NULL },
-		{ .type = SLOT_PASSPHRASE, .key = key },
-	};
-	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
-		if (!ways[i].key)
-			continue;
-		r = seal_unlock(seal, &ways[i], &root, e);
-		if (r == 0)
-			return keystore_take_root(ks, &root, e);
-		if (r != -EKEYREJECTED)
-			return r;
-	}
-	return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this passphrase or key does not open the keystore");
-}
-
-/* The content of a key file, when nobody else can have read or written it. */
-static int read_key_file(const char *path, struct secret **ret, struct error *e)
-{
-	struct stat st;
-	/* O_NONBLOCK: a FIFO at that path must not hang every command. */
-	AUTOCLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_errno(e, ERROR_SEALED, errno, "key file %s", path);
-	if (!S_ISREG(st.st_mode))
-		return error_set(e, ERROR_SEALED, EINVAL, "key file %s is not a regular file", path);
-	if (st.st_mode & (S_IROTH | S_IWOTH))
-		return error_set(e, ERROR_SEALED, EPERM,
-				 "key file %s can be read or written by everyone (run `chmod 600` on it)", path);
-	return secret_read_fd(fd, SECRET_MAX - 1, false, path, ret, e);
-}
-
-static int try_key_file(struct keystore *ks, const struct seal *seal, const char *path,
-			struct error *e)
-{
-	AUTOSECRET struct secret *key = NULL;
-	AUTOSECRET struct secret *root = NULL;
-	int r = read_key_file(path, &key, e);
-	if (r < 0)
-		return r;
-	const struct credential c = { .type = SLOT_KEY_FILE, .key = key, .path = path };
-	r = seal_unlock(seal, &c, &root, e);
-	return r < 0 ? r : keystore_take_root(ks, &root, e);
-}
-
-int keystore_unseal_auto(struct keystore *ks, struct error *e)
-{
-	AUTOSECRET struct secret *root = NULL;
-	AUTOSEAL struct seal *seal = NULL;
-	struct slot *slots = NULL;
-	struct error why = { 0 };
-	size_t n = 0;
-	if (ks->root)
-		return 0;
-	int r = cache_get(ks->root_id, &root, &why);
-	if (r == 0)
-		return keystore_take_root(ks, &root, e);
-	/* No memory for a key is no matter of sealed or not. */
-	if (r == -ENOMEM)
-		return error_pass(e, &why);
-	/* That it is not in the keyring is the usual case and explains nothing. */
-	if (r == -ENOKEY)
-		why = (struct error){ 0 };
-	if ((r = seal_load(ks->dir, &seal, e)) < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
-		return r;
-	for (size_t i = 0; i < n && !ks->root; i++)
-		if (slots[i].type == SLOT_KEY_FILE && slots[i].path)
-			r = try_key_file(ks, seal, slots[i].path, &why);
-	keystore_slots_free(slots, n);
-	if (ks->root)
-		return 0;
-	if (r == -ENOMEM)
-		return error_pass(e, &why);
-	r = keystore_need_root(ks, e);
-	return why.message[0] ? error_prefix(e, "%s", why.message) : r;
 }
 
 /* ---- the kernel keyring ---- */

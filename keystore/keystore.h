@@ -19,15 +19,35 @@ enum slot_type {
 	SLOT_PASSPHRASE = 1,	/* from a person: Argon2id */
 	SLOT_RECOVERY = 2,	/* generated recovery key */
 	SLOT_KEY_FILE = 3,	/* contents of a file */
+	SLOT_TPM2 = 4,		/* sealed by a TPM, by systemd-cryptenroll */
+	SLOT_TANG = 5,		/* network-bound, by clevis */
+	SLOT_PKCS11 = 6,	/* security token or smart card, by systemd-cryptenroll */
+	SLOT_FIDO2 = 7,		/* security token with hmac-secret, by systemd-cryptenroll */
 };
-const char *slot_type_name(enum slot_type t);	/* "passphrase", "recovery", "key-file", "other" */
+const char *slot_type_name(enum slot_type t);	/* "passphrase", "key-file", "tpm2" …, "other" */
+
+/* How a slot of a device or server was made; remembered beside it. Each text is NULL if not given. */
+struct slot_params {
+	char *device;		/* TPM2: "auto", a node or a TCTI; PKCS#11: a URI; FIDO2: "auto" or a node */
+	char *pcrs;		/* TPM2: "7+11"; NULL: 7 */
+	char *public_key;	/* TPM2, signed PCR policy: PEM file */
+	char *public_key_pcrs;	/* NULL: 11 */
+	char *signature;	/* JSON file with the signatures; NULL: systemd's usual places */
+	char *servers;		/* Tang: URLs, comma-separated */
+	char *thumbprints;	/* of their signing keys, in the same order */
+	unsigned threshold;	/* so many of the servers must answer; 0: all */
+	bool with_pin;
+};
+void slot_params_clear(struct slot_params *p);
+int slot_params_copy(const struct slot_params *p, struct slot_params *ret, struct error *e);
 
 /* Something that may open the seal. */
 struct credential {
 	enum slot_type type;
-	const struct secret *key;	/* what the person typed, or the file's contents */
+	const struct secret *key;	/* what the person typed, the file's contents, or a device's PIN (or NULL) */
 	const char *path;		/* key file: remembered in the slot, so that commands unseal by themselves */
 	const char *label;		/* or NULL */
+	const struct slot_params *params;	/* of a device or server, else NULL */
 };
 
 struct slot {
@@ -35,6 +55,7 @@ struct slot {
 	enum slot_type type;
 	char *label;	/* or NULL */
 	char *path;	/* key file, or NULL */
+	struct slot_params params;
 	int64_t created;
 };
 
@@ -67,8 +88,16 @@ int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error 
 
 /* ---- unsealing: the root key into this process ---- */
 
-/* From the kernel keyring, else from a key-file slot whose file can be read. ERROR_SEALED if neither. */
+/*
+ * Without a person: from the kernel keyring, the systemd credential KEYSTORE_CREDENTIAL, a key file, a
+ * TPM, Tang servers or a PKCS#11 token that needs no PIN, in this order and each with a time limit.
+ * ERROR_SEALED if none works. Each way that failed, and why, is a line to the function of keystore_tell();
+ * if it was the only one and the keystore stays sealed, it is part of the error instead.
+ */
+#define KEYSTORE_CREDENTIAL "kvmcrypt.key"
 int keystore_unseal_auto(struct keystore *ks, struct error *e);
+/* sealed: none of the ways worked, so the line is part of a failure. */
+void keystore_tell(struct keystore *ks, void (*fn)(void *ctx, bool sealed, const char *line), void *ctx);
 /*
  * With what a person typed or a file held. A text that reads as a recovery key is tried as such
  * first. Wrong: ERROR_BAD_KEY.
@@ -76,6 +105,8 @@ int keystore_unseal_auto(struct keystore *ks, struct error *e);
 int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e);
 /* As keystore_unseal(), but with slots of c->type alone: the content of a --key-file, say. */
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e);
+/* With one slot alone; key is its passphrase, key file's content or PIN, NULL for a device without PIN. */
+int keystore_unseal_slot(struct keystore *ks, int slot, const struct secret *key, struct error *e);
 bool keystore_is_unsealed(const struct keystore *ks);
 
 /* The root key into the kernel keyring of this user for timeout seconds (0: until reboot or seal). */
@@ -91,6 +122,12 @@ void keystore_slots_free(struct slot *slots, size_t n);
 int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_slot, struct error *e);
 /* The last slot is ERROR_REFUSED, an absent one ERROR_NOT_FOUND. */
 int keystore_remove_slot(struct keystore *ks, int slot, struct error *e);
+/*
+ * Makes the slot of a device or server anew, for what the device is like now (a TPM's PCRs after a
+ * firmware update), proves it, then removes the old one, in one change of the seal. pin: of a slot that has one. *ret_slot: its
+ * new number.
+ */
+int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin, int *ret_slot, struct error *e);
 
 /* A recovery key: 256 bits as base32 in 13 groups of 4, joined by dashes. */
 int keystore_generate_recovery(struct secret **ret, struct error *e);

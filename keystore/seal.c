@@ -157,12 +157,17 @@ int seal_verify(const struct seal *s, const struct secret *root, struct error *e
 	return 0;
 }
 
+int seal_reload(struct seal *s, struct error *e)
+{
+	crypt_free(s->cd);
+	s->cd = NULL;
+	return load(s, e);
+}
+
 int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e)
 {
 	/* Read it as the next command will: a header that does not load must not be committed. */
-	crypt_free(s->cd);
-	s->cd = NULL;
-	int r = load(s, e);
+	int r = seal_reload(s, e);
 	if (r < 0 || (r = file_sync(s->fd, "the new seal", e)) < 0)
 		return r;
 	return seal_file_hash(s->fd, ret_hash, e);

@@ -43,6 +43,16 @@ int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct er
 int seal_unlock(const struct seal *s, const struct credential *c, struct secret **ret_root,
 		struct error *e);
 
+/* With this slot alone; key is its passphrase, file content or PIN (NULL: a device without PIN). */
+int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct secret *key,
+		     struct secret **ret_root, struct error *e);
+
+/* Is the slot's key held by a device or server? */
+static inline bool seal_is_device_type(enum slot_type t)
+{
+	return t >= SLOT_TPM2;
+}
+
 /* ---- changing a working copy ---- */
 
 /* Adds a slot and proves it by opening. */

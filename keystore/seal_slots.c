@@ -36,7 +36,7 @@ static bool is_strong(const struct credential *c)
 	return c->type == SLOT_RECOVERY || (c->type == SLOT_KEY_FILE && c->key->len >= STRONG_KEY_LEN);
 }
 
-static bool is_active(const struct seal *s, int slot)
+bool seal_is_active(const struct seal *s, int slot)
 {
 	crypt_keyslot_info i = crypt_keyslot_status(s->cd, slot);
 	return i == CRYPT_SLOT_ACTIVE || i == CRYPT_SLOT_ACTIVE_LAST;
@@ -50,7 +50,7 @@ int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct er
 	if (!slots)
 		return error_oom(e);
 	for (int i = 0; i < max; i++) {
-		if (!is_active(s, i))
+		if (!seal_is_active(s, i))
 			continue;
 		int r = seal_token_read(s->cd, i, &slots[n], e);
 		if (r < 0) {
@@ -69,6 +69,7 @@ void keystore_slots_free(struct slot *slots, size_t n)
 	for (size_t i = 0; slots && i < n; i++) {
 		free(slots[i].label);
 		free(slots[i].path);
+		slot_params_clear(&slots[i].params);
 	}
 	free(slots);
 }
@@ -101,9 +102,7 @@ static bool fits(const struct seal *s, const struct slot *slot, const struct cre
 	return is_strong(c) == !strcmp(p.type, CRYPT_KDF_PBKDF2);
 }
 
-/* 0 with the root key, -EKEYREJECTED when the key does not fit, else another error. */
-static int try_slot(const struct seal *s, int slot, const struct secret *key, struct secret **ret,
-		    struct error *e)
+int seal_try_slot(const struct seal *s, int slot, const struct secret *key, struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *root = NULL;
 	int r = check_cipher(s, slot, e);
@@ -120,12 +119,25 @@ static int try_slot(const struct seal *s, int slot, const struct secret *key, st
 	return 0;
 }
 
+/* The key that a slot gave, if it is the one that the seal is named after. */
+static int take_root(const struct seal *s, struct secret **root, struct secret **ret, struct error *e)
+{
+	uuid_t id, want;
+	int r = kdf_root_id(*root, id, e);
+	if (r < 0 || (r = seal_root_id(s, want, e)) < 0)
+		return r;
+	if (uuid_compare(id, want))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal was tampered with: its UUID is not that of its key");
+	*ret = TAKE_PTR(*root);
+	return 0;
+}
+
 int seal_unlock(const struct seal *s, const struct credential *c, struct secret **ret_root,
 		struct error *e)
 {
 	AUTOSECRET struct secret *root = NULL;
 	struct slot *slots = NULL;
-	uuid_t id, want;
 	size_t n = 0;
 	int r = seal_slots(s, &slots, &n, e), found = 0;
 	if (r < 0)
@@ -134,7 +146,7 @@ int seal_unlock(const struct seal *s, const struct credential *c, struct secret 
 		if (!fits(s, &slots[i], c))
 			continue;
 		found = 1;
-		r = try_slot(s, slots[i].slot, c->key, &root, e);
+		r = seal_try_slot(s, slots[i].slot, c->key, &root, e);
 		if (r < 0 && r != -EKEYREJECTED)
 			break;
 	}
@@ -144,33 +156,77 @@ int seal_unlock(const struct seal *s, const struct credential *c, struct secret 
 				 slot_type_name(c->type));
 	if (!root)
 		return r;
-	if ((r = kdf_root_id(root, id, e)) < 0 || (r = seal_root_id(s, want, e)) < 0)
+	return take_root(s, &root, ret_root, e);
+}
+
+int seal_device_open(const struct seal *s, const struct slot *slot, const struct secret *pin, struct secret **ret,
+		     struct error *e)
+{
+	return slot->type == SLOT_TANG ? seal_tang_open(s, slot, ret, e) : seal_systemd_open(s, slot, pin, ret, e);
+}
+
+int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret_root,
+		     struct error *e)
+{
+	AUTOSECRET struct secret *root = NULL;
+	AUTOSECRET struct secret *passphrase = NULL;
+	int r = 0;
+	if (slot->type == SLOT_OTHER)
+		return error_set(e, ERROR_REFUSED, EOPNOTSUPP, "slot %d was made by another program", slot->slot);
+	/* What a token in the seal says is acted on only when its keyslot may be used at all. */
+	if ((r = check_cipher(s, slot->slot, e)) < 0)
 		return r;
-	if (uuid_compare(id, want))
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "the seal was tampered with: its UUID is not that of its key");
-	*ret_root = TAKE_PTR(root);
-	return 0;
+	if (seal_is_device_type(slot->type))
+		r = seal_device_open(s, slot, key, &passphrase, e);
+	if (r == 0)
+		r = seal_try_slot(s, slot->slot, passphrase ? passphrase : key, &root, e);
+	return r < 0 ? r : take_root(s, &root, ret_root, e);
 }
 
 /* ---- changing ---- */
 
+int seal_add_key(struct seal *s, int slot, const struct secret *root, const struct secret *key, bool strong,
+		 struct error *e)
+{
+	int r = crypt_set_pbkdf_type(s->cd, strong ? &seal_pbkdf_strong : &pbkdf_weak);
+	if (r == 0)
+		r = crypt_keyslot_set_encryption(s->cd, KEYSLOT_CIPHER, KEYSLOT_KEY_LEN);
+	if (r == 0)
+		r = crypt_keyslot_add_by_volume_key(s->cd, slot, (const char *)root->data, root->len,
+						    (const char *)key->data, key->len);
+	return r < 0 ? seal_fail(s, r, "add a slot to the seal", e) : r;
+}
+
+static int enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot, struct error *e)
+{
+	if (c->type == SLOT_TANG)
+		return seal_tang_enrol(s, root, c, ret_slot, e);
+	if (seal_is_device_type(c->type))
+		return seal_systemd_enrol(s, root, c, ret_slot, e);
+	int slot = seal_add_key(s, CRYPT_ANY_SLOT, root, c->key, is_strong(c), e);
+	if (slot < 0)
+		return slot;
+	*ret_slot = slot;
+	return 0;
+}
+
 int seal_add(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
 	     struct error *e)
 {
-	const struct crypt_pbkdf_type *pbkdf = is_strong(c) ? &seal_pbkdf_strong : &pbkdf_weak;
 	AUTOSECRET struct secret *got = NULL;
-	int slot = crypt_set_pbkdf_type(s->cd, pbkdf);
-	if (slot == 0)
-		slot = crypt_keyslot_set_encryption(s->cd, KEYSLOT_CIPHER, KEYSLOT_KEY_LEN);
-	if (slot == 0)
-		slot = crypt_keyslot_add_by_volume_key(s->cd, CRYPT_ANY_SLOT, (const char *)root->data,
-						       root->len, (const char *)c->key->data, c->key->len);
-	if (slot < 0)
-		return seal_fail(s, slot, "add a slot to the seal", e);
-	int r = seal_token_write(s->cd, slot, c, e);
-	if (r < 0 || (r = try_slot(s, slot, c->key, &got, e)) < 0)
+	struct slot made = { 0 };
+	int slot = -1, r = enrol(s, root, c, &slot, e);
+	if (r < 0 || (r = seal_token_write(s->cd, slot, c, e)) < 0)
 		return r;
+	/* As it will be opened: by what the token says, not by what we still know. */
+	if ((r = seal_token_read(s->cd, slot, &made, e)) < 0)
+		return r;
+	r = seal_unlock_slot(s, &made, c->key, &got, e);
+	free(made.label);
+	free(made.path);
+	slot_params_clear(&made.params);
+	if (r < 0)
+		return error_prefix(e, "the new slot was made but does not open");
 	if (!secret_equal(got, root))
 		return error_set(e, ERROR_FAILED, EIO, "the new slot does not give the root key back");
 	*ret_slot = slot;

@@ -11,7 +11,10 @@
 int seal_token_write(struct crypt_device *cd, int slot, const struct credential *c, struct error *e);
 /* Fills *ret for the slot; SLOT_OTHER when no token of ours names it. */
 int seal_token_read(struct crypt_device *cd, int slot, struct slot *ret, struct error *e);
-/* Every token of ours that names the slot. */
+/* Every token that names the slot: ours, and that of the program that opens it. */
 int seal_token_remove(struct crypt_device *cd, int slot);
+
+/* The slot's token of this LUKS2 type ("systemd-tpm2", "clevis"): its number, -ENOENT when there is none. */
+int seal_token_find(struct crypt_device *cd, const char *type, int slot);
 
 #endif

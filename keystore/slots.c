@@ -13,7 +13,12 @@ static int check_credential(const struct credential *c, struct credential *ret,
 {
 	bool is_recovery = true;
 	int r = 0;
-	if (c->type < SLOT_PASSPHRASE || c->type > SLOT_KEY_FILE || !c->key || !c->key->len)
+	bool keyed = c->type >= SLOT_PASSPHRASE && c->type <= SLOT_KEY_FILE;
+	if (seal_is_device_type(c->type)) {
+		*ret = *c;
+		return 0;
+	}
+	if (!keyed || !c->key || !c->key->len)
 		return error_set(e, ERROR_USAGE, EINVAL, "this is no key that a slot can be made for");
 	if (c->path && c->path[0] != '/')
 		return error_set(e, ERROR_USAGE, EINVAL, "the path of a key file must be absolute: %s", c->path);
@@ -176,11 +181,46 @@ int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_
 	int slot = -1, r = begin_change(ks, &lock, &seal, e);
 	if (r < 0 || (r = add_one(seal, ks->root, c, &slot, e)) < 0)
 		return r;
-	snprintf(detail, sizeof(detail), "slot %d, %s%s%s", slot, slot_type_name(c->type),
-		 c->path ? " " : "", c->path ? c->path : "");
+	const char *of = c->path ? c->path : c->params && c->params->device ? c->params->device
+				 : c->params ? c->params->servers : NULL;
+	snprintf(detail, sizeof(detail), "slot %d, %s%s%s", slot, slot_type_name(c->type), of ? " " : "", of ? of : "");
 	if ((r = commit_change(ks, seal, "slot-add", detail, e)) < 0)
 		return r;
 	*ret_slot = slot;
+	return 0;
+}
+
+static int renew(struct seal *seal, const struct secret *root, const struct slot *old, const struct secret *pin,
+		 int *ret_slot, struct error *e)
+{
+	const struct credential c = { .type = old->type, .key = pin, .label = old->label, .params = &old->params };
+	if (!seal_is_device_type(old->type))
+		return error_set(e, ERROR_USAGE, EINVAL, "slot %d is of type '%s', which no change of a machine can close",
+				 old->slot, slot_type_name(old->type));
+	int r = add_one(seal, root, &c, ret_slot, e);
+	return r < 0 ? r : seal_remove(seal, old->slot, e);
+}
+
+int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin, int *ret_slot, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	AUTOSEAL struct seal *seal = NULL;
+	struct slot *slots = NULL;
+	size_t n = 0, i = 0;
+	char detail[96];
+	int made = -1, r = begin_change(ks, &lock, &seal, e);
+	if (r < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
+		return r;
+	while (i < n && slots[i].slot != slot)
+		i++;
+	r = i < n ? renew(seal, ks->root, &slots[i], pin, &made, e)
+		  : error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", slot);
+	if (r == 0)
+		snprintf(detail, sizeof(detail), "slot %d, %s, in place of slot %d", made, slot_type_name(slots[i].type), slot);
+	keystore_slots_free(slots, n);
+	if (r < 0 || (r = commit_change(ks, seal, "slot-renew", detail, e)) < 0)
+		return r;
+	*ret_slot = made;
 	return 0;
 }
 

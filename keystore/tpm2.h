@@ -1,0 +1,12 @@
+/* A TPM that has no resource manager in front of it. */
+#ifndef KEYSTORE_TPM2_H
+#define KEYSTORE_TPM2_H
+
+/*
+ * systemd 252 leaves sessions behind in a TPM; three, and it takes no more (TPM_RC 0x903). The kernel's
+ * resource manager clears up by itself; for every other device this does, by tpm2_flushcontext (tpm2-tools).
+ * device: as systemd-cryptenroll takes it, "auto" or NULL is the kernel's. Best effort.
+ */
+void tpm2_flush(const char *device);
+
+#endif
