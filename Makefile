@@ -22,7 +22,7 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
               busybox-static cpio kmod jq
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time swtpm tang socat softhsm2 opensc openssl
+             psmisc time swtpm tang socat softhsm2 opensc openssl xxd
 
 # What pkg-config says is asked once, and only by targets that compile.
 CFLAGS    ?= -O2 -g

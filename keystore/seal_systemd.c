@@ -225,6 +225,8 @@ static int explain(const struct slot *slot, bool with_pin, int r, const char *sa
 		return error_set(e, ERROR_FAILED, ENOSYS, "systemd's plug-in of libcryptsetup for it is not installed");
 	if (r == -ETIMEDOUT)
 		return error_set(e, ERROR_SEALED, ETIMEDOUT, "no answer in %u seconds", limit_of(slot->type));
+	if (r == -ENOANO && with_pin)
+		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN");
 	if (r == -ENOANO)
 		return error_set(e, ERROR_SEALED, ENOANO, "it wants a PIN: `kvmcrypt unseal --slot %d`", slot->slot);
 	if (r == -EAGAIN)
@@ -236,6 +238,10 @@ static int explain(const struct slot *slot, bool with_pin, int r, const char *sa
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED,
 				 "the TPM's PCRs are not those it was sealed with (firmware or boot configuration changed?): "
 				 "unseal another way, then `kvmcrypt keystore reseal`");
+	if (tpm && slot->params.public_key && said_has(said, "signature"))
+		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED,
+				 "%s has no signature for the TPM's present PCR values: sign them (systemd-measure(1)), or unseal another way",
+				 text_or(slot->params.signature, "systemd's tpm2-pcr-signature.json"));
 	if (with_pin && (r == -ENOTRECOVERABLE || said_has(said, "PIN") || said_has(said, "auth")))
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN%s%s", gap, said);
 	return error_set(e, ERROR_SEALED, r == -EPERM ? EKEYREJECTED : -r, "%s", *said ? said : strerror(-r));
