@@ -4,6 +4,7 @@
 
 #include <keyutils.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TYPE "user"
 #define DESCRIPTION_LEN 64
@@ -116,4 +117,19 @@ int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e)
 	keyctl_unlink(key, KEY_SPEC_USER_KEYRING);
 	*ret_was = true;
 	return 0;
+}
+
+/* proc(5), /proc/keys: ID, flags, usage, expiry ("perm"), permissions, UID, GID, type, description. */
+bool cache_is_permanent(const uuid_t root_id)
+{
+	char description[DESCRIPTION_LEN], line[512], expiry[16];
+	FILE *f = fopen("/proc/keys", "re");
+	bool yes = false;
+	describe(root_id, description);
+	while (f && !yes && fgets(line, sizeof(line), f))
+		yes = strstr(line, description) && sscanf(line, "%*x %*s %*d %15s", expiry) == 1 &&
+		      !strcmp(expiry, "perm");
+	if (f)
+		fclose(f);
+	return yes;
 }

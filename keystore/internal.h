@@ -29,6 +29,22 @@ int keystore_take_root(struct keystore *ks, struct secret **root, struct error *
 typedef int (*transaction_fn)(struct keystore *ks, void *ctx, struct error *e);
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
 
+/* ERROR_BUSY/ESTALE when another process has given the keystore a new root key since it was opened. */
+int keystore_same_root(struct keystore *ks, struct error *e);
+
+/*
+ * The seal to read, first put in its place if a change of the root key was interrupted between the store
+ * and the seal.
+ */
+int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e);
+/* The exclusive lock for a change of the seal; finishes one that was interrupted. Needs the root key. */
+int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e);
+/* Adds a slot to a working copy, after checking that the credential is fit for one. */
+int keystore_add_credential(struct seal *seal, const struct secret *root, const struct credential *c, int *ret_slot,
+			    struct error *e);
+/* The content of a key file, when nobody else can have read or written it. */
+int keystore_read_key_file(const char *path, struct secret **ret, struct error *e);
+
 /* Does the row beside an envelope say what the envelope says? ERROR_DAMAGED. */
 int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e);
 /*

@@ -59,6 +59,22 @@ int keystore_take_root(struct keystore *ks, struct secret **root, struct error *
 	return 0;
 }
 
+int keystore_same_root(struct keystore *ks, struct error *e)
+{
+	uuid_t id;
+	size_t len = sizeof(id);
+	struct error why = { 0 };
+	int r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, id, &len, &why);
+	/* One that is being made has none yet. */
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_pass(e, &why);
+	if (len == sizeof(id) && !uuid_compare(id, ks->root_id))
+		return 0;
+	return error_set(e, ERROR_BUSY, ESTALE, "the keystore was given a new root key just now: run the command again");
+}
+
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)
 {
 	const struct store_ops *ops = ks->store->ops;
@@ -66,7 +82,9 @@ int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struc
 		int r = ops->begin(ks->store, true, e);
 		if (r < 0)
 			return r;
-		r = body(ks, ctx, e);
+		r = keystore_same_root(ks, e);
+		if (r == 0)
+			r = body(ks, ctx, e);
 		if (r < 0) {
 			ops->rollback(ks->store);
 			return r;
@@ -110,6 +128,36 @@ int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error 
 	if (r == 0)
 		*ret = TAKE_PTR(copy);
 	return r;
+}
+
+/* ---- the seal ---- */
+
+/* The store names the root key of the seal that it goes with. */
+static int finish_rekey(struct keystore *ks, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	size_t len = sizeof(uuid_t);
+	int r = seal_lock(ks->dir, true, &lock, e);
+	if (r < 0 || (r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e)) < 0)
+		return r;
+	return seal_recover_id(ks->dir, ks->root_id, e);
+}
+
+int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	uuid_t id;
+	int r = seal_load(ks->dir, &seal, e);
+	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
+		return r;
+	if (uuid_compare(id, ks->root_id)) {
+		seal_free(TAKE_PTR(seal));
+		/* What is still another seal then will be told of by who opens it. */
+		if ((r = finish_rekey(ks, e)) < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
+			return r;
+	}
+	*ret = TAKE_PTR(seal);
+	return 0;
 }
 
 /* ---- the kernel keyring ---- */

@@ -6,6 +6,7 @@
 #define KEYSTORE_KEYSTORE_H
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/secret.h"
 #include "keystore/record.h"
 
@@ -128,6 +129,15 @@ int keystore_remove_slot(struct keystore *ks, int slot, struct error *e);
  * new number.
  */
 int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin, int *ret_slot, struct error *e);
+
+/*
+ * A new root key: every record is sealed anew, the audit trail chained anew, and a new seal made with these
+ * credentials and all old slots that work without a person (of types that are not among the credentials). Old
+ * slots of other types would be lost: ERROR_REFUSED that names them, unless drop_others. Interrupted at any
+ * point it has happened as a whole or not at all; the old seal is overwritten, the old root key taken out of the keyring.
+ */
+int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,
+		   const struct progress *progress, struct error *e);
 
 /* A recovery key: 256 bits as base32 in 13 groups of 4, joined by dashes. */
 int keystore_generate_recovery(struct secret **ret, struct error *e);

@@ -71,14 +71,12 @@ static int load(struct seal *s, struct error *e)
 	return 0;
 }
 
-int seal_load(int dir, struct seal **ret, struct error *e)
+static int load_copy(int dir, const char *name, struct seal **ret, struct error *e)
 {
 	AUTOSEAL struct seal *s = NULL;
-	AUTOCLOSE int lock = -1;
 	AUTOCLOSE int file = -1;
 	int r = seal_alloc(dir, &s, e);
-	if (r < 0 || (r = seal_lock(dir, false, &lock, e)) < 0 ||
-	    (r = seal_file_open(dir, SEAL_NAME, &file, e)) < 0)
+	if (r < 0 || (r = seal_file_open(dir, name, &file, e)) < 0)
 		return r;
 	s->fd = memfd_create("kvmcrypt-seal", MFD_CLOEXEC);
 	if (s->fd < 0)
@@ -87,6 +85,33 @@ int seal_load(int dir, struct seal **ret, struct error *e)
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int seal_snapshot(int dir, struct seal **ret, struct error *e)
+{
+	return load_copy(dir, SEAL_NAME, ret, e);
+}
+
+int seal_load(int dir, struct seal **ret, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	int r = seal_lock(dir, false, &lock, e);
+	return r < 0 ? r : load_copy(dir, SEAL_NAME, ret, e);
+}
+
+/* Is there a seal of this name and UUID? */
+static bool has_id(int dir, const char *name, const uuid_t root_id)
+{
+	AUTOSEAL struct seal *s = NULL;
+	uuid_t id;
+	return load_copy(dir, name, &s, NULL) == 0 && seal_root_id(s, id, NULL) == 0 && !uuid_compare(id, root_id);
+}
+
+int seal_recover_id(int dir, const uuid_t root_id, struct error *e)
+{
+	if (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id))
+		return 0;
+	return seal_file_commit(dir, true, e);
 }
 
 int seal_edit(int dir, struct seal **ret, struct error *e)
@@ -171,6 +196,16 @@ int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *
 	if (r < 0 || (r = file_sync(s->fd, "the new seal", e)) < 0)
 		return r;
 	return seal_file_hash(s->fd, ret_hash, e);
+}
+
+void seal_supersede(struct seal *s)
+{
+	s->created = false;
+}
+
+void seal_keep(struct seal *s)
+{
+	s->committed = true;
 }
 
 int seal_commit(struct seal *s, struct error *e)

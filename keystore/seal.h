@@ -19,6 +19,8 @@ int seal_lock(int dir, bool exclusive, int *ret_fd, struct error *e);
 
 /* A snapshot to read. Takes the shared lock for itself. ERROR_NOT_FOUND without a seal. */
 int seal_load(int dir, struct seal **ret, struct error *e);
+/* The same for who holds the lock. */
+int seal_snapshot(int dir, struct seal **ret, struct error *e);
 /* A working copy to change, of the seal there is or a new one for this root key. */
 int seal_edit(int dir, struct seal **ret, struct error *e);
 int seal_create(int dir, const struct secret *root, const uuid_t root_id, struct seal **ret,
@@ -59,6 +61,10 @@ static inline bool seal_is_device_type(enum slot_type t)
 int seal_add(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
 	     struct error *e);
 int seal_remove(struct seal *s, int slot, struct error *e);
+/* A created one will take the place of another. */
+void seal_supersede(struct seal *s);
+/* Leaves the working copy where it is: the store names it already. */
+void seal_keep(struct seal *s);
 /* Syncs; the hash is the one the file will have. Nothing may be changed after it. */
 int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e);
 /* Renames over `seal` (which must not exist for a created one) and wipes what was there. */
@@ -72,5 +78,7 @@ int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e);
  * `seal.new` has. Under the exclusive lock.
  */
 int seal_recover(int dir, const unsigned char logged[HASH_LEN], struct error *e);
+/* The same where only the root key's ID is known: `seal.new` has it as its UUID and `seal` has not. */
+int seal_recover_id(int dir, const uuid_t root_id, struct error *e);
 
 #endif

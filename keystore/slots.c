@@ -33,8 +33,8 @@ static int check_credential(const struct credential *c, struct credential *ret,
 	return 0;
 }
 
-static int add_one(struct seal *seal, const struct secret *root, const struct credential *c,
-		   int *ret_slot, struct error *e)
+int keystore_add_credential(struct seal *seal, const struct secret *root, const struct credential *c, int *ret_slot,
+			    struct error *e)
 {
 	AUTOSECRET struct secret *recovery = NULL;
 	struct credential fit;
@@ -72,7 +72,7 @@ static int fill(struct keystore *ks, const struct credential *creds, size_t n, s
 	    (r = seal_create(ks->dir, root, ks->root_id, &seal, e)) < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		if ((r = add_one(seal, root, &creds[i], &slot, e)) < 0)
+		if ((r = keystore_add_credential(seal, root, &creds[i], &slot, e)) < 0)
 			return r;
 	if ((r = seal_finish(seal, hash, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0 ||
 	    (r = store_sqlite_open(ks->path, true, &ks->store, e)) < 0 ||
@@ -117,7 +117,7 @@ int keystore_create(const char *location, const struct credential *creds, size_t
 int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e)
 {
 	AUTOSEAL struct seal *seal = NULL;
-	int r = seal_load(ks->dir, &seal, e);
+	int r = keystore_load_seal(ks, &seal, e);
 	return r < 0 ? r : seal_slots(seal, ret, ret_n, e);
 }
 
@@ -154,9 +154,8 @@ static int commit_change(struct keystore *ks, struct seal *seal, const char *act
 	return r;
 }
 
-static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, struct error *e)
+int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e)
 {
-	AUTOSEAL struct seal *seal = NULL;
 	AUTOCLOSE int lock = -1;
 	struct store_audit logged;
 	bool found = false;
@@ -166,7 +165,16 @@ static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, s
 		return r;
 	if (found && (r = seal_recover(ks->dir, logged.hash, e)) < 0)
 		return r;
-	if ((r = seal_edit(ks->dir, &seal, e)) < 0 || (r = seal_verify(seal, ks->root, e)) < 0)
+	*ret_lock = TAKE_FD(lock);
+	return 0;
+}
+
+static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOCLOSE int lock = -1;
+	int r = keystore_lock_seal(ks, &lock, e);
+	if (r < 0 || (r = seal_edit(ks->dir, &seal, e)) < 0 || (r = seal_verify(seal, ks->root, e)) < 0)
 		return r;
 	*ret_lock = TAKE_FD(lock);
 	*ret = TAKE_PTR(seal);
@@ -179,7 +187,7 @@ int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_
 	AUTOSEAL struct seal *seal = NULL;
 	char detail[1280];
 	int slot = -1, r = begin_change(ks, &lock, &seal, e);
-	if (r < 0 || (r = add_one(seal, ks->root, c, &slot, e)) < 0)
+	if (r < 0 || (r = keystore_add_credential(seal, ks->root, c, &slot, e)) < 0)
 		return r;
 	const char *of = c->path ? c->path : c->params && c->params->device ? c->params->device
 				 : c->params ? c->params->servers : NULL;
@@ -197,7 +205,7 @@ static int renew(struct seal *seal, const struct secret *root, const struct slot
 	if (!seal_is_device_type(old->type))
 		return error_set(e, ERROR_USAGE, EINVAL, "slot %d is of type '%s', which no change of a machine can close",
 				 old->slot, slot_type_name(old->type));
-	int r = add_one(seal, root, &c, ret_slot, e);
+	int r = keystore_add_credential(seal, root, &c, ret_slot, e);
 	return r < 0 ? r : seal_remove(seal, old->slot, e);
 }
 

@@ -13,7 +13,7 @@ int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct
 {
 	AUTOSEAL struct seal *seal = NULL;
 	AUTOSECRET struct secret *root = NULL;
-	int r = seal_load(ks->dir, &seal, e);
+	int r = keystore_load_seal(ks, &seal, e);
 	if (r < 0 || (r = seal_unlock(seal, c, &root, e)) < 0)
 		return r;
 	return keystore_take_root(ks, &root, e);
@@ -26,7 +26,7 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 	AUTOSECRET struct secret *recovery = NULL;
 	bool is_recovery = false;
 	int r = recovery_parse(key, &is_recovery, &recovery, e);
-	if (r < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
+	if (r < 0 || (r = keystore_load_seal(ks, &seal, e)) < 0)
 		return r;
 	/* Cheap ones first: a slot for 256 random bits costs milliseconds, Argon2id half a second. */
 	const struct credential ways[] = {
@@ -46,8 +46,7 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 	return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this passphrase or key does not open the keystore");
 }
 
-/* The content of a key file, when nobody else can have read or written it. */
-static int read_key_file(const char *path, struct secret **ret, struct error *e)
+int keystore_read_key_file(const char *path, struct secret **ret, struct error *e)
 {
 	struct stat st;
 	/* O_NONBLOCK: a FIFO at that path must not hang every command. */
@@ -68,7 +67,7 @@ int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *k
 	AUTOSECRET struct secret *root = NULL;
 	struct slot *slots = NULL;
 	size_t n = 0, i = 0;
-	int r = seal_load(ks->dir, &seal, e);
+	int r = keystore_load_seal(ks, &seal, e);
 	if (r < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
 		return r;
 	while (i < n && slots[i].slot != number)
@@ -148,7 +147,7 @@ static int from_slot(struct keystore *ks, const struct seal *seal, const struct 
 	snprintf(way, sizeof(way), "slot %d (%s%s%.64s)", slot->slot, slot_type_name(slot->type), slot->label ? ", " : "",
 		 slot->label ? slot->label : "");
 	if (slot->type == SLOT_KEY_FILE)
-		r = read_key_file(slot->path, &key, &why);
+		r = keystore_read_key_file(slot->path, &key, &why);
 	if (r == 0)
 		r = seal_unlock_slot(seal, slot, key, &root, &why);
 	if (r == 0)
@@ -173,7 +172,7 @@ static int from_slots(struct keystore *ks, struct tries *t, struct error *e)
 	AUTOSEAL struct seal *seal = NULL;
 	struct slot *slots = NULL;
 	size_t n = 0;
-	int r = seal_load(ks->dir, &seal, e);
+	int r = keystore_load_seal(ks, &seal, e);
 	if (r < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
 		return r;
 	for (size_t o = 0; o < ARRAY_LEN(order); o++)
