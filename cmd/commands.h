@@ -16,6 +16,7 @@ extern const struct command command_init;
 extern const struct command command_keystore_add_slot;
 extern const struct command command_keystore_check;
 extern const struct command command_keystore_log;
+extern const struct command command_keystore_rekey;
 extern const struct command command_keystore_remove_slot;
 extern const struct command command_keystore_reseal;
 extern const struct command command_keystore_status;

@@ -35,6 +35,7 @@ const struct command *const commands[] = {
 	&command_keystore_add_slot,
 	&command_keystore_check,
 	&command_keystore_log,
+	&command_keystore_rekey,
 	&command_keystore_remove_slot,
 	&command_keystore_reseal,
 	&command_keystore_status,
