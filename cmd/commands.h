@@ -14,6 +14,8 @@ extern const struct command command_header_show;
 extern const struct command command_import;
 extern const struct command command_init;
 extern const struct command command_keystore_add_slot;
+extern const struct command command_keystore_backup;
+extern const struct command command_keystore_restore;
 extern const struct command command_keystore_check;
 extern const struct command command_keystore_log;
 extern const struct command command_keystore_rekey;

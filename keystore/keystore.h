@@ -139,6 +139,28 @@ int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin,
 int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,
 		   const struct progress *progress, struct error *e);
 
+/*
+ * A consistent copy of the whole keystore, seal included, as one new file of mode 0600, also while others use it
+ * and while it is sealed. Who has it and a way to unseal has every key. ERROR_EXISTS when the file is there.
+ */
+int keystore_backup(struct keystore *ks, const char *file, struct error *e);
+
+struct keystore_restored {
+	uint64_t volumes;		/* in the backup */
+	uint64_t newer;			/* records of the keystore there that the backup has older or not at all */
+	char example[512];		/* the path of one of them */
+	bool other_root;		/* the keystore there has another root key */
+	bool replaced;			/* there was a keystore */
+	char kept[4096];		/* where a backup of the replaced one was put; "" if none */
+};
+/*
+ * Puts a backup in the place of the keystore at location, or makes one there. Where records would be lost
+ * (newer, or of another root key) ERROR_REFUSED unless overwrite; what is replaced is backed up first. *ret is
+ * filled on refusal too. dry_run: only looks.
+ */
+int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run,
+		     struct keystore_restored *ret, struct error *e);
+
 /* A recovery key: 256 bits as base32 in 13 groups of 4, joined by dashes. */
 int keystore_generate_recovery(struct secret **ret, struct error *e);
 

@@ -71,6 +71,12 @@ static int load(struct seal *s, struct error *e)
 	return 0;
 }
 
+static int in_memory(struct seal *s, struct error *e)
+{
+	s->fd = memfd_create("kvmcrypt-seal", MFD_CLOEXEC);
+	return s->fd < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot make a file in memory") : 0;
+}
+
 static int load_copy(int dir, const char *name, struct seal **ret, struct error *e)
 {
 	AUTOSEAL struct seal *s = NULL;
@@ -78,10 +84,7 @@ static int load_copy(int dir, const char *name, struct seal **ret, struct error 
 	int r = seal_alloc(dir, &s, e);
 	if (r < 0 || (r = seal_file_open(dir, name, &file, e)) < 0)
 		return r;
-	s->fd = memfd_create("kvmcrypt-seal", MFD_CLOEXEC);
-	if (s->fd < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot make a file in memory");
-	if ((r = seal_file_copy(file, s->fd, e)) < 0 || (r = load(s, e)) < 0)
+	if ((r = in_memory(s, e)) < 0 || (r = seal_file_copy(file, s->fd, e)) < 0 || (r = load(s, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
@@ -214,4 +217,53 @@ int seal_commit(struct seal *s, struct error *e)
 	if (r == 0)
 		s->committed = true;
 	return r;
+}
+
+int seal_read(int dir, void **ret, size_t *ret_len, struct error *e)
+{
+	AUTOCLOSE int fd = -1;
+	AUTOFREE void *data = NULL;
+	uint64_t size = 0;
+	int r = seal_file_open(dir, SEAL_NAME, &fd, e);
+	if (r < 0 || (r = file_size(fd, "the seal", &size, e)) < 0)
+		return r;
+	if (!(data = malloc(size)))
+		return error_oom(e);
+	if ((r = file_pread(fd, data, size, 0, "the seal", e)) < 0)
+		return r;
+	*ret = TAKE_PTR(data);
+	*ret_len = size;
+	return 0;
+}
+
+static int check_size(size_t len, struct error *e)
+{
+	if (len < 2 * SEAL_METADATA_SIZE || len > SEAL_SIZE_MAX)
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: not a file of its size");
+	return 0;
+}
+
+int seal_parse(const void *data, size_t len, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *s = NULL;
+	int r = check_size(len, e);
+	if (r < 0 || (r = seal_alloc(-1, &s, e)) < 0 || (r = in_memory(s, e)) < 0 ||
+	    (r = file_pwrite(s->fd, data, len, 0, "the seal", e)) < 0 || (r = load(s, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+int seal_from_bytes(int dir, const void *data, size_t len, bool created, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *s = NULL;
+	int r = check_size(len, e);
+	if (r < 0 || (r = seal_alloc(dir, &s, e)) < 0 || (r = seal_file_new(dir, &s->fd, e)) < 0)
+		return r;
+	s->working = true;
+	s->created = created;
+	if ((r = file_pwrite(s->fd, data, len, 0, "the seal", e)) < 0 || (r = load(s, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(s);
+	return 0;
 }

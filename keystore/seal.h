@@ -72,6 +72,13 @@ int seal_commit(struct seal *s, struct error *e);
 
 /* ---- the file ---- */
 
+/* The whole file in memory, for a backup; the caller frees it and holds the lock. */
+int seal_read(int dir, void **ret, size_t *ret_len, struct error *e);
+/* Such bytes as a snapshot to read. */
+int seal_parse(const void *data, size_t len, struct seal **ret, struct error *e);
+/* Its bytes as a working copy, to be put in the place of a seal (or of none: created). */
+int seal_from_bytes(int dir, const void *data, size_t len, bool created, struct seal **ret, struct error *e);
+
 int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e);
 /*
  * Finishes a change that was logged but not renamed, when `seal` has not the logged hash and

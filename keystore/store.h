@@ -121,6 +121,17 @@ int store_sqlite_open(const char *dir, bool create, struct store **ret, struct e
  */
 int store_sqlite_discard(const char *dir, struct error *e);
 
+/*
+ * A consistent copy of the store as a database of its own in the empty file at path, with the seal
+ * beside its tables (meta "seal"). Neither is readable without a way to unseal.
+ */
+int store_sqlite_backup(struct store *s, const char *path, const void *seal, size_t seal_len, struct error *e);
+/* Opens such a file after checking all that SQLite can check. *ret_seal: a copy for the caller to free. */
+int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_seal, size_t *ret_seal_len,
+			     struct error *e);
+/* The content of that file in the place of the store's, in one transaction. */
+int store_sqlite_restore(struct store *s, const char *backup, struct error *e);
+
 static inline void store_closep(struct store **s)
 {
 	if (*s)

@@ -248,17 +248,15 @@ static int create_file(const char *dir, struct error *e)
 	return 0;
 }
 
-static int open_database(const char *dir, struct sqlite_store **ret, struct error *e)
+int sqlite_open_file(const char *path, struct sqlite_store **ret, struct error *e)
 {
 	struct sqlite_store *s = calloc(1, sizeof(*s));
 	AUTOSTORE struct store *store = s ? &s->store : NULL;
 	if (!s)
 		return error_oom(e);
 	s->store.ops = &ops;
-	if (asprintf(&s->path, "%s/" DATABASE, dir) < 0) {
-		s->path = NULL;
+	if (!(s->path = strdup(path)))
 		return error_oom(e);
-	}
 	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW |
 			    SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
 		return s->db ? sqlite_fail(s, "open", e) : error_oom(e);
@@ -268,6 +266,16 @@ static int open_database(const char *dir, struct sqlite_store **ret, struct erro
 	store = NULL;
 	*ret = s;
 	return 0;
+}
+
+static int open_database(const char *dir, struct sqlite_store **ret, struct error *e)
+{
+	AUTOFREE char *path = NULL;
+	if (asprintf(&path, "%s/" DATABASE, dir) < 0) {
+		path = NULL;
+		return error_oom(e);
+	}
+	return sqlite_open_file(path, ret, e);
 }
 
 int store_sqlite_open(const char *dir, bool create, struct store **ret, struct error *e)

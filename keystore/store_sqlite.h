@@ -65,6 +65,9 @@ static inline void sqlite_stmt_finalizep(sqlite3_stmt **st)
 int sqlite_schema_create(struct sqlite_store *s, struct error *e);
 int sqlite_schema_open(struct sqlite_store *s, struct error *e);
 
+/* Opens this database file as keystore.db is opened: hardened, its schema not looked at yet. */
+int sqlite_open_file(const char *path, struct sqlite_store **ret, struct error *e);
+
 /* store_sqlite_volume.c */
 int sqlite_find(struct store *s, enum store_key by, const void *key, store_record_fn fn, void *ctx,
 		struct error *e);

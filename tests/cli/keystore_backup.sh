@@ -1,0 +1,113 @@
+#!/bin/bash
+# kvmcrypt keystore backup, restore, rekey: nothing newer is lost, nothing old stays.
+. "$(dirname "$0")/../lib/test.sh"
+cd "$T" || exit 1
+keyctl show @u >/dev/null 2>&1 || skip_all "no kernel keyring here"
+ks=$KVMCRYPT_KEYSTORE
+head -c 64 /dev/urandom >key
+echo "correct horse" >pass
+kvmcrypt init -q --key-file key --passphrase-file pass --recovery-key rec
+for i in 1 2 3; do kvmcrypt create -q "v$i.raw" 1M; done
+passphrase_of v1.raw >p1
+clean() { kvmcrypt keystore check -q; }
+id() { kvmcrypt keystore status --json | jq -r .root_key_id; }
+
+check "backup" kvmcrypt keystore backup --json first.backup
+check_is "3 600" "$(jq -r .volumes stdout) $(stat -c %a first.backup)" "with all volumes, for its owner alone"
+check_error 10 'exists already' "an existing file is not overwritten" kvmcrypt keystore backup -q first.backup
+mv key key.away
+check "a sealed keystore is backed up too" kvmcrypt keystore backup -q sealed.backup
+mv key.away key
+check_is 0 "$(grep -c -a -F -f p1 first.backup)" "no passphrase is in it"
+
+# On a machine that has none.
+check "restore where there is no keystore" kvmcrypt keystore restore --json --keystore "$T/other" first.backup
+check_is "3 false" "$(jq -r '"\(.volumes) \(.replaced)"' stdout)" "JSON says so"
+check_is "$(cat p1)" "$(kvmcrypt passphrase show --yes --keystore "$T/other" v1.raw)" "it opens with the ways to unseal of then"
+check "and checks clean" kvmcrypt keystore check -q --keystore "$T/other"
+
+# Over one that has gone on.
+check "nothing newer: no question" kvmcrypt keystore restore -q first.backup
+check "the trail of the backup goes on" clean
+kvmcrypt rotate -q v2.raw
+kvmcrypt create -q v4.raw 1M
+sum=$(sha256sum <"$ks/seal")
+check_error 9 '2 records.*are newer than in the backup, or not in it.*--yes' "newer records are not lost" kvmcrypt keystore restore -q first.backup
+check_exit 9 "not in a dry run either" kvmcrypt keystore restore -q --dry-run first.backup
+check "v4 is there" kvmcrypt show v4.raw
+kvmcrypt keystore add-slot -q --passphrase-file rec --label added
+check "--yes restores all the same" kvmcrypt keystore restore -q --json --yes first.backup
+kept=$(jq -r .kept stdout)
+check_error 4 'no volume' "v4 is gone" kvmcrypt show v4.raw
+check_is "$sum" "$(sha256sum <"$ks/seal")" "the seal is that of the backup"
+check "it checks clean" clean
+check "what was there was kept" kvmcrypt keystore restore -q --yes "$kept"
+check "and comes back" kvmcrypt show v4.raw
+check "clean too" clean
+
+# Not a backup.
+head -c 100000 /dev/urandom >junk
+check_exit 7 "junk" kvmcrypt keystore restore -q --yes junk
+cp "$ks/keystore.db" plain.db
+check_error 7 'no backup' "a database without a seal" kvmcrypt keystore restore -q --yes plain.db
+cp first.backup bad.backup
+sqlite3 bad.backup "UPDATE meta SET value = zeroblob(200000) WHERE name = 'seal'"
+check_exit 7 "a damaged seal" kvmcrypt keystore restore -q --yes bad.backup
+cp first.backup bad.backup
+sqlite3 bad.backup "CREATE TRIGGER t AFTER INSERT ON volume BEGIN DELETE FROM volume; END"
+check_error 7 'foreign' "a foreign trigger" kvmcrypt keystore restore -q --yes bad.backup
+check_error 4 'No such file' "no file" kvmcrypt keystore restore -q none.backup
+check "nothing was changed" clean
+
+# Killed between the store and the seal: whoever comes next finishes.
+kvmcrypt keystore rekey -q --passphrase-file pass --recovery-key rec.b
+check_error 9 'another root key' "a backup of another root key" kvmcrypt keystore restore -q first.backup
+ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore restore -q --yes first.backup >/dev/null 2>&1
+check_is yes "$([ -e "$ks/seal.new" ] && echo yes)" "restore killed before the seal is in place"
+check_is "$(cat p1)" "$(passphrase_of v1.raw)" "the next command finishes it"
+check_is "" "$(ls "$ks" | grep 'seal.new')" "and leaves nothing"
+check "clean" clean
+
+# A new root key.
+old=$(id) seal=$(sha256sum <"$ks/seal")
+check_error 9 'slot [0-9]+ \(passphrase\), slot [0-9]+ \(recovery\).*--drop-others' "rekey loses no way to unseal by accident" kvmcrypt keystore rekey -q
+check_is "$seal" "$(sha256sum <"$ks/seal")" "nothing was changed"
+cp -r "$ks" before
+check "rekey" kvmcrypt keystore rekey -q --json --passphrase-file pass --recovery-key rec2
+check_is "key-file passphrase recovery" "$(jq -r '[.slots[].type] | sort | join(" ")' stdout)" "the key file is carried over"
+new=$(id)
+check "another root key" test "$old" != "$new"
+check "all checks clean" clean
+check_is "$(cat p1)" "$(passphrase_of v1.raw)" "the passphrases are the same"
+check_error 5 'does not open' "the old recovery key opens nothing" kvmcrypt unseal -q --passphrase-file rec
+check "the new one does" kvmcrypt unseal -q --passphrase-file rec2
+hex=$(tr -d - <<<"$old")
+check_is "" "$(for f in "$ks"/seal "$ks"/keystore.db*; do xxd -p "$f" | tr -d '\n' | grep -q "$hex" && echo "$f"; done)" "no file names the old root key any more"
+cp before/seal "$ks/seal"
+kvmcrypt seal -q
+check_error 7 'do not belong together' "the old seal put back opens nothing" kvmcrypt unseal -q --passphrase-file pass
+for step in fsync renameat pwrite64; do
+	for n in 1 2 3 5 8 13 21 34; do
+		rm -rf "$ks" && cp -r before "$ks"
+		ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=$step -e inject=$step:signal=KILL:when=$n "$KVMCRYPT" keystore rekey -q --drop-others >/dev/null 2>&1 && break
+		[ "$(passphrase_of v1.raw 2>"$T/stderr")" = "$(cat p1)" ] && clean || not_ok "killed at $step $n"
+		kills=$((${kills:-0} + 1))
+	done
+done
+check "killed at $kills points it has happened as a whole or not at all" test "${kills:-0}" -ge 10
+rm -rf "$ks" && cp -r before "$ks"
+
+# While others use the keystore.
+kvmcrypt unseal -q
+for i in 1 2 3 4 5 6 7 8 9 10; do kvmcrypt create -q "c$i.raw" 1M 2>>busy || echo "$?" >>codes; done &
+writer=$!
+for i in 1 2 3; do kvmcrypt keystore rekey -q --drop-others >>rekeys 2>&1 || echo "failed $?" >>rekeys; kvmcrypt keystore backup -q "live$i.backup" || echo "failed" >>rekeys; done
+wait $writer
+check_is "" "$(cat rekeys)" "rekey and backup while volumes are made"
+check_is "" "$(grep -v 6 codes 2>/dev/null)" "who was in between is told to run again, and nothing else"
+check_is "$(ls c*.raw | wc -l)" "$(kvmcrypt list --json | jq '[.volumes[] | select(.path | test("/c[0-9]+.raw$"))] | length')" "every image has its record"
+check "recover has nothing to mend" kvmcrypt recover -q
+check "the keystore is clean" clean
+check "the keyring has the new key" kvmcrypt unseal -q
+check_is 1 "$(keyctl list @u | grep -c "kvmcrypt:$(id)")" "and only it"
+for i in 1 2 3; do check "a backup made meanwhile restores" kvmcrypt keystore restore -q --keystore "$T/live$i" "live$i.backup"; done
