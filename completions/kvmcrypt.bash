@@ -17,7 +17,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --last --volume --due --state --export --jobs --older-than --slot --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --export --jobs --older-than --slot --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -26,7 +26,7 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore reseal|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore backup|keystore certificate|keystore check|keystore export|keystore import|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore restore|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
@@ -61,7 +61,21 @@ _kvmcrypt() {
     'keystore add-slot --tpm2') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
+    'keystore export --output') _kvmcrypt_values file ;;
+    'keystore export --passphrase-file') _kvmcrypt_values file ;;
+    'keystore export --to') _kvmcrypt_values file ;;
+    'keystore import --directory') _kvmcrypt_values file ;;
+    'keystore import --passphrase-file') _kvmcrypt_values file ;;
     'keystore log --volume') _kvmcrypt_values volumes ;;
+    'keystore rekey --credential') _kvmcrypt_values file ;;
+    'keystore rekey --fido2') _kvmcrypt_values file ;;
+    'keystore rekey --key-file') _kvmcrypt_values file ;;
+    'keystore rekey --passphrase-file') _kvmcrypt_values file ;;
+    'keystore rekey --pin-file') _kvmcrypt_values file ;;
+    'keystore rekey --recovery-key') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
     'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
     'open --export') _kvmcrypt_words 'fuse nbd' ;;
@@ -89,10 +103,16 @@ _kvmcrypt() {
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore export') _kvmcrypt_words '--all --output= --passphrase-file= --passphrase-fd= --to= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore import') _kvmcrypt_words '--directory= --dry-run --passphrase --passphrase-file= --passphrase-fd= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore restore') _kvmcrypt_words '--dry-run --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -111,10 +131,10 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
   'header') _kvmcrypt_words 'restore show ' ;;
   'keyslot') _kvmcrypt_words 'add list remove ' ;;
-  'keystore') _kvmcrypt_words 'add-slot check log remove-slot reseal status ' ;;
+  'keystore') _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;
   'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
     -1) _kvmcrypt_values domains ;;
@@ -153,11 +173,23 @@ _kvmcrypt() {
     -1) _kvmcrypt_values volumes ;;
     0) _kvmcrypt_values none ;;
     esac ;;
+  'keystore backup') case $operand in
+    -1) _kvmcrypt_values file ;;
+    esac ;;
+  'keystore export') case $operand in
+    *) _kvmcrypt_values volumes ;;
+    esac ;;
+  'keystore import') case $operand in
+    -1) _kvmcrypt_values file ;;
+    esac ;;
   'keystore remove-slot') case $operand in
     -1) _kvmcrypt_values none ;;
     esac ;;
   'keystore reseal') case $operand in
     *) _kvmcrypt_values none ;;
+    esac ;;
+  'keystore restore') case $operand in
+    -1) _kvmcrypt_values file ;;
     esac ;;
   'load') case $operand in
     *) _kvmcrypt_values volumes ;;

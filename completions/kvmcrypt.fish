@@ -128,14 +128,59 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l tpm2-with-pin -d 'the TPM wants a PIN besides, so a person has to unseal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a backup -d 'copy the whole keystore to a file'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from backup' -F
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a certificate -d 'print what another host exports volumes to'
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a check -d 'verify every record, the audit trail and the seal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l expect-head -r -d 'the audit head that `keystore status` showed earlier must still be there'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l repair -d 'accept the keystore as it is, so that its keys can be used again; logged'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a export -d 'take the keys of volumes to another host'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l all -s a -d 'every volume'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l output -s o -r -F -d 'write the bundle to the new FILE'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l passphrase-file -r -F -d 'read the bundle'\''s passphrase from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l passphrase-fd -r -d 'read the bundle'\''s passphrase from file descriptor N'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l to -r -F -d 'encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a import -d 'take in the keys of volumes from another host'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l directory -r -F -d 'the images lie in DIR here (default: where they were)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l passphrase -d 'ask for the bundle'\''s passphrase'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l passphrase-file -r -F -d 'read the bundle'\''s passphrase from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l passphrase-fd -r -d 'read the bundle'\''s passphrase from file descriptor N'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -F
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a log -d 'show the audit trail'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l last -r -d 'only the newest N rows'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l volume -r -f -a '(kvmcrypt --dump-values volumes 2>/dev/null)' -d 'only rows of this volume: a path, or a UUID, also of one that was erased'
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a rekey -d 'give the keystore a new root key'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l credential -r -F -d 'unseal with the content of FILE, which will come as systemd'\''s credential kvmcrypt.key'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l drop-others -d 'lose the ways to unseal that are neither given here nor work without a person'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l fido2 -F -d 'unseal with a FIDO2 security token, by touching it'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l fido2-with-pin -d 'ask for the token'\''s PIN too'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l key-file -r -F -d 'unseal with the content of FILE; commands then do so by themselves'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l label -r -d 'a note that `keystore status` shows beside the slot'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l passphrase-file -r -F -d 'read the new passphrase from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l passphrase-fd -r -d 'read the new passphrase from file descriptor N'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l pin-fd -r -d 'read the PIN from file descriptor N'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l pin-file -r -F -d 'read the PIN from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l pkcs11 -r -d 'unseal with a PKCS#11 token (RFC 7512 URI) and its PIN'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l recovery-key -r -F -d 'generate a recovery key and write it once to the new FILE (- for stdout)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tang -r -d 'unseal with the help of these Tang servers; commands then do so by themselves'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tang-threshold -r -d 'so many of the servers have to answer (default: all)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tang-thumbprint -r -d 'trust only servers that sign with these keys (default: shows them and asks)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2 -F -d 'unseal with this machine'\''s TPM 2.0; commands then do so by themselves'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-pcrs -r -d 'bind to the values of these PCRs now (default: 7, empty: none)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-public-key -r -F -d 'bind to PCR values signed with this key (PEM)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-public-key-pcrs -r -d 'the PCRs that are signed (default: 11)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-signature -r -F -d 'the signed values (default: /etc/systemd/tpm2-pcr-signature.json and the like)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-with-pin -d 'the TPM wants a PIN besides, so a person has to unseal'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a remove-slot -d 'remove a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from remove-slot' -l yes -s y -d 'do not ask for confirmation'
@@ -146,6 +191,11 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -l pin-fd -r -d 'read the PIN from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -l pin-file -r -F -d 'read the PIN from FILE (- for stdin), up to a trailing newline'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -f
+complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a restore -d 'put a backup in the place of the keystore'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l yes -s y -d 'replace the keystore even if records are lost by it'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -F
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a status -d 'show the keystore and its slots'
 complete -c kvmcrypt -n __fish_use_subcommand -a list -d 'list the volumes of the keystore'
