@@ -157,6 +157,13 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	return 0;
 }
 
+/* The copy has its temporary name until it takes the image's. */
+static bool copy_is_beside(const struct record *r)
+{
+	struct stat st;
+	return r->state == RECORD_CONVERTING && r->intent && lstat(r->intent, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
 			    bool *ret_finished, struct error *e)
 {
@@ -167,11 +174,13 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
 	if (result)
 		return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
-	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
-	if (result < 0)
-		return result;
+	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, &why);
+	/* A header destroyed meanwhile can be rebuilt, once it is settled which image this is. */
+	bool unreadable = result == -EMEDIUMTYPE || (result < 0 && why.kind == ERROR_DAMAGED);
+	if (result < 0 && !(unreadable && copy_is_beside(r)))
+		return error_pass(e, &why);
 	/* Not renamed yet: the old image is as it was. */
-	if (volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
+	if (result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
 		if (r->intent && unlink(r->intent) < 0 && errno != ENOENT)
 			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
 		*ret_finished = false;
