@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int reencrypt_adopt(struct record *r, const char *path, struct error *e)
+static int open_new(const struct record *r, const char *path, struct container **ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	AUTOSECRET struct secret *key = NULL;
@@ -22,6 +22,24 @@ int reencrypt_adopt(struct record *r, const char *path, struct error *e)
 		result = volume_unlock_cheap(container_luks(c), r->passphrase, &slot, &key, e);
 	if (result == 0 && (!r->next_volume_key || !secret_equal(key, r->next_volume_key)))
 		result = error_set(e, ERROR_DAMAGED, EBADMSG, "%s has not the volume key that was made for it", path);
+	if (result == 0)
+		*ret = TAKE_PTR(c);
+	return result;
+}
+
+int reencrypt_prove(const struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	return open_new(r, path, &c, e);
+}
+
+int reencrypt_adopt(struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	int result = open_new(r, path, &c, e);
+	if (result == 0)
+		result = secret_copy(r->next_volume_key->data, r->next_volume_key->len, &key, e);
 	if (result < 0)
 		return result;
 	const struct container_info *info = container_info(c);

@@ -138,6 +138,9 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 		result = copy_data(env, r, old, &c, &ret->kept, e);
 	if (result == 0)
 		result = file_sync(c.to, r->intent, e);
+	/* The data was read back, and now the header: after this the old image goes. */
+	if (result == 0)
+		result = reencrypt_prove(r, r->intent, e);
 	if (result < 0)
 		return error_prefix(e, "%s keeps its volume key", r->path);
 	ret->bytes = c.size;
