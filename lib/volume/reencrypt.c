@@ -122,8 +122,7 @@ static int check(const struct record *r, bool online, struct error *e)
 		return error_prefix(e, "%s", r->path);
 	if (r->header_path)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s has a detached header, and two files cannot be replaced at one moment: `kvmcrypt open` it, and it is done in place",
-				 r->path);
+				 "%s is LUKS1 with a detached header, and two files cannot be replaced at one moment", r->path);
 	if (stat(r->path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
 	if (!S_ISREG(st.st_mode))
