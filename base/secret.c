@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -26,6 +27,78 @@ static size_t page_round(size_t len)
 	return (len + page - 1) / page * page;
 }
 
+/* ---- mappings ---- */
+
+/*
+ * Making a locked mapping and giving it back costs tens of microseconds, and some commands make
+ * hundreds: a few pages, wiped, wait for the next. Not under a sanitizer, which is to see a use after
+ * free; not in a forked child, which does not inherit the lock.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define SPARE_MAX 0
+#else
+#define SPARE_MAX 16
+#endif
+static struct {
+	pthread_mutex_t lock;
+	unsigned char *pages[SPARE_MAX + 1];
+	size_t n;
+	pid_t owner;
+} spare = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static unsigned char *take_spare(size_t mapped)
+{
+	unsigned char *page = NULL;
+	if (mapped != page_round(1))
+		return NULL;
+	/* Not waited for: it may have been held by another thread when this child was forked. */
+	if (pthread_mutex_trylock(&spare.lock) != 0)
+		return NULL;
+	if (spare.owner != getpid())
+		spare.n = 0;
+	if (spare.n)
+		page = spare.pages[--spare.n];
+	pthread_mutex_unlock(&spare.lock);
+	return page;
+}
+
+/* The page is wiped. */
+static bool keep_spare(unsigned char *page, size_t mapped)
+{
+	bool kept = false;
+	if (mapped != page_round(1))
+		return false;
+	if (pthread_mutex_trylock(&spare.lock) != 0)
+		return false;
+	if (!spare.n)
+		spare.owner = getpid();
+	if (spare.n < SPARE_MAX && spare.owner == getpid()) {
+		spare.pages[spare.n++] = page;
+		kept = true;
+	}
+	pthread_mutex_unlock(&spare.lock);
+	return kept;
+}
+
+static int map_locked(size_t mapped, unsigned char **ret, struct error *e)
+{
+	unsigned char *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return error_oom(e);
+	if (mlock(p, mapped) < 0 || madvise(p, mapped, MADV_DONTDUMP) < 0 || madvise(p, mapped, MADV_WIPEONFORK) < 0) {
+		struct rlimit limit = { 0 };
+		getrlimit(RLIMIT_MEMLOCK, &limit);
+		munmap(p, mapped);
+		/* EAGAIN, EPERM or ENOMEM, but always the same to whoever asks. */
+		return error_set(e, ERROR_FAILED, ENOMEM,
+				 "cannot lock memory for a key: raise the limit, now %llu KiB (`ulimit -l`, or LimitMEMLOCK= "
+				 "of a systemd unit)",
+				 (unsigned long long)limit.rlim_cur / 1024);
+	}
+	*ret = p;
+	return 0;
+}
+
 int secret_new(size_t len, struct secret **ret, struct error *e)
 {
 	if (!len || len > SECRET_MAX)
@@ -35,20 +108,10 @@ int secret_new(size_t len, struct secret **ret, struct error *e)
 		return error_oom(e);
 	s->mapped = page_round(len);
 	s->len = len;
-	s->data = mmap(NULL, s->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (s->data == MAP_FAILED)
-		return error_oom(e);
-	if (mlock(s->data, s->mapped) < 0 || madvise(s->data, s->mapped, MADV_DONTDUMP) < 0 ||
-	    madvise(s->data, s->mapped, MADV_WIPEONFORK) < 0) {
-		struct rlimit limit = { 0 };
-		getrlimit(RLIMIT_MEMLOCK, &limit);
-		munmap(s->data, s->mapped);
-		/* EAGAIN, EPERM or ENOMEM, but always the same to whoever asks. */
-		return error_set(e, ERROR_FAILED, ENOMEM,
-				 "cannot lock memory for a key: raise the limit, now %llu KiB (`ulimit -l`, or LimitMEMLOCK= "
-				 "of a systemd unit)",
-				 (unsigned long long)limit.rlim_cur / 1024);
-	}
+	s->data = take_spare(s->mapped);
+	int r = s->data ? 0 : map_locked(s->mapped, &s->data, e);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -174,7 +237,8 @@ void secret_free(struct secret *s)
 		return;
 	int saved = errno;
 	OPENSSL_cleanse(s->data, s->mapped);
-	munmap(s->data, s->mapped);
+	if (!keep_spare(s->data, s->mapped))
+		munmap(s->data, s->mapped);
 	free(s);
 	errno = saved;
 }

@@ -82,7 +82,8 @@ const struct command command_erase = {
 	.description = "Overwrites the keyslots in the image, destroys the record with its sealed key, undefines "
 		       "libvirt's secret and removes the file. After that nobody reads the data again. A volume "
 		       "that a domain has as a disk is refused: detach it first. So is an image that is damaged or is not "
-		       "the record's, as its keyslots cannot be destroyed, unless --damaged is given.",
+		       "the record's, as its keyslots cannot be destroyed, and a volume whose re-encryption was "
+		       "interrupted, unless --damaged is given.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct erase_options),

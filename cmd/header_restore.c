@@ -78,7 +78,8 @@ const struct command command_header_restore = {
 	.summary = "rebuild a destroyed LUKS header from the keystore",
 	.description = "Builds a new LUKS1 or LUKS2 header from the sealed volume key and geometry and puts it in the place "
 		       "of the lost one: at the start of a raw volume, in its detached file, or inside the qcow2. A "
-		       "header that is good is left alone; one of another volume is refused.",
+		       "header that is good is left alone; one of another volume is refused, and so is one that says that "
+		       "the data has two volume keys just now.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct restore_options),

@@ -23,6 +23,7 @@ struct recrypt {
 	uint64_t header_offset, header_length;	/* where the LUKS header is: not copied */
 	uint64_t data_offset;		/* raw: where the data begins, and counting starts */
 	const struct qcow2_map *map;	/* qcow2, else NULL */
+	bool fresh;			/* `to` is empty but for its header: no earlier run */
 	const struct progress *progress;
 };
 
@@ -31,7 +32,7 @@ int recrypt_check(const char *cipher, unsigned key_bits, struct error *e);
 
 /*
  * Copies what is not a hole, on all processors; what an earlier, interrupted run wrote is compared
- * and kept. Then syncs, reads all of the copy back and compares it with what was to be written.
+ * and kept. Then syncs, reads all of the copy back and compares it by GMAC with what was to be written.
  * *ret_kept: bytes that were there already. ERROR_FAILED/ECANCELED when progress says so.
  */
 int recrypt_run(const struct recrypt *r, uint64_t *ret_kept, struct error *e);

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct search {
 	const char *path;
@@ -97,6 +99,33 @@ static int remove_files(const struct record *r, struct target *t, struct error *
 	return ret < 0 ? error_prefix(e, "the keys of %s are destroyed, but not its file", r->path) : 0;
 }
 
+static bool is_converting(const struct record *r)
+{
+	return r->state == RECORD_CONVERTING || r->state == RECORD_PIVOTING;
+}
+
+/* There may be a second image, or data with a second key, whose keys would be forgotten and not destroyed. */
+static int refuse_converting(const struct record *r, const struct volume_erase *p, struct error *e)
+{
+	if (!is_converting(r) || p->damaged)
+		return 0;
+	return error_set(e, ERROR_BUSY, EBUSY,
+			 "%s was being encrypted anew when that was interrupted: run `kvmcrypt recover` first (--damaged goes on without)",
+			 r->path);
+}
+
+/* A link that a live change of the volume key left, or a copy that nobody will finish. */
+static void remove_intent(const struct volume_env *env, const struct record *r, enum record_state was)
+{
+	struct stat st;
+	if (!r->intent || lstat(r->intent, &st) < 0)
+		return;
+	if (S_ISLNK(st.st_mode) || was == RECORD_CONVERTING)
+		unlink(r->intent);
+	else if (was == RECORD_PIVOTING)
+		volume_note(env, "%s may be the newer image of this volume and was left", r->intent);
+}
+
 static int begin(const struct volume_env *env, struct record *r, struct error *e)
 {
 	if (r->state == RECORD_ERASING)
@@ -124,6 +153,8 @@ int volume_erase(const struct volume_env *env, struct record *r, const struct vo
 	int ret = volume_check_unmapped(r, e);
 	if (ret == 0)
 		ret = refuse_backing(env, r, e);
+	if (ret == 0)
+		ret = refuse_converting(r, p, e);
 	if (ret == 0 && p->dry_run)
 		ret = look_only(r, p, e);
 	if (ret < 0 || p->dry_run)
@@ -131,6 +162,9 @@ int volume_erase(const struct volume_env *env, struct record *r, const struct vo
 	ret = volume_lock(env->ks, r->uuid, true, &lock, e);
 	if (ret == 0)
 		ret = keystore_get(env->ks, r->uuid, &fresh, e);
+	if (ret == 0)
+		ret = refuse_converting(fresh, p, e);
+	enum record_state was = ret == 0 ? fresh->state : RECORD_READY;
 	if (ret == 0)
 		ret = open_target(fresh, CONTAINER_CHANGE, p, &t, &why, e);
 	if (ret == 0)
@@ -145,6 +179,7 @@ int volume_erase(const struct volume_env *env, struct record *r, const struct vo
 		ret = keystore_remove(env->ks, fresh, "erase", fresh->path, e);
 	if (ret < 0)
 		return ret;
+	remove_intent(env, fresh, was);
 	if (!t.image)
 		volume_note(env, "%s; no keyslot was destroyed on disk", why.message);
 	*ret_destroyed = t.image;

@@ -16,6 +16,7 @@ const char *header_condition_name(enum header_condition c)
 	static const char *const names[] = {
 		[HEADER_GOOD] = "good",	      [HEADER_LOCKED] = "locked", [HEADER_FOREIGN] = "foreign",
 		[HEADER_DAMAGED] = "damaged", [HEADER_GONE] = "gone",	  [HEADER_MISSING] = "missing",
+		[HEADER_REENCRYPTING] = "re-encrypting",
 	};
 	return names[c];
 }
@@ -44,6 +45,8 @@ int header_look(const struct record *r, struct header_state *ret, struct error *
 		s.condition = HEADER_MISSING;
 	} else if (result == -EMEDIUMTYPE) {
 		s.condition = HEADER_GONE;
+	} else if (result == -EINPROGRESS) {
+		s.condition = HEADER_REENCRYPTING;
 	} else if (why.kind == ERROR_DAMAGED) {
 		s.condition = HEADER_DAMAGED;
 	} else {
@@ -125,9 +128,30 @@ static int make_file(const struct container_region *region, struct error *e)
 	return r < 0 ? r : file_sync_dir_of(region->path, e);
 }
 
+/* A header with one volume key makes what has the other unreadable, and which that is the old one knew. */
+static int refuse_two_keys(const struct record *r, const struct header_state *found, struct error *e)
+{
+	bool ours = r->state == RECORD_CONVERTING || r->state == RECORD_PIVOTING;
+	if (ours && r->intent)
+		return error_set(e, ERROR_BUSY, EBUSY, "%s has a copy under a new volume key beside it: run `kvmcrypt recover`",
+				 r->path);
+	if (found->condition == HEADER_REENCRYPTING)
+		return error_set(e, ERROR_REFUSED, EINPROGRESS,
+				 "the header of %s says that a re-encryption is under way: it has to be finished %s", r->path,
+				 ours ? "(`kvmcrypt recover`)" : "by the program that began it");
+	if (ours)
+		return error_set(e, ERROR_REFUSED, EINPROGRESS,
+				 "%s was being re-encrypted in place, and its lost header alone knew which part has which volume key: restore that from a backup",
+				 r->path);
+	return 0;
+}
+
 static int refuse(const struct record *r, const struct header_state *found, const struct header_restore *p,
 		  struct error *e)
 {
+	int result = refuse_two_keys(r, found, e);
+	if (result < 0)
+		return result;
 	if (found->condition == HEADER_FOREIGN && !p->foreign)
 		return error_set(e, ERROR_REFUSED, EEXIST,
 				 "%s holds a whole LUKS header of another volume or key; --overwrite-foreign destroys that one",

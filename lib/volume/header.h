@@ -9,6 +9,7 @@ enum header_condition {
 	HEADER_LOCKED,	/* the record's, but no keyslot opens with the record's passphrase */
 	HEADER_FOREIGN,	/* a whole LUKS header, of another volume */
 	HEADER_DAMAGED,	/* something of a header, which is not accepted */
+	HEADER_REENCRYPTING,	/* says that the data has two volume keys just now */
 	HEADER_GONE,	/* no header */
 	HEADER_MISSING,	/* not even the file */
 };

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int reencrypt_adopt(struct record *r, const char *path, struct error *e)
+static int open_new(const struct record *r, const char *path, struct container **ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	AUTOSECRET struct secret *key = NULL;
@@ -22,6 +22,24 @@ int reencrypt_adopt(struct record *r, const char *path, struct error *e)
 		result = volume_unlock_cheap(container_luks(c), r->passphrase, &slot, &key, e);
 	if (result == 0 && (!r->next_volume_key || !secret_equal(key, r->next_volume_key)))
 		result = error_set(e, ERROR_DAMAGED, EBADMSG, "%s has not the volume key that was made for it", path);
+	if (result == 0)
+		*ret = TAKE_PTR(c);
+	return result;
+}
+
+int reencrypt_prove(const struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	return open_new(r, path, &c, e);
+}
+
+int reencrypt_adopt(struct record *r, const char *path, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	int result = open_new(r, path, &c, e);
+	if (result == 0)
+		result = secret_copy(r->next_volume_key->data, r->next_volume_key->len, &key, e);
 	if (result < 0)
 		return result;
 	const struct container_info *info = container_info(c);
@@ -104,8 +122,7 @@ static int check(const struct record *r, bool online, struct error *e)
 		return error_prefix(e, "%s", r->path);
 	if (r->header_path)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s has a detached header, and two files cannot be replaced at one moment: `kvmcrypt open` it, and it is done in place",
-				 r->path);
+				 "%s is LUKS1 with a detached header, and two files cannot be replaced at one moment", r->path);
 	if (stat(r->path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
 	if (!S_ISREG(st.st_mode))
@@ -157,6 +174,13 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 	return 0;
 }
 
+/* The copy has its temporary name until it takes the image's. */
+static bool copy_is_beside(const struct record *r)
+{
+	struct stat st;
+	return r->state == RECORD_CONVERTING && r->intent && lstat(r->intent, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
 			    bool *ret_finished, struct error *e)
 {
@@ -167,11 +191,13 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
 	if (result)
 		return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
-	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, e);
-	if (result < 0)
-		return result;
+	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, &why);
+	/* A header destroyed meanwhile can be rebuilt, once it is settled which image this is. */
+	bool unreadable = result == -EMEDIUMTYPE || (result < 0 && why.kind == ERROR_DAMAGED);
+	if (result < 0 && !(unreadable && copy_is_beside(r)))
+		return error_pass(e, &why);
 	/* Not renamed yet: the old image is as it was. */
-	if (volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
+	if (result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
 		if (r->intent && unlink(r->intent) < 0 && errno != ENOENT)
 			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
 		*ret_finished = false;

@@ -19,6 +19,7 @@ struct copy {
 	int from, to;
 	uint64_t size;
 	struct stat st;		/* of the old file */
+	bool fresh;		/* the new file was empty */
 	struct qcow2_map map;
 };
 
@@ -34,7 +35,9 @@ static int open_target(const struct record *r, struct copy *c, struct error *e)
 	c->to = open(r->intent, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (c->to < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->intent);
+	struct stat st;
 	int result = image_lock(c->to, r->intent, e);
+	c->fresh = result == 0 && fstat(c->to, &st) == 0 && st.st_blocks == 0;
 	if (result == 0 && ftruncate(c->to, c->st.st_size) < 0)
 		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->intent);
 	return result;
@@ -92,6 +95,7 @@ static int copy_data(const struct volume_env *env, struct record *r, struct cont
 		.header_length = info->header_length,
 		.data_offset = start,
 		.map = qcow2 ? &c->map : NULL,
+		.fresh = c->fresh,
 		.progress = env->progress,
 	};
 	return recrypt_run(&job, ret_kept, e);
@@ -134,6 +138,9 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 		result = copy_data(env, r, old, &c, &ret->kept, e);
 	if (result == 0)
 		result = file_sync(c.to, r->intent, e);
+	/* The data was read back, and now the header: after this the old image goes. */
+	if (result == 0)
+		result = reencrypt_prove(r, r->intent, e);
 	if (result < 0)
 		return error_prefix(e, "%s keeps its volume key", r->path);
 	ret->bytes = c.size;

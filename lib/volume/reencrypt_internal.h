@@ -5,9 +5,11 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/reencrypt.h"
 
+/* Is the file a whole container with the record's next volume key, which the passphrase opens? */
+int reencrypt_prove(const struct record *r, const char *path, struct error *e);
+
 /*
- * Is the file a whole container with the record's next volume key, which the passphrase opens? Then
- * r takes the new key over in memory: digest, geometry, volume_key.
+ * The same; then r takes the new key over in memory: digest, geometry, volume_key.
  */
 int reencrypt_adopt(struct record *r, const char *path, struct error *e);
 

@@ -1,6 +1,6 @@
 /*
- * A new volume key where the data is: a block device, or a LUKS2 volume that is mapped and may be in
- * use. The passphrase stays until the volume key is new; then it is rotated like any other.
+ * A new volume key where the data is: a block device, a LUKS2 volume that is mapped and may be in
+ * use, or one with a detached header. The passphrase stays until the volume key is new; then it is rotated like any other.
  *
  * Recorded as CONVERTING without an intent. What the header says of a re-encryption counts only with
  * such a record, and with the record's two volume keys.
@@ -26,6 +26,9 @@ bool reencrypt_is_online(const struct record *r)
 		return !r->intent;
 	if (r->state != RECORD_READY || r->luks_version != 2 || r->format != RECORD_FORMAT_RAW)
 		return false;
+	/* Two files cannot be replaced at one moment. */
+	if (r->header_path)
+		return true;
 	return (stat(r->path, &st) == 0 && S_ISBLK(st.st_mode)) || (volume_mapping(r, &m, NULL) == 0 && m.name[0]);
 }
 

@@ -74,4 +74,23 @@ check_error 4 'without its data' "a missing file" kvmcrypt header restore --yes 
 printf 'QFI\xfb' | dd of=a.qcow2 bs=1 seek=100 conv=notrunc status=none
 dd if=/dev/zero of=a.qcow2 bs=1 count=4 conv=notrunc status=none
 check_exit 7 "a qcow2 whose own header is gone is not written to" kvmcrypt header restore --yes -q a.qcow2
+
+# A re-encryption under way: a new header with the one key would lose what has the other.
+kvmcrypt create -q --luks 2 r.raw 8M
+passphrase_of r.raw >key
+cryptsetup reencrypt -q --init-only --force-offline-reencrypt --key-file key --pbkdf pbkdf2 --pbkdf-force-iterations 1000 r.raw
+check_is re-encrypting "$(condition r.raw)" "a re-encryption under way is seen"
+sum=$(sha256sum <r.raw)
+check_error 9 'has to be finished' "and its header never replaced" kvmcrypt header restore --yes -q r.raw
+check_error 9 'has to be finished' "by no option" kvmcrypt header restore --yes --overwrite-foreign -q r.raw
+check_is "$sum" "$(sha256sum <r.raw)" "not a byte is written"
+kvmcrypt create -q c.raw2.raw 16M
+image_io raw c.raw2.raw -c 'write -P 5 0 14M' >/dev/null
+ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=1 "$KVMCRYPT" rotate -q --volume-key c.raw2.raw >/dev/null 2>&1
+check_is converting "$(kvmcrypt show --json c.raw2.raw | jq -r .state)" "one of our own, killed"
+zero c.raw2.raw 0 4096
+check_error 6 'kvmcrypt recover' "is finished or taken back before its header is touched" kvmcrypt header restore --yes -q c.raw2.raw
+check "recover takes it back, the header gone or not" kvmcrypt recover -q
+check "then the header is restored" kvmcrypt header restore --yes -q c.raw2.raw
+check "and the data is there" image_io raw c.raw2.raw -c 'read -P 5 0 14M'
 check "the keystore is clean" kvmcrypt keystore check -q

@@ -81,13 +81,13 @@ image_io raw big.raw -c 'write -P 51 0 96M' >/dev/null
 before=$(plain raw big.raw)
 export ASAN_OPTIONS=detect_leaks=0
 kill_at() { strace -f -qq -o /dev/null -e trace="$1" -e inject="$1":signal=KILL:when="$2" "$KVMCRYPT" rotate -q --volume-key big.raw >/dev/null 2>&1; }
-kill_at sync_file_range 25 # of one thread
+kill_at sync_file_range 3
 check_is converting "$(kvmcrypt show --json big.raw | jq -r .state)" "killed in the middle of the copy"
 check "the old passphrase still opens it" image_io raw big.raw -c 'read -P 51 1M 64k'
 kvmcrypt rotate --volume-key --progress json --json big.raw >out 2>progress
 check_is "rotated" "$(jq -r '.volumes[0].outcome' out)" "run again it ends"
 check_is "$before" "$(plain raw big.raw)" "with the same plaintext"
-kill_at sync_file_range 25 # of one thread
+kill_at sync_file_range 3
 check "recover takes it back" kvmcrypt recover --json
 check_is "converting undone" "$(jq -r '.volumes[0] | "\(.was) \(.outcome)"' "$T/stdout")" "and says so"
 check_is "" "$(find . -name '*.kvmcrypt-new')" "no copy is left"

@@ -9,6 +9,7 @@
  *             =enospc the same with ENOSPC
  *             =power  the process is killed, and of everything written since the last sync of each
  *                     file a random part of the 512-byte sectors is what it was before
+ *             =lost   of writes of 64 KiB and more only: it is said to have succeeded, and did nothing
  *   FAULT_SEED=S      for that random part
  *   FAULT_COUNT=FILE  at exit: how many such calls there were
  *
@@ -30,6 +31,7 @@
 #include <unistd.h>
 
 #define SECTOR 512u
+#define LOST_MIN 65536u
 
 struct undo {
 	struct undo *next;	/* older */
@@ -131,6 +133,8 @@ static void die(void)
 /* 0: go on; 1: fail, errno is set; with the kinds that kill it does not return, but for "torn". */
 static int hit(void)
 {
+	if (!strcmp(kind, "lost"))
+		return 0;
 	if (++calls != fault_at)
 		return 0;
 	if (!strcmp(kind, "eio") || !strcmp(kind, "enospc")) {
@@ -140,6 +144,12 @@ static int hit(void)
 	if (strcmp(kind, "torn") != 0)
 		die();
 	return 2;
+}
+
+/* A disk that loses what it said it had taken. */
+static bool is_lost(size_t len)
+{
+	return len >= LOST_MIN && ++calls == fault_at;
 }
 
 static void remember(int fd, const struct stat *st, off_t offset, size_t len)
@@ -177,6 +187,11 @@ static ssize_t do_write(int fd, const void *buf, size_t len, off_t offset, bool 
 	if (here)
 		offset = lseek(fd, 0, SEEK_CUR);
 	pthread_mutex_lock(&lock);
+	if (!strcmp(kind, "lost")) {
+		bool lost = is_lost(len);
+		pthread_mutex_unlock(&lock);
+		return lost ? (ssize_t)len : here ? real_write(fd, buf, len) : real_pwrite64(fd, buf, len, offset);
+	}
 	int h = hit();
 	if (h == 2) {
 		(void)!real_pwrite64(fd, buf, len / 2, offset);

@@ -108,6 +108,25 @@ sweep() { # sweep WORKFLOW IMAGE-KIND COMMAND...
 	rm -rf keystore v.* .v.*
 }
 
+# A write of the copy that is silently lost has to be found when it is read back.
+lost_writes() { # lost_writes IMAGE-KIND
+	local n calls unseen=0
+	make_state "$1"
+	restore_state
+	run_with_fault lost 0 rotate -q --volume-key --no-libvirt "$(volume)"
+	calls=$(cat count)
+	for ((n = 1; n <= calls; n++)); do
+		restore_state
+		run_with_fault lost $n rotate -q --volume-key --no-libvirt "$(volume)"
+		grep -qE 'keeps its volume key|reads back differently' err && kvmcrypt recover -q --no-libvirt >/dev/null 2>&1 &&
+			opens_with_record kvmcrypt && same_plaintext && continue
+		unseen=$((unseen + 1))
+		echo "# write $n of $calls: $(cat err)"
+	done
+	check_is "0 yes" "$unseen $([ "$calls" -gt 0 ] && echo yes)" "volume-key $1: $calls silently lost writes, all of them noticed"
+	rm -rf keystore v.* .v.*
+}
+
 only=${FAULT_ONLY:-}
 want() { [ -z "$only" ] || [[ " $only " == *" $1 "* ]]; }
 want create && sweep create none create -q v.qcow2 8M
@@ -120,6 +139,8 @@ want rotate && sweep rotate luks2 rotate -q --no-libvirt v.raw
 want volume-key && sweep volume-key qcow2 rotate -q --volume-key --no-libvirt v.qcow2
 want volume-key && sweep volume-key raw rotate -q --volume-key --no-libvirt v.raw
 want volume-key && sweep volume-key luks2 rotate -q --volume-key --no-libvirt v.raw
+want volume-key && lost_writes raw
+want volume-key && lost_writes qcow2
 want resize && sweep resize qcow2 resize -q v.qcow2 9M
 want resize && sweep resize raw resize -q v.raw 5M
 want resize && sweep resize luks2 resize -q v.raw 5M

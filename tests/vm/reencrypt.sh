@@ -65,12 +65,18 @@ check "nothing mapped" nothing_mapped
 
 # Detached header
 kvmcrypt create -q d.raw 8M --header d.hdr
-check_error 1 'kvmcrypt open' "a detached header at rest is refused, with the way out" kvmcrypt rotate -q --volume-key d.raw
 kvmcrypt open -q d.raw probe
 head -c 8M /dev/urandom >/dev/mapper/probe
 was=$(sha256sum </dev/mapper/probe)
+kvmcrypt close -q d.raw
+key=$(digest d.hdr)
+check "a detached header, at rest" kvmcrypt rotate --volume-key --json d.raw
+check_is "rotated in place 2" "$(how)" "it says so"
+check_is no "$([ "$key" = "$(digest d.hdr)" ] || echo no)" "the volume key is another"
+kvmcrypt open -q d.raw probe
+check_is "$was" "$(sha256sum </dev/mapper/probe)" "the data is the same"
 check "a detached header, mapped" kvmcrypt rotate --volume-key --json d.raw
-check_is "rotated online 2" "$(how)" "it says so"
+check_is "rotated online 3" "$(how)" "it says so"
 check_is "$was" "$(sha256sum </dev/mapper/probe)" "the data is the same"
 kvmcrypt close -q d.raw
 kvmcrypt open -q d.raw probe
