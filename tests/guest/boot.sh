@@ -27,10 +27,10 @@ daemon_down() {
 	new_boot
 }
 
-guest_define enc watch
-guest_define plain watch
-guest_define manual watch
-guest_define broken watch
+guest_define enc up
+guest_define plain up
+guest_define manual up
+guest_define broken up
 kvmcrypt create -q enc.qcow2 32M
 kvmcrypt create -q base.qcow2 32M
 kvmcrypt create -q overlay.qcow2 --backing base.qcow2
@@ -99,7 +99,7 @@ check_is $((before + 8)) "$(used)" "and each use of a key is in the audit trail"
 libvirtd_start
 wait_for is_state enc running
 check_is running "$(state enc)" "the encrypted guest starts with the daemon"
-check "and sees its disk" guest_wait_said enc "disks vda"
+check "and sees its disk" guest_wait_said enc "up with vda"
 check_is other-value "$(other)" "another's secret has its value"
 check_is "ephemeral='no' private='yes'" "$(virsh secret-dumpxml "$(secret_of enc.qcow2)" | grep -o "ephemeral='[a-z]*' private='[a-z]*'")" "ours is private"
 check_exit 1 "and not given out" virsh secret-get-value "$(secret_of enc.qcow2)"
