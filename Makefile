@@ -8,6 +8,7 @@ mandir    ?= $(prefix)/share/man
 bashdir   ?= $(prefix)/share/bash-completion/completions
 zshdir    ?= $(prefix)/share/zsh/site-functions
 fishdir   ?= $(prefix)/share/fish/vendor_completions.d
+unitdir   ?= $(prefix)/lib/systemd/system
 
 # libvirt and libxml2 are compiled against but loaded on demand (lib/guest/lazy.c).
 LIBS      := libcryptsetup devmapper blkid openssl sqlite3 json-c libkeyutils uuid
@@ -23,6 +24,8 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
              psmisc time swtpm tang socat softhsm2 opensc openssl xxd
+# systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
+PKGS_REBOOT := debootstrap
 
 # What pkg-config says is asked once, and only by targets that compile.
 CFLAGS    ?= -O2 -g
@@ -84,7 +87,7 @@ $(BUILD)/fault/inject.so: tests/fault/inject.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl -lpthread
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -path $(BUILD)/reboot -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 unit-tests: $(UNIT)
 
@@ -114,6 +117,12 @@ bench: test-deps
 	$(Q)$(MAKE) --no-print-directory all $(BUILD)/bench/fill_keystore
 	$(Q)BUILD=$(BUILD) bench/run $(BENCH)
 
+# A whole host under emulation that is switched off and on. It is made with debootstrap the first time.
+test-reboot: test-deps
+	$(Q)tests/lib/install-packages $(PKGS_REBOOT)
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)BUILD=$(BUILD) tests/run reboot
+
 quickstart: deps guest-deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)BUILD=$(BUILD) tests/guest/quickstart
@@ -139,11 +148,16 @@ install: all
 	install -D -m 644 completions/kvmcrypt.bash $(DESTDIR)$(bashdir)/kvmcrypt
 	install -D -m 644 completions/_kvmcrypt $(DESTDIR)$(zshdir)/_kvmcrypt
 	install -D -m 644 completions/kvmcrypt.fish $(DESTDIR)$(fishdir)/kvmcrypt.fish
+	install -d $(DESTDIR)$(unitdir)
+	for u in systemd/*.service; do \
+		sed 's|@bindir@|$(bindir)|' $$u >$(DESTDIR)$(unitdir)/$${u##*/} || exit 1; \
+		chmod 644 $(DESTDIR)$(unitdir)/$${u##*/}; \
+	done
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/kvmcrypt $(DESTDIR)$(bashdir)/kvmcrypt $(DESTDIR)$(zshdir)/_kvmcrypt \
 		$(DESTDIR)$(fishdir)/kvmcrypt.fish $(DESTDIR)$(mandir)/man1/kvmcrypt.1 \
-		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1
+		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1 $(DESTDIR)$(unitdir)/kvmcrypt-*.service
 
 clean:
 	rm -rf build build-asan
@@ -155,6 +169,7 @@ help:
 	@echo 'make check       run tests without installing (TESTS="unit cli/create" picks some)'
 	@echo 'make fault       the kill sweeps at every system call (half an hour)'
 	@echo 'make asan        unit and command tests under ASan and UBSan'
+	@echo 'make test-reboot a host that loses power: TPM, systemd, autostart (under emulation)'
 	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
 	@echo 'make lint        compiler warnings with clang, shellcheck, house rules'
@@ -162,6 +177,6 @@ help:
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all unit-tests test check fault asan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all unit-tests test test-reboot check fault asan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:

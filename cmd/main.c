@@ -21,6 +21,9 @@
 /* Sorted by name; a test checks it. Man page, completion and tests/cli script carry the same name. */
 const struct command *const commands[] = {
 	&command_attach,
+	&command_boot_disable,
+	&command_boot_enable,
+	&command_boot_status,
 	&command_close,
 	&command_create,
 	&command_detach,

@@ -17,7 +17,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --export --jobs --older-than --slot --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -26,10 +26,13 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore backup|keystore certificate|keystore check|keystore export|keystore import|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore restore|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' boot disable|boot enable|boot status|header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore backup|keystore certificate|keystore check|keystore export|keystore import|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore restore|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
+    'boot disable --root') _kvmcrypt_values file ;;
+    'boot enable --root') _kvmcrypt_values file ;;
+    'boot status --root') _kvmcrypt_values file ;;
     'create --backing') _kvmcrypt_values file ;;
     'create --backing-format') _kvmcrypt_words 'qcow2 raw' ;;
     'create --format') _kvmcrypt_words 'qcow2 raw' ;;
@@ -78,7 +81,9 @@ _kvmcrypt() {
     'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
     'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
+    'load --secrets-dir') _kvmcrypt_values file ;;
     'open --export') _kvmcrypt_words 'fuse nbd' ;;
+    'unload --secrets-dir') _kvmcrypt_values file ;;
     'unseal --key-file') _kvmcrypt_values file ;;
     'unseal --passphrase-file') _kvmcrypt_values file ;;
     'unseal --pin-file') _kvmcrypt_values file ;;
@@ -91,6 +96,9 @@ _kvmcrypt() {
   if [[ $cur == -* ]]; then
     case $cmd in
     'attach') _kvmcrypt_words '--boot-order= --bus= --config --dry-run --live --readonly --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'boot disable') _kvmcrypt_words '--root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'boot enable') _kvmcrypt_words '--no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -115,7 +123,7 @@ _kvmcrypt() {
     'keystore restore') _kvmcrypt_words '--dry-run --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'load') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'load') _kvmcrypt_words '--all --ram --secrets-dir= --start --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'recover') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -123,7 +131,7 @@ _kvmcrypt() {
     'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --volume-key --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'unload') _kvmcrypt_words '--all --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'unload') _kvmcrypt_words '--all --ram --secrets-dir= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unseal') _kvmcrypt_words '--key-file= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --slot= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     *) _kvmcrypt_words '--help --version' ;;
     esac
@@ -131,7 +139,8 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach boot boot boot close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  'boot') _kvmcrypt_words 'disable enable status ' ;;
   'header') _kvmcrypt_words 'restore show ' ;;
   'keyslot') _kvmcrypt_words 'add list remove ' ;;
   'keystore') _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;

@@ -318,6 +318,21 @@ bool guest_disk_mentions(const char *xml, const char *path, bool mirror)
 	return false;
 }
 
+int guest_disk_needs(const char *xml, int (*fn)(void *ctx, const char *secret, const char *device), void *ctx,
+		     struct error *e)
+{
+	CLEANUP(query_clear) struct query q = { 0 };
+	int r = query_run(&q, xml, "/domain/devices/disk//secret/@uuid | /domain/devices/disk//source/@dev", e);
+	for (size_t i = 0; r == 0 && i < query_count(&q); i++) {
+		xmlNodePtr n = query_node(&q, i);
+		/* An attribute's text is its child. */
+		const char *text = n->children && n->children->content ? (const char *)n->children->content : "";
+		bool secret = !strcmp((const char *)n->name, "uuid");
+		r = fn(ctx, secret ? text : NULL, secret ? NULL : text);
+	}
+	return r;
+}
+
 /* Any <source> or <secret> of a disk, its backing chain and its mirror included. */
 static bool mentions(const char *xml, const char *path, const char *secret)
 {

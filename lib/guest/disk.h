@@ -66,6 +66,13 @@ char *guest_disk_extract(const char *xml, const char *target);
 /* The same with `to` in the place of its source file `from`; NULL if its source is another. */
 char *guest_disk_moved(const char *xml, const char *target, const char *from, const char *to);
 
+/*
+ * What the disks in xml, their backing chains included, need before the domain can start, to fn: UUIDs of secrets
+ * as text, or names of devices, one of both at a time. A non-zero result of fn stops and is returned.
+ */
+int guest_disk_needs(const char *xml, int (*fn)(void *ctx, const char *secret, const char *device), void *ctx,
+		     struct error *e);
+
 /* Does a disk in xml have path as its source, or, with mirror, as the destination of a running copy? */
 bool guest_disk_mentions(const char *xml, const char *path, bool mirror);
 

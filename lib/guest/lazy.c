@@ -33,6 +33,8 @@
 	F(int, virDomainUpdateDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
 	F(int, virDomainBlockResize, (virDomainPtr d, const char *n, unsigned long long s, unsigned int f), (d, n, s, f)) \
 	F(int, virDomainDetachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
+	F(int, virDomainCreate, (virDomainPtr d), (d))                                                      \
+	F(int, virDomainGetAutostart, (virDomainPtr d, int *a), (d, a))                                     \
 	F(virDomainPtr, virDomainDefineXML, (virConnectPtr c, const char *xml), (c, xml))                   \
 	F(int, virDomainFree, (virDomainPtr d), (d))                                                        \
 	F(virConnectPtr, virDomainGetConnect, (virDomainPtr d), (d))                                        \

@@ -26,8 +26,10 @@ static void secret_ptr_freep(virSecretPtr *s)
 
 /* <secret> as libvirt's formatsecret.html describes it; the usage names the volume, not its path,
  * so that a moved or replaced file cannot collide with another secret. */
-static char *build_xml(const uuid_t secret, const uuid_t volume, const char *path, bool ephemeral)
+char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral)
 {
+	uuid_t secret;
+	guest_secret_uuid(volume, secret);
 	char secret_text[37], volume_text[37], usage[64];
 	uuid_unparse_lower(secret, secret_text);
 	uuid_unparse_lower(volume, volume_text);
@@ -85,7 +87,7 @@ int guest_secret_register(struct guest_connection *g, const uuid_t volume, const
 	}
 	bool fresh = !s;
 	if (fresh) {
-		AUTOFREE char *xml = build_xml(uuid, volume, path, ephemeral);
+		AUTOFREE char *xml = guest_secret_xml(volume, path, ephemeral);
 		if (!xml)
 			return error_oom(e);
 		s = virSecretDefineXML(g->conn, xml, 0);

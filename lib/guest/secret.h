@@ -11,6 +11,10 @@
  * so that every host and every run comes to the same. */
 void guest_secret_uuid(const uuid_t volume, uuid_t ret);
 
+/* Its XML as libvirt wants and stores it; path is for the description. libvirt is loaded. The caller frees;
+ * NULL when out of memory. */
+char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral);
+
 /*
  * Registers or renews the secret of a volume: private; ephemeral unless libvirt's secrets
  * directory is RAM-backed. path is for the description. ERROR_REFUSED on a connection that is not

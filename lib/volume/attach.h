@@ -59,9 +59,38 @@ int volume_load(const struct volume_env *env, struct guest_connection *g, const 
 int volume_unload(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes,
 		  size_t n, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e);
 
-/* UUIDs of all volumes that are READY; the caller frees. A damaged record is left out and told of in
- * *ret_damaged: it must not keep the guests of all others from starting. */
-int volume_all(struct keystore *ks, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
+/*
+ * The same while no daemon of libvirt runs: into its directory in memory, which the caller has begun and commits
+ * (dir NULL: a dry run), and what goes when the caller leaves it. path: of the directory.
+ */
+struct secrets_dir;
+int volume_load_ram(const struct volume_env *env, struct secrets_dir *dir, const char *path, const uuid_t *volumes,
+		    size_t n, volume_loaded_fn fn, void *ctx, struct error *e);
+int volume_unload_ram(const struct volume_env *env, const char *path, const uuid_t *volumes, size_t n, bool dry_run,
+		      volume_loaded_fn fn, void *ctx, struct error *e);
+
+/*
+ * UUIDs of all volumes that are READY; the caller frees. used_in: only those that a domain of this host has, by
+ * the record or by a configuration in this directory of libvirt's; or NULL. A damaged record is left out and told of
+ * in *ret_damaged: it must not keep the guests of all others from starting.
+ */
+int volume_all(struct keystore *ks, const char *used_in, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
 	       struct error *e);
+
+/* A guest that was to start with libvirt and waited for a key. */
+struct volume_started {
+	const char *domain;
+	uuid_t uuid;
+	bool started;		/* false in a dry run, and when it failed */
+	struct error error;
+};
+typedef int (*volume_started_fn)(void *ctx, const struct volume_started *s);
+
+/*
+ * Starts the guests that are marked for autostart, need one of these volumes, and do not run; no others. One that
+ * does not start is told of and the rest goes on; the result is the first failure.
+ */
+int volume_start_guests(struct guest_connection *g, const uuid_t *volumes, size_t n, bool dry_run, volume_started_fn fn,
+			void *ctx, struct error *e);
 
 #endif

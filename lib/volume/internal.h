@@ -58,6 +58,11 @@ int volume_find_guest(struct guest_connection *g, const struct record *r, virDom
 int volume_register(const struct volume_env *env, struct guest_connection *g, struct record **r,
 		    const char *purpose, bool *ret_new, bool *ret_ephemeral, struct error *e);
 
+/* The same into libvirt's directory while no daemon runs. */
+struct secrets_dir;
+int volume_register_in(const struct volume_env *env, struct secrets_dir *dir, struct record **r, const char *purpose,
+		       bool *ret_new, struct error *e);
+
 /* A record that was changed elsewhere since it was read is read and revealed again. */
 int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e);
 

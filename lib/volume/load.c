@@ -2,7 +2,9 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/open.h"
 
+#include "lib/guest/config.h"
 #include "lib/guest/secret.h"
+#include "lib/guest/secrets_dir.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,6 +39,7 @@ int volume_forget_secret(struct guest_connection *g, const struct record *r, str
 struct all {
 	uuid_t *uuids;
 	size_t n, room;
+	const struct guest_config *used;	/* only what domains have; NULL: all */
 };
 
 /* An interrupted rotation or resize is no reason to leave a guest without its disk: the recorded
@@ -46,11 +49,21 @@ static bool has_key(const struct record *r)
 	return r->state != RECORD_CREATING && r->state != RECORD_IMPORTING && r->state != RECORD_ERASING;
 }
 
+static bool is_used(const struct guest_config *config, const struct record *r)
+{
+	uuid_t secret;
+	char mapping[MAPPING_NAME_LEN];
+	guest_secret_uuid(r->uuid, secret);
+	volume_guest_mapping(r, mapping, sizeof(mapping));
+	return r->n_domains || guest_config_names(config, secret) ||
+	       (volume_is_mapped_for_guests(r) && guest_config_names_mapping(config, mapping));
+}
+
 static int collect(void *ctx, const struct record *r)
 {
 	struct all *a = ctx;
 	/* A mapping is for a guest that has it; others are opened by `kvmcrypt open`. */
-	if (!has_key(r) || (volume_is_mapped_for_guests(r) && !r->n_domains))
+	if (!has_key(r) || (a->used ? !is_used(a->used, r) : volume_is_mapped_for_guests(r) && !r->n_domains))
 		return 0;
 	if (a->n == a->room) {
 		size_t room = a->room ? 2 * a->room : 1024;
@@ -64,10 +77,14 @@ static int collect(void *ctx, const struct record *r)
 	return 0;
 }
 
-int volume_all(struct keystore *ks, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
+int volume_all(struct keystore *ks, const char *used_in, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
 	       struct error *e)
 {
-	struct all a = { 0 };
+	CLEANUP(guest_config_clear) struct guest_config config = { 0 };
+	struct all a = { .used = used_in ? &config : NULL };
+	int found = used_in ? guest_config_read(used_in, &config, e) : 0;
+	if (found < 0)
+		return found;
 	struct error why = { 0 };
 	int r = keystore_each(ks, collect, &a, &why);
 	if (r < 0 && why.kind != ERROR_DAMAGED) {
@@ -146,23 +163,35 @@ static void reveal_secrets(struct keystore *ks, const struct batch *b)
 		keystore_reveal(ks, list, n, "load", NULL, NULL);
 }
 
+/* To or from where: a daemon, or its directory while there is none. */
+struct place {
+	struct guest_connection *g;
+	struct secrets_dir *dir;
+	const char *path;	/* of the directory, for a dry run */
+};
+
 /* What is to be done with one volume; *l says how it went. */
-static void run_one(const struct volume_env *env, struct guest_connection *g, struct record **r, bool load,
+static void run_one(const struct volume_env *env, const struct place *at, struct record **r, bool load,
 		    bool dry_run, struct volume_loaded *l)
 {
 	if (volume_is_mapped_for_guests(*r))
 		load_mapped(env, *r, load, dry_run, l);
 	else if (dry_run)
-		l->changed = guest_secret_exists(g, (*r)->uuid) != load;
+		l->changed = (at->g ? guest_secret_exists(at->g, (*r)->uuid) : secrets_dir_has(at->path, (*r)->uuid)) != load;
+	else if (!load && at->g)
+		guest_secret_forget(at->g, (*r)->uuid, &l->changed, &l->error);
 	else if (!load)
-		guest_secret_forget(g, (*r)->uuid, &l->changed, &l->error);
+		/* It goes with the whole directory, after this. */
+		l->changed = secrets_dir_has(at->path, (*r)->uuid);
+	else if (at->dir)
+		volume_register_in(env, at->dir, r, "load", &l->changed, &l->error);
 	/* Not revealed with the batch when one of it was changed just then: by itself, then. */
 	else
-		volume_register(env, g, r, "load", &l->changed, &l->ephemeral, &l->error);
+		volume_register(env, at->g, r, "load", &l->changed, &l->ephemeral, &l->error);
 }
 
-static int run(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
-	       bool load, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+static int run(const struct volume_env *env, const struct place *where, const uuid_t *volumes, size_t n, bool load,
+	       bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
 {
 	struct error first = { 0 };
 	for (size_t at = 0; at < n; at += BATCH) {
@@ -174,7 +203,7 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 			reveal_secrets(env->ks, &b);
 		for (size_t i = 0; i < b.n; i++) {
 			struct volume_loaded l = { .record = b.records[i] };
-			run_one(env, g, &b.records[i], load, dry_run, &l);
+			run_one(env, where, &b.records[i], load, dry_run, &l);
 			l.record = b.records[i];
 			if (l.error.kind && !first.kind)
 				first = l.error;
@@ -193,12 +222,28 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 int volume_load(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
 		bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
 {
+	const struct place where = { .g = g };
 	int r = guest_require_secure(g, e);
-	return r < 0 ? r : run(env, g, volumes, n, true, dry_run, fn, ctx, e);
+	return r < 0 ? r : run(env, &where, volumes, n, true, dry_run, fn, ctx, e);
 }
 
 int volume_unload(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes,
 		  size_t n, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
 {
-	return run(env, g, volumes, n, false, dry_run, fn, ctx, e);
+	const struct place where = { .g = g };
+	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
+}
+
+int volume_load_ram(const struct volume_env *env, struct secrets_dir *dir, const char *path, const uuid_t *volumes,
+		    size_t n, volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .dir = dir, .path = path };
+	return run(env, &where, volumes, n, true, !dir, fn, ctx, e);
+}
+
+int volume_unload_ram(const struct volume_env *env, const char *path, const uuid_t *volumes, size_t n, bool dry_run,
+		      volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .path = path };
+	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
 }

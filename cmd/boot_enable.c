@@ -1,0 +1,39 @@
+/* kvmcrypt boot enable: keys are loaded when the host starts. */
+#include "cmd/boot_output.h"
+#include "cmd/commands.h"
+
+struct enable_options {
+	const char *root;
+	bool no_ram, dry_run;
+};
+
+static const struct option_spec options[] = {
+	{ "no-ram", OPTION_FLAG, offsetof(struct enable_options, no_ram), NULL,
+	  "leave libvirt's directory of secrets as it is: keys come after its start, and guests by `load --start`", NULL,
+	  COMPLETE_NONE, 0 },
+	OPTION_ROOT(struct enable_options),
+	OPTION_DRY_RUN(struct enable_options),
+	{ 0 },
+};
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	const struct enable_options *o = opaque;
+	struct boot_unit units[BOOT_UNITS];
+	bool changed = false;
+	(void)operands, (void)n;
+	int r = boot_units_read(o->root, units, e);
+	if (r == 0)
+		r = boot_units_enable(o->root, units, !o->no_ram, o->dry_run, &changed, e);
+	return r < 0 ? r : boot_output(ctx, o->root, changed, false, e);
+}
+
+const struct command command_boot_enable = {
+	.name = "boot enable",
+	.summary = "load keys when the host starts",
+	.description = "Enables the systemd units that unseal the keystore when the host starts and give libvirt the keys "
+		       "before it starts guests. Whatever fails there, libvirt and all other guests start.",
+	.options = options,
+	.options_size = sizeof(struct enable_options),
+	.run = run,
+};

@@ -1,0 +1,29 @@
+/* kvmcrypt boot status: would encrypted guests come back by themselves after a restart of the host? */
+#include "cmd/boot_output.h"
+#include "cmd/commands.h"
+
+struct status_options {
+	const char *root;
+};
+
+static const struct option_spec options[] = {
+	OPTION_ROOT(struct status_options),
+	{ 0 },
+};
+
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
+{
+	const struct status_options *o = opaque;
+	(void)operands, (void)n;
+	return boot_output(ctx, o->root, -1, true, e);
+}
+
+const struct command command_boot_status = {
+	.name = "boot status",
+	.summary = "say whether encrypted guests start with the host",
+	.description = "Shows the units, how they last went, and what would keep encrypted guests from starting by themselves "
+		       "after a restart of the host: a line for each such thing, and exit code 1.",
+	.options = options,
+	.options_size = sizeof(struct status_options),
+	.run = run,
+};

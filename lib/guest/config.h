@@ -1,0 +1,29 @@
+/* Domains as libvirt keeps them on disk, for when no daemon runs that could be asked. */
+#ifndef LIB_GUEST_CONFIG_H
+#define LIB_GUEST_CONFIG_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uuid/uuid.h>
+
+/* What the disks of all domains need: UUIDs of secrets, and of volumes that are mapped (kvmcrypt-UUID). */
+struct guest_config {
+	uuid_t *uuids;	/* both kinds, sorted: they do not collide */
+	size_t n, room;
+};
+
+/* Reads *.xml in libvirt's directory of configurations. None, or one that is no domain, is fine. */
+int guest_config_read(const char *dir, struct guest_config *ret, struct error *e);
+void guest_config_clear(struct guest_config *c);
+
+bool guest_config_names(const struct guest_config *c, const uuid_t secret);
+/* mapping: "kvmcrypt-UUID" */
+bool guest_config_names_mapping(const struct guest_config *c, const char *mapping);
+
+/* Adds what one domain's XML needs, sorted by guest_config_sort(). */
+int guest_config_add(struct guest_config *c, const char *xml, struct error *e);
+void guest_config_sort(struct guest_config *c);
+
+#endif
