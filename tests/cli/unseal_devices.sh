@@ -94,6 +94,10 @@ check "clevis's own tools read the slot" bash -c "clevis luks pass -d '$KVMCRYPT
 kvmcrypt seal -q
 check "Tang unseals" kvmcrypt unseal -q --slot "$one"
 kvmcrypt seal -q
+strace -f -qq -o made -e trace=openat,creat "$KVMCRYPT" unseal -q --slot "$one"
+check_is "" "$(grep -E 'O_CREAT|creat\(' made | grep -v ENOENT | grep -vF -e "$KVMCRYPT_KEYSTORE/keystore.db-" -e '"/dev/null"')" "no program on the way puts anything into a file"
+check_is yes "$(grep -q clevis made && echo yes)" "and clevis was watched, too"
+kvmcrypt seal -q
 tpm_stop
 check_exit 0 "without the TPM commands go on" setsid "$KVMCRYPT" create t.raw 1M
 check_is 1 "$(grep -c '^note: slot .*tpm2, first' stderr)" "and say what failed"

@@ -198,9 +198,87 @@ static void no_wait_for_a_child_that_was_given_up(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- input, secrets, terminal, time ---- */
+
+static void input_and_secret_output(void **state)
+{
+	AUTOSECRET struct secret *in = NULL;
+	const char *const argv[] = { "tr", "a-z", "A-Z", NULL };
+	struct process_result r;
+	(void)state;
+	assert_ok(secret_copy("a key", 5, &in, &e));
+	const struct process p = { .argv = argv, .input = in, .stdout_max = 100, .stdout_secret = true };
+	assert_ok(process_run(&p, &r, &e));
+	assert_null(r.out);
+	assert_non_null(r.secret);
+	assert_int_equal(r.secret->len, 5);
+	assert_memory_equal(r.secret->data, "A KEY", 5);
+	process_result_clear(&r);
+}
+
+static void secret_output_is_bounded(void **state)
+{
+	const char *const argv[] = { "sh", "-c", "yes | head -c 100000", NULL };
+	const struct process p = { .argv = argv, .stdout_max = 8, .stdout_secret = true };
+	const char *const none[] = { "true", NULL };
+	const struct process q = { .argv = none, .stdout_max = 8, .stdout_secret = true };
+	struct process_result r;
+	(void)state;
+	assert_ok(process_run(&p, &r, &e));
+	assert_int_equal(r.secret->len, 8);
+	process_result_clear(&r);
+	assert_ok(process_run(&q, &r, &e));
+	assert_null(r.secret);
+	process_result_clear(&r);
+}
+
+/* The program sees a terminal, gets the answer at each prompt, and what it prints is still ours. */
+static void a_terminal_of_its_own(void **state)
+{
+	AUTOSECRET struct secret *pin = NULL;
+	const char *const argv[] = { "bash", "-c",
+				     "ask() { printf '%s' \"$1\" >/dev/tty; read -rs \"$2\" </dev/tty; }; "
+				     "test -t 0 && ask 'your PIN: ' a && ask 'PIN again: ' b && echo \"$a $b\"", NULL };
+	struct process_result r;
+	(void)state;
+	assert_ok(secret_copy("12 34", 5, &pin, &e));
+	const struct process p = { .argv = argv, .stdout_max = 100, .tty_prompt = "PIN", .tty_answer = pin, .seconds = 300 };
+	assert_ok(process_run(&p, &r, &e));
+	assert_int_equal(r.status, 0);
+	assert_string_equal(r.out, "12 34 12 34\n");
+	process_result_clear(&r);
+}
+
+static void one_that_asks_for_ever(void **state)
+{
+	AUTOSECRET struct secret *pin = NULL;
+	const char *const argv[] = { "bash", "-c", "while printf 'PIN? ' >/dev/tty; read -rs a </dev/tty; do :; done", NULL };
+	struct process_result r;
+	(void)state;
+	assert_ok(secret_copy("1", 1, &pin, &e));
+	const struct process p = { .argv = argv, .tty_prompt = "PIN", .tty_answer = pin, .seconds = 300 };
+	assert_fails(process_run(&p, &r, &e), ERROR_FAILED, "asks again and again");
+}
+
+/* Ended with what it started, which holds our pipes open. */
+static void a_time_limit(void **state)
+{
+	const char *const argv[] = { "sh", "-c", "sleep 1000 & sleep 1000", NULL };
+	const struct process p = { .argv = argv, .stdout_max = 10, .seconds = 1 };
+	struct process_result r;
+	(void)state;
+	assert_fails(process_run(&p, &r, &e), ERROR_FAILED, "gave no answer in 1 seconds");
+	assert_int_equal(e.err, ETIMEDOUT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(input_and_secret_output),
+		cmocka_unit_test(secret_output_is_bounded),
+		cmocka_unit_test(a_terminal_of_its_own),
+		cmocka_unit_test(one_that_asks_for_ever),
+		cmocka_unit_test(a_time_limit),
 		cmocka_unit_test(output_and_status),
 		cmocka_unit_test(output_is_bounded),
 		cmocka_unit_test(last_line_of_stderr),
