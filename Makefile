@@ -109,6 +109,12 @@ asan:
 		EXTRA_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit-tests
 	$(Q)BUILD=build-asan tests/run unit cli
 
+# What runs in threads. Without address randomisation, which its runtime does not get along with.
+tsan:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-tsan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+		EXTRA_CFLAGS="-fsanitize=thread" all build-tsan/tests/test_concurrent
+	$(Q)BUILD=build-tsan setarch -R tests/run unit/test_concurrent cli/rotate cli/rotate_volume_key
+
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZ)
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD) tests/fuzz/run
@@ -160,7 +166,7 @@ uninstall:
 		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1 $(DESTDIR)$(unitdir)/kvmcrypt-*.service
 
 clean:
-	rm -rf build build-asan
+	rm -rf build build-asan build-tsan
 
 help:
 	@echo 'make             build the program at build/kvmcrypt'
@@ -170,6 +176,7 @@ help:
 	@echo 'make fault       the kill sweeps at every system call (half an hour)'
 	@echo 'make asan        unit and command tests under ASan and UBSan'
 	@echo 'make test-reboot a host that loses power: TPM, systemd, autostart (under emulation)'
+	@echo 'make tsan        what runs in threads under the thread sanitizer'
 	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
 	@echo 'make lint        compiler warnings with clang, shellcheck, house rules'
@@ -177,6 +184,6 @@ help:
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all unit-tests test test-reboot check fault asan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all unit-tests test test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:

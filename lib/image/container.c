@@ -163,7 +163,9 @@ static int load(struct container *c, struct error *e)
 {
 	struct container_info *info = &c->info;
 	bool raw = info->format == IMAGE_FORMAT_RAW;
-	int r = luks_load(c->on_disk, (size_t)info->header_length, raw ? info->file_size : 0, &c->luks, e);
+	int (*how)(const void *, size_t, uint64_t, struct luks **, struct error *) =
+		c->mode == CONTAINER_CHANGE ? luks_load : luks_load_used;
+	int r = how(c->on_disk, (size_t)info->header_length, raw ? info->file_size : 0, &c->luks, e);
 	if (r < 0)
 		return error_prefix(e, "%s", c->path);
 	const struct luks_info *luks = luks_info(c->luks);

@@ -139,18 +139,34 @@ int luks_reload(struct luks *l, struct error *e)
 	return 0;
 }
 
+static int fill_range(struct luks *l, const unsigned char *bytes, size_t at, size_t n, struct error *e)
+{
+	if (pwrite(l->fd, bytes + at, n, (off_t)at) != (ssize_t)n)
+		return error_errno(e, ERROR_FAILED, errno, "cannot fill a memory file");
+	return 0;
+}
+
 /* Leaves zero blocks as holes: most of a LUKS2 keyslots area is empty. */
 static int fill(struct luks *l, const unsigned char *bytes, struct error *e)
 {
 	static const unsigned char zeros[COPY_BLOCK];
-	for (size_t at = 0; at < l->len; at += COPY_BLOCK) {
+	int r = 0;
+	for (size_t at = 0; at < l->len && r == 0; at += COPY_BLOCK) {
 		size_t n = l->len - at < COPY_BLOCK ? l->len - at : COPY_BLOCK;
-		if (!memcmp(bytes + at, zeros, n))
-			continue;
-		if (pwrite(l->fd, bytes + at, n, (off_t)at) != (ssize_t)n)
-			return error_errno(e, ERROR_FAILED, errno, "cannot fill a memory file");
+		if (memcmp(bytes + at, zeros, n) != 0)
+			r = fill_range(l, bytes, at, n, e);
 	}
-	return 0;
+	return r;
+}
+
+/* LUKS1: the rest is not even read, as memory that was never touched costs a page fault each 4 KiB. */
+static int fill_used(struct luks *l, const unsigned char *bytes, const struct luks_info *info, struct error *e)
+{
+	int r = fill_range(l, bytes, 0, l->len < LUKS1_PHDR_PAGE ? l->len : LUKS1_PHDR_PAGE, e);
+	for (int i = 0; i < info->n_keyslots && r == 0; i++)
+		if (info->keyslots[i].active)
+			r = fill_range(l, bytes, info->keyslots[i].key_offset, info->keyslots[i].key_length, e);
+	return r;
 }
 
 int luks_version_of(const unsigned char *bytes, size_t len)
@@ -178,7 +194,7 @@ int luks_region_of(const unsigned char *bytes, size_t len, uint64_t *ret, struct
 	return 0;
 }
 
-int luks_load(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e)
+static int load(const void *header, size_t len, uint64_t data_size, bool used_only, struct luks **ret, struct error *e)
 {
 	AUTOLUKS struct luks *l = NULL;
 	struct luks_info info;
@@ -193,11 +209,22 @@ int luks_load(const void *header, size_t len, uint64_t data_size, struct luks **
 		return r;
 	if (luks_version_of(header, len) == 2 && region > len)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS2 header: is cut off");
-	if ((r = luks_new(len, data_size, &l, e)) < 0 || (r = fill(l, header, e)) < 0 ||
+	if ((r = luks_new(len, data_size, &l, e)) < 0 ||
+	    (r = used_only && luks_version_of(header, len) == 1 ? fill_used(l, header, &info, e) : fill(l, header, e)) < 0 ||
 	    (r = luks_reload(l, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(l);
 	return 0;
+}
+
+int luks_load(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e)
+{
+	return load(header, len, data_size, false, ret, e);
+}
+
+int luks_load_used(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e)
+{
+	return load(header, len, data_size, true, ret, e);
 }
 
 const struct luks_info *luks_info(const struct luks *l)
