@@ -26,7 +26,7 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' boot disable|boot enable|boot status|header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore remove-slot|keystore reseal|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' boot disable|boot enable|boot status|header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore check|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
@@ -65,6 +65,15 @@ _kvmcrypt() {
     'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
     'keystore log --volume') _kvmcrypt_values volumes ;;
+    'keystore rekey --credential') _kvmcrypt_values file ;;
+    'keystore rekey --fido2') _kvmcrypt_values file ;;
+    'keystore rekey --key-file') _kvmcrypt_values file ;;
+    'keystore rekey --passphrase-file') _kvmcrypt_values file ;;
+    'keystore rekey --pin-file') _kvmcrypt_values file ;;
+    'keystore rekey --recovery-key') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
     'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
     'load --secrets-dir') _kvmcrypt_values file ;;
@@ -99,6 +108,7 @@ _kvmcrypt() {
     'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -119,11 +129,11 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach boot boot boot close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '') _kvmcrypt_words 'attach boot boot boot close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
   'boot') _kvmcrypt_words 'disable enable status ' ;;
   'header') _kvmcrypt_words 'restore show ' ;;
   'keyslot') _kvmcrypt_words 'add list remove ' ;;
-  'keystore') _kvmcrypt_words 'add-slot check log remove-slot reseal status ' ;;
+  'keystore') _kvmcrypt_words 'add-slot check log rekey remove-slot reseal status ' ;;
   'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
     -1) _kvmcrypt_values domains ;;
