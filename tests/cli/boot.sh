@@ -21,7 +21,7 @@ check "enable" kvmcrypt boot enable --root "$host" --json
 check_is "true" "$(jq .changed "$T/stdout")" "says that it changed something"
 check_is "enabled enabled enabled" "$(enabled)" "all three"
 for d in libvirtd virtsecretd virtqemud; do
-	check_is "$(for u in $units; do echo $u.service; done | xargs)" "$(ls "$host/etc/systemd/system/$d.service.wants" | xargs)" "$d.service wants them"
+	check_is "$(for u in $units; do echo $u.service; done | xargs)" "$(find "$host/etc/systemd/system/$d.service.wants" -type l -printf '%f\n' | sort | xargs)" "$d.service wants them"
 done
 check_is "" "$(find "$host/etc/systemd/system" -name '*.requires')" "and nothing requires them"
 check "status" kvmcrypt boot status --root "$host" --json
@@ -64,6 +64,7 @@ for d in libvirtd virtsecretd virtqemud; do
 done
 for u in $units; do
 	score=$(systemd-analyze security --offline=true --root="$host" "$unit_dir/$u.service" 2>/dev/null | sed -n 's/.*exposure level for .*: \([0-9.]*\) .*/\1/p')
+	check "$u speaks to the journal" grep -q '^StandardError=journal' "$unit_dir/$u.service"
 	check "$u: exposure ${score:-unknown} is OK or better" awk -v s="${score:-10}" 'BEGIN { exit !(s < 5.0) }'
 done
 make -s -C "$ROOT" BUILD="$BUILD" uninstall DESTDIR="$host" prefix=/usr >/dev/null 2>&1
