@@ -21,10 +21,10 @@ static void find(struct context *ctx, struct json_object *findings, const char *
 	json_object_array_add(findings, json_object_new_string(text));
 }
 
-/* Types of slots that open without a person; a TPM with a PIN is one that does not. */
-static bool opens_alone(const char *type)
+/* Does a slot open without a person? */
+static bool opens_alone(const struct slot *s)
 {
-	return !strcmp(type, "key-file") || !strcmp(type, "tpm2") || !strcmp(type, "tang") || !strcmp(type, "credential");
+	return !s->params.with_pin && (s->type == SLOT_KEY_FILE || s->type == SLOT_TPM2 || s->type == SLOT_TANG);
 }
 
 static void judge_keystore(struct context *ctx, struct json_object *findings, struct json_object *ways)
@@ -38,7 +38,7 @@ static void judge_keystore(struct context *ctx, struct json_object *findings, st
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		if (opens_alone(slot_type_name(slots[i].type)))
+		if (opens_alone(&slots[i]))
 			json_object_array_add(ways, json_object_new_string(slot_type_name(slots[i].type)));
 	keystore_slots_free(slots, n);
 	if (!json_object_array_length(ways))
