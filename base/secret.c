@@ -72,7 +72,7 @@ static bool keep_spare(unsigned char *page, size_t mapped)
 		return false;
 	if (!spare.n)
 		spare.owner = getpid();
-	if (spare.n < SPARE_MAX && spare.owner == getpid()) {
+	if (spare.n + 1 < ARRAY_LEN(spare.pages) && spare.owner == getpid()) {
 		spare.pages[spare.n++] = page;
 		kept = true;
 	}

@@ -47,6 +47,7 @@ static int seal_for(const struct secret *key, const uuid_t id, const struct reco
 	as.domains = NULL;
 	as.n_domains = 0;
 	as.intent = NULL;
+	as.pending = as.next_volume_key = NULL;
 	return envelope_seal(key, id, &as, 1, ret, ret_len, e);
 }
 
@@ -118,6 +119,15 @@ static int malformed(struct error *e)
 	return error_set(e, ERROR_DAMAGED, EBADMSG, "the bundle is malformed, or made by a newer kvmcrypt");
 }
 
+/*
+ * What an export never writes: recover would act on a temporary file or an unfinished workflow that a forged
+ * bundle names, on this host, with the rights of its administrator.
+ */
+static bool is_plain(const struct record *r)
+{
+	return r->state == RECORD_READY && !r->intent && !r->n_domains && !r->pending && !r->next_volume_key;
+}
+
 static int unpack(const struct secret *content, struct record ***ret, size_t *ret_n, struct error *e)
 {
 	AUTOSECRET struct secret *key = NULL;
@@ -141,7 +151,10 @@ static int unpack(const struct secret *content, struct record ***ret, size_t *re
 			r = malformed(e);
 		else if ((r = envelope_parse(p + 4, len, &records[i], e)) == 0)
 			r = envelope_open(key, id, records[i], true, e);
-		p += 4 + len;
+		if (r == 0 && !is_plain(records[i]))
+			r = malformed(e);
+		if (r == 0)
+			p += 4 + len;
 	}
 	if (r == 0 && p != end)
 		r = malformed(e);
