@@ -165,6 +165,9 @@ static int check_params(const struct credential *c, struct error *e)
 {
 	if (!c->params)
 		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type '%s' needs its device", slot_type_name(c->type));
+	if (c->type == SLOT_TPM2 && !tpm2_device_fits(c->params->device))
+		return error_set(e, ERROR_USAGE, EINVAL, "'%s' names no TPM: give /dev/tpmrm0, or swtpm:, mssim: or tabrmd: with "
+				 "what belongs to it", c->params->device);
 	if (c->params->with_pin && !c->key)
 		return error_set(e, ERROR_USAGE, EINVAL, "a PIN is missing for the new slot");
 	/* What the terminal of a child would take for something else than a part of the PIN. */
@@ -268,6 +271,9 @@ int seal_systemd_open(const struct seal *s, const struct slot *slot, const struc
 	};
 	if (p.token < 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token", slot->slot);
+	if (slot->type == SLOT_TPM2 && !tpm2_device_fits(slot->params.device))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal was tampered with: '%.200s' of slot %d names no TPM",
+				 slot->params.device, slot->slot);
 	if (pin && pin->len > PIN_MAX)
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN");
 	int r = token_plugin_open(s->cd, &p, ret, said);

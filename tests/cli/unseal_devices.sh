@@ -41,6 +41,25 @@ check_exit 1 "a TPM that is not there" kvmcrypt keystore add-slot -q --tpm2=swtp
 check_is "$sum" "$(sha256sum <"$KVMCRYPT_KEYSTORE/seal")" "changes nothing"
 check_is "" "$(ls "$KVMCRYPT_KEYSTORE"/*new* 2>/dev/null)" "and leaves nothing"
 
+# What a token in the seal says is not believed: the TSS knows a transport that runs a command, and writes to any file.
+# forge SLOT FILTER: changes our token of the slot as FILTER of jq says.
+forge() {
+	local id
+	id=$(cryptsetup luksDump --dump-json-metadata "$KVMCRYPT_KEYSTORE/seal" | jq -r --arg s "$1" '.tokens | to_entries[] | select(.value.type == "kvmcrypt" and .value.keyslots == [$s]) | .key')
+	cryptsetup token export --token-id "$id" "$KVMCRYPT_KEYSTORE/seal" | jq -c "$2" >token.json
+	cryptsetup token import --token-id "$id" --token-replace --json-file token.json "$KVMCRYPT_KEYSTORE/seal"
+}
+cp "$KVMCRYPT_KEYSTORE/seal" seal.good
+echo precious >victim
+for device in "cmd:touch $T/ran" "$T/victim" "device:$T/victim" "/dev/tpm/../..$T/victim" "libtpms:$T/victim"; do
+	forge 0 ".device = \"$device\""
+	check_error 7 'tampered with.*names no TPM' "a forged device ${device%%[:/]*} in the seal is no TPM" kvmcrypt unseal -q --slot 0
+	setsid "$KVMCRYPT" create -q x.raw 1M 2>/dev/null
+	check_is "precious no" "$(cat victim) $([ -e ran ] && echo yes || echo no)" "runs nothing and changes no file"
+done
+cp seal.good "$KVMCRYPT_KEYSTORE/seal"
+check_error 2 'names no TPM' "nor is it to a person" kvmcrypt keystore add-slot -q --tpm2="cmd:touch $T/ran"
+
 # A firmware update.
 tpm_extend 7
 check_error 3 'PCRs are not those.*keystore reseal' "changed PCRs: one line says why and what to do" works
