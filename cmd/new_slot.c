@@ -7,6 +7,7 @@
 #include "keystore/tang_trust.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -168,7 +169,7 @@ static int add_tang(const struct context *ctx, const struct new_slot_options *o,
 	struct slot_params *p = &s->params[s->n];
 	add_device(s, SLOT_TANG, NULL, o->label);
 	p->servers = copy(o->tang);
-	p->threshold = (unsigned)o->tang_threshold;
+	p->threshold = o->tang_threshold < UINT_MAX ? (unsigned)o->tang_threshold : UINT_MAX;
 	if (!o->tang_thumbprint)
 		return ask_trust(ctx, o, &p->thumbprints, e);
 	p->thumbprints = copy(o->tang_thumbprint);

@@ -100,14 +100,23 @@ static json_object *config_json(const struct slot_params *p, const char **ret_pi
 	return o;
 }
 
+static size_t count(const char *list)
+{
+	size_t n = list != NULL;
+	for (const char *at = list; at && (at = strchr(at, ',')); at++)
+		n++;
+	return n;
+}
+
 static int check_params(const struct slot_params *p, struct error *e)
 {
-	size_t n = 0;
 	if (!p || !p->servers || !*p->servers)
 		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type 'tang' needs the URL of a server");
-	for (const char *at = p->servers; at; n++)
-		if ((at = strchr(at, ',')))
-			at++;
+	size_t n = count(p->servers);
+	/* Of one that has none clevis would trust whatever it sends, or ask where nobody is. */
+	if (count(p->thumbprints) != n)
+		return error_set(e, ERROR_USAGE, EINVAL, "%zu Tang servers need as many thumbprints, not %zu", n,
+				 count(p->thumbprints));
 	if (n > SERVERS_MAX || p->threshold > n)
 		return error_set(e, ERROR_USAGE, EINVAL, "a threshold of %u does not fit %zu servers (at most %d)",
 				 p->threshold, n, SERVERS_MAX);

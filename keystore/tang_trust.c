@@ -70,7 +70,8 @@ static char *signing_key(const char *advertisement)
 	json_object *payload = NULL, *keys = NULL;
 	if (!jws || !json_object_object_get_ex(jws, "payload", &payload))
 		return NULL;
-	AUTOFREE char *text = decode(json_object_get_string(payload));
+	const char *encoded = json_object_get_string(payload);
+	AUTOFREE char *text = encoded ? decode(encoded) : NULL;
 	AUTOJSON json_object *set = text ? json_tokener_parse(text) : NULL;
 	if (!set || !json_object_object_get_ex(set, "keys", &keys) || !json_object_is_type(keys, json_type_array))
 		return NULL;

@@ -108,6 +108,27 @@ check_is "$(tang-show-keys "$(cat tang/a/port)")" "$(kvmcrypt keystore status --
 check_exit 1 "a wrong thumbprint" kvmcrypt keystore add-slot -q --tang="$(tang_url a)" --tang-thumbprint=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
 check "two servers, one is enough" kvmcrypt keystore add-slot -q --yes --tang="$(tang_url a),$(tang_url b)" --tang-threshold=1 --label two
 check_error 2 'threshold of 3' "more than there are" kvmcrypt keystore add-slot -q --yes --tang="$(tang_url a)" --tang-threshold=3
+check_error 2 'threshold of 4294967295' "a number that does not fit is not cut down to 1" kvmcrypt keystore add-slot -q --yes --tang="$(tang_url a),$(tang_url b)" --tang-threshold=4294967297
+check_error 2 '2 Tang servers need as many thumbprints' "a server without a thumbprint" kvmcrypt keystore add-slot -q --tang="$(tang_url a),$(tang_url b)" --tang-thumbprint="$(tang-show-keys "$(cat tang/a/port)")"
+
+# Servers that send anything but an advertisement. They answer once each.
+hostile() {
+	printf 'HTTP/1.0 200 OK\r\n\r\n' >answer
+	cat >>answer
+	hostile_port=$((20000 + RANDOM % 20000))
+	socat "TCP-LISTEN:$hostile_port,bind=127.0.0.1,fork,reuseaddr" "EXEC:cat $T/answer" 2>/dev/null &
+	hostile_pid=$!
+	hears() { bash -c ": </dev/tcp/127.0.0.1/$hostile_port"; }
+	wait_for hears
+}
+for answer in '{"payload":null}' '{"payload":""}' '{"payload":[1]}' '{"payload":"    "}' '{"payload":"eyJrZXlzIjpbbnVsbCwxXX0"}' '[null]' 'null' '' ; do
+	hostile <<<"$answer"
+	check_error 7 'what it sends is no advertisement' "a server that sends '$answer'" kvmcrypt keystore add-slot -q --yes --tang="http://127.0.0.1:$hostile_port"
+	kill "$hostile_pid"
+done
+hostile < <(head -c 3000000 /dev/zero | tr '\0' '[')
+check_error 7 'what it sends is no advertisement' "one that sends megabytes" kvmcrypt keystore add-slot -q --yes --tang="http://127.0.0.1:$hostile_port"
+kill "$hostile_pid"
 one=$(slot_of one) two=$(slot_of two)
 check "clevis's own tools read the slot" bash -c "clevis luks pass -d '$KVMCRYPT_KEYSTORE/seal' -s $one | cryptsetup open --test-passphrase --key-file - '$KVMCRYPT_KEYSTORE/seal'"
 kvmcrypt seal -q
