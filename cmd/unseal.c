@@ -63,8 +63,6 @@ static int with_slot(const struct context *ctx, struct keystore *ks, const struc
 		r = person_key_file(o->key_file ? o->key_file : s->path, &key, e);
 	} else if (s->type == SLOT_PASSPHRASE || s->type == SLOT_RECOVERY) {
 		r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, prompt, false, &key, e);
-		if (r == 0)
-			return keystore_unseal_with(ks, &(struct credential){ .type = s->type, .key = key }, e);
 	} else if (!s->params.with_pin && (o->pin_file || o->pin_fd >= 0)) {
 		/* A TPM would count it as a wrong one. */
 		return error_set(e, ERROR_USAGE, EINVAL, "slot %d has no PIN", s->slot);

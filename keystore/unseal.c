@@ -61,6 +61,20 @@ int keystore_read_key_file(const char *path, struct secret **ret, struct error *
 	return secret_read_fd(fd, SECRET_MAX - 1, false, path, ret, e);
 }
 
+/* A recovery key as a person writes it. */
+static int unlock_recovery(const struct seal *seal, const struct slot *slot, const struct secret *text,
+			   struct secret **ret_root, struct error *e)
+{
+	AUTOSECRET struct secret *key = NULL;
+	bool is_recovery = false;
+	int r = recovery_parse(text, &is_recovery, &key, e);
+	if (r < 0)
+		return r;
+	if (!is_recovery)
+		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this is not a recovery key");
+	return seal_unlock_slot(seal, slot, key, ret_root, e);
+}
+
 int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *key, struct error *e)
 {
 	AUTOSEAL struct seal *seal = NULL;
@@ -74,6 +88,8 @@ int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *k
 		i++;
 	if (i == n)
 		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", number);
+	else if (slots[i].type == SLOT_RECOVERY && key)
+		r = unlock_recovery(seal, &slots[i], key, &root, e);
 	else
 		r = seal_unlock_slot(seal, &slots[i], key, &root, e);
 	keystore_slots_free(slots, n);
@@ -206,7 +222,7 @@ int keystore_unseal_auto(struct keystore *ks, struct error *e)
 	if (ks->root)
 		return 0;
 	if (t.no_memory)
-		return error_set(e, ERROR_FAILED, ENOMEM, "%s", t.lines[t.n - 1]);
+		return t.n ? error_set(e, ERROR_FAILED, ENOMEM, "%s", t.lines[t.n - 1]) : error_oom(e);
 	r = keystore_need_root(ks, e);
 	return t.n == 1 ? error_prefix(e, "%s", t.lines[0]) : r;
 }

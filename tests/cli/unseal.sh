@@ -37,6 +37,16 @@ tr 'A-Z' 'a-z' <rec | tr -d '-' >rec-lower
 check "in lower case without dashes" kvmcrypt unseal -q --passphrase-fd 4 4<rec-lower
 check_is false "$(sealed)" "unseals too"
 
+kvmcrypt keystore add-slot -q --passphrase-file wrong --label second
+kvmcrypt seal -q
+slot_of() { kvmcrypt keystore status --json | jq ".slots[] | select($1) | .slot"; }
+check_exit 5 "--slot is that slot alone" kvmcrypt unseal -q --slot "$(slot_of '.label == "second"')" --passphrase-file pass
+check "its own passphrase opens it" kvmcrypt unseal -q --slot "$(slot_of '.label == "second"')" --passphrase-file wrong
+kvmcrypt keystore remove-slot -q --yes "$(slot_of '.label == "second"')"
+kvmcrypt seal -q
+check_error 5 'not a recovery key' "a passphrase for the slot of the recovery key" kvmcrypt unseal -q --slot "$(slot_of '.type == "recovery"')" --passphrase-file pass
+check "the recovery key in lower case" kvmcrypt unseal -q --slot "$(slot_of '.type == "recovery"')" --passphrase-file rec-lower
+
 check "add a key file" kvmcrypt keystore add-slot -q --key-file file.key
 kvmcrypt seal -q
 check "commands unseal by themselves with it" kvmcrypt create -q d.qcow2 1M
