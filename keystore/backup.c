@@ -69,6 +69,8 @@ static int open_backup(struct restore *p, struct error *e)
 	int r = store_sqlite_open_backup(p->file, &p->store, &p->seal, &p->seal_len, e);
 	if (r < 0 || (r = p->store->ops->meta_get(p->store, META_ROOT_ID, p->root_id, &len, e)) < 0)
 		return r;
+	if (len != sizeof(uuid_t))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: it names no root key", p->file);
 	return p->store->ops->each(p->store, count, &p->ret->volumes, e);
 }
 
@@ -97,6 +99,7 @@ static int compare(void *ctx, const struct store_record *row, struct error *e)
 static int look_at(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
 {
 	p->ret->replaced = true;
+	p->ret->newer = 0;
 	p->ret->other_root = uuid_compare(ks->root_id, p->root_id) != 0;
 	int r = ks->store->ops->each(ks->store, compare, p, e);
 	if (r < 0 || !p->ret->newer || overwrite)
@@ -129,16 +132,17 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 }
 
 /* The seal lies ready before the store changes, and whoever comes next puts it in place. */
-static int replace(struct restore *p, struct keystore *ks, struct error *e)
+static int replace(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTOSEAL struct seal *seal = NULL;
 	unsigned char hash[HASH_LEN];
 	bool was = false;
 	int r = keep_old(p, ks, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
+	/* Looked at again: what others have stored since is in the old one now, or ends this with "busy" below. */
+	if (r < 0 || (r = look_at(p, ks, overwrite, e)) < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
 	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0 ||
-	    (r = store_sqlite_restore(ks->store, p->file, e)) < 0)
+	    (r = store_sqlite_restore(ks->store, p->file, p->ret->kept, e)) < 0)
 		return r;
 	if ((r = seal_commit(seal, e)) < 0) {
 		seal_keep(seal);
@@ -161,7 +165,7 @@ static int make_new(struct restore *p, const char *location, struct error *e)
 	bool made = false;
 	int r = directory_make(location, &path, &dir, &made, e);
 	if (r < 0 || (r = seal_lock(dir, true, &lock, e)) < 0 || (r = store_sqlite_discard(path, e)) < 0 ||
-	    (r = store_sqlite_open(path, true, &store, e)) < 0 || (r = store_sqlite_restore(store, p->file, e)) < 0 ||
+	    (r = store_sqlite_open(path, true, &store, e)) < 0 || (r = store_sqlite_restore(store, p->file, NULL, e)) < 0 ||
 	    (r = seal_from_bytes(dir, p->seal, p->seal_len, true, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0)
 		return r;
 	return seal_commit(seal, e);
@@ -198,5 +202,5 @@ int keystore_restore(const char *location, const char *file, bool overwrite, boo
 		return r;
 	if (dry_run)
 		return 0;
-	return ks ? replace(&p, ks, e) : make_new(&p, location, e);
+	return ks ? replace(&p, ks, overwrite, e) : make_new(&p, location, e);
 }

@@ -129,8 +129,11 @@ int store_sqlite_backup(struct store *s, const char *path, const void *seal, siz
 /* Opens such a file after checking all that SQLite can check. *ret_seal: a copy for the caller to free. */
 int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_seal, size_t *ret_seal_len,
 			     struct error *e);
-/* The content of that file in the place of the store's, in one transaction. */
-int store_sqlite_restore(struct store *s, const char *backup, struct error *e);
+/*
+ * The content of that file in the place of the store's, in one transaction. as: a backup of the store from before,
+ * or NULL; ERROR_BUSY when the store has changed since that was made.
+ */
+int store_sqlite_restore(struct store *s, const char *backup, const char *as, struct error *e);
 
 static inline void store_closep(struct store **s)
 {

@@ -64,28 +64,55 @@ int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_se
 	*ret_seal = malloc(*ret_seal_len + 1);
 	if (!*ret_seal)
 		return error_oom(e);
-	memcpy(*ret_seal, sqlite3_column_blob(st, 0), *ret_seal_len);
+	if (*ret_seal_len) /* an empty one has no address */
+		memcpy(*ret_seal, sqlite3_column_blob(st, 0), *ret_seal_len);
 	sqlite3_finalize(TAKE_PTR(st));
 	*ret = TAKE_PTR(store);
 	return 0;
 }
 
-int store_sqlite_restore(struct store *store, const char *backup, struct error *e)
+/* Every change has a row in the audit trail, so the head of the trail tells of any. */
+static int check_as(struct sqlite_store *s, struct error *e)
+{
+	AUTOFINALIZE sqlite3_stmt *st = NULL;
+	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM main.meta JOIN o.meta USING(name) WHERE name = 'audit_head' AND "
+				      "main.meta.value = o.meta.value", -1, &st, NULL) != SQLITE_OK)
+		return sqlite_fail(s, "read", e);
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		return 0;
+	return rc == SQLITE_DONE ? error_set(e, ERROR_BUSY, ESTALE, "the keystore was changed just now: run the command again")
+				 : sqlite_fail(s, "read", e);
+}
+
+static int replace_all(struct sqlite_store *s, bool check, struct error *e)
 {
 	static const char replace[] =
-		"BEGIN IMMEDIATE;"
 		"DELETE FROM main.meta; DELETE FROM main.volume; DELETE FROM main.audit;"
 		"INSERT INTO main.meta SELECT name, value FROM b.meta WHERE name <> '" SEAL_META "';"
 		"INSERT INTO main.volume SELECT id, uuid, path, luks, revision, last_used, envelope FROM b.volume;"
 		"INSERT INTO main.audit SELECT seq, time, uid, pid, kind, action, volume, detail, revision, hash, mac "
 		"FROM b.audit;"
 		"COMMIT";
+	int r = run(s, "BEGIN IMMEDIATE", "restore", e);
+	if (r == 0 && check)
+		r = check_as(s, e);
+	if (r == 0)
+		r = run(s, replace, "restore", e);
+	if (r < 0)
+		s->store.ops->rollback(&s->store);
+	return r;
+}
+
+int store_sqlite_restore(struct store *store, const char *backup, const char *as, struct error *e)
+{
 	struct sqlite_store *s = (struct sqlite_store *)store;
 	int r = run_path(s, "ATTACH ?1 AS b", backup, "read", e);
-	if (r < 0)
-		return r;
-	if ((r = run(s, replace, "restore", e)) < 0)
-		store->ops->rollback(store);
+	if (r == 0 && as)
+		r = run_path(s, "ATTACH ?1 AS o", as, "read", e);
+	if (r == 0)
+		r = replace_all(s, as != NULL, e);
 	sqlite3_exec(s->db, "DETACH b", NULL, NULL, NULL);
+	sqlite3_exec(s->db, "DETACH o", NULL, NULL, NULL);
 	return r;
 }
