@@ -133,7 +133,7 @@ int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin,
 /*
  * A new root key: every record is sealed anew, the audit trail chained anew, and a new seal made with these
  * credentials and all old slots that work without a person (of types that are not among the credentials). Old
- * slots of other types would be lost: ERROR_REFUSED that names them, unless drop_others. Interrupted at any
+ * slots of other types, or more of a type than were given, would be lost: ERROR_REFUSED that names them, unless drop_others. Interrupted at any
  * point it has happened as a whole or not at all; the old seal is overwritten, the old root key taken out of the keyring.
  */
 int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,

@@ -144,12 +144,27 @@ static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
 
 /* ---- the seal ---- */
 
-static bool given(const struct credential *creds, size_t n, enum slot_type t)
+/* A key file that commands find by themselves is another way than a credential. */
+static bool is_kind(enum slot_type type, const char *path, const struct slot *s)
 {
+	return type == s->type && (type != SLOT_KEY_FILE || !path == !s->path);
+}
+
+static size_t given(const struct credential *creds, size_t n, const struct slot *s)
+{
+	size_t count = 0;
 	for (size_t i = 0; i < n; i++)
-		if (creds[i].type == t)
-			return true;
-	return false;
+		count += is_kind(creds[i].type, creds[i].path, s);
+	return count;
+}
+
+/* Which one of its kind it is, from 1. */
+static size_t number_of(const struct slot *slots, size_t i)
+{
+	size_t number = 0;
+	for (size_t k = 0; k <= i; k++)
+		number += is_kind(slots[k].type, slots[k].path, &slots[i]);
+	return number;
 }
 
 static bool carries_itself(const struct slot *s)
@@ -163,7 +178,7 @@ static int check_lost(const struct slot *old, size_t n_old, const struct credent
 	char lost[400] = "";
 	for (size_t i = 0; i < n_old; i++) {
 		size_t len = strlen(lost);
-		if (carries_itself(&old[i]) || given(creds, n, old[i].type))
+		if (carries_itself(&old[i]) || given(creds, n, &old[i]) >= number_of(old, i))
 			continue;
 		snprintf(lost + len, sizeof(lost) - len, "%sslot %d (%s%s%.40s)", len ? ", " : "", old[i].slot,
 			 slot_type_name(old[i].type), old[i].label ? ", " : "", old[i].label ? old[i].label : "");
@@ -182,7 +197,7 @@ static int carry_over(struct seal *seal, const struct secret *root, const struct
 	int slot = -1, r = 0;
 	for (size_t i = 0; i < n_old && r == 0; i++) {
 		AUTOSECRET struct secret *key = NULL;
-		if (!carries_itself(&old[i]) || given(creds, n, old[i].type))
+		if (!carries_itself(&old[i]) || given(creds, n, &old[i]))
 			continue;
 		struct credential c = { .type = old[i].type, .path = old[i].path, .label = old[i].label,
 					.params = &old[i].params };

@@ -59,8 +59,34 @@ check_error 7 'foreign' "a foreign trigger" kvmcrypt keystore restore -q --yes b
 check_error 4 'No such file' "no file" kvmcrypt keystore restore -q none.backup
 check "nothing was changed" clean
 
+cp first.backup bad.backup
+sqlite3 bad.backup "UPDATE meta SET value = x'' WHERE name = 'seal'"
+check_exit 7 "an empty seal" kvmcrypt keystore restore -q --yes bad.backup
+cp first.backup bad.backup
+sqlite3 bad.backup "UPDATE meta SET value = x'01020304' WHERE name = 'root_key_id'"
+check_exit 7 "a root key ID that is too short" kvmcrypt keystore restore -q --yes bad.backup
+
+# Somebody stores a record after the old keystore was kept and before it is replaced: it would be in neither.
+mkdir race && cp -r "$ks" race/keystore
+mkfifo race/sql
+sqlite3 race/keystore/keystore.db <race/sql >/dev/null 2>race/errors &
+writer=$!
+exec 8>race/sql
+echo "BEGIN IMMEDIATE; UPDATE meta SET value = zeroblob(80) WHERE name = 'audit_head'; SELECT writefile('race/held', 'x');" >&8
+wait_for test -e race/held
+kvmcrypt keystore restore -q --yes --keystore "$T/race/keystore" first.backup 2>race/stderr &
+restore=$!
+wait_for test -e race/keystore/seal.new
+echo "COMMIT;" >&8
+exec 8>&-
+wait $writer
+wait $restore
+check_is 6 $? "a change behind the copy that was kept is not lost"
+check_is yes "$(grep -q 'changed just now: run the command again' race/stderr && echo yes)" "and says what to do"
+check_is 4 "$(sqlite3 race/keystore/keystore.db 'SELECT count(*) FROM volume')" "all records are there"
+
 # Killed between the store and the seal: whoever comes next finishes.
-kvmcrypt keystore rekey -q --passphrase-file pass --recovery-key rec.b
+kvmcrypt keystore rekey -q --drop-others --passphrase-file pass --recovery-key rec.b
 check_error 9 'another root key' "a backup of another root key" kvmcrypt keystore restore -q first.backup
 ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore restore -q --yes first.backup >/dev/null 2>&1
 check_is yes "$([ -e "$ks/seal.new" ] && echo yes)" "restore killed before the seal is in place"
@@ -72,6 +98,17 @@ check "clean" clean
 old=$(id) seal=$(sha256sum <"$ks/seal")
 check_error 9 'slot [0-9]+ \(passphrase\), slot [0-9]+ \(recovery\).*--drop-others' "rekey loses no way to unseal by accident" kvmcrypt keystore rekey -q
 check_is "$seal" "$(sha256sum <"$ks/seal")" "nothing was changed"
+echo "battery staple" >second
+kvmcrypt keystore add-slot -q --passphrase-file second --label bob
+head -c 64 /dev/urandom >cred; kvmcrypt keystore add-slot -q --credential cred --label unit
+check_error 9 'slot [0-9]+ \(passphrase, bob\), slot [0-9]+ \(key-file, unit\).*--drop-others' "nor the second passphrase, nor a credential for a key file" kvmcrypt keystore rekey -q --passphrase-file pass --recovery-key rec.c --key-file key
+check_is "" "$(ls rec.c 2>/dev/null)" "and leaves no recovery key that opens nothing"
+check "rekey with a credential" kvmcrypt keystore rekey -q --json --drop-others --credential cred --passphrase-file pass
+check_is "key-file key-file passphrase" "$(jq -r '[.slots[].type] | sort | join(" ")' stdout)" "the key file is carried over beside it"
+kvmcrypt keystore remove-slot -q --yes "$(kvmcrypt keystore status --json | jq '.slots[] | select(.label == "systemd credential") | .slot')"
+kvmcrypt keystore add-slot -q --recovery-key rec.d
+mv rec.d rec
+old=$(id)
 cp -r "$ks" before
 check "rekey" kvmcrypt keystore rekey -q --json --passphrase-file pass --recovery-key rec2
 check_is "key-file passphrase recovery" "$(jq -r '[.slots[].type] | sort | join(" ")' stdout)" "the key file is carried over"
