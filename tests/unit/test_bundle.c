@@ -6,8 +6,6 @@
 #include "keystore/kdf.h"
 #include "keystore/tlv.h"
 
-static struct secret *passphrase;
-
 static struct record *plain_record(void)
 {
 	struct record *r = make_record("/images/a.raw");
@@ -21,15 +19,16 @@ static struct record *plain_record(void)
 }
 
 /* A bundle of one record, or of `says` records of which one is there and `cut` bytes are missing. */
-static void make_bundle(const struct record *r, size_t says, size_t cut, unsigned char **ret, size_t *ret_len)
+static void make_bundle(struct keystore *ks, const struct record *r, size_t says, size_t cut, unsigned char **ret, size_t *ret_len)
 {
 	AUTOSECRET struct secret *key = NULL;
 	AUTOSECRET struct secret *content = NULL;
 	AUTOFREE unsigned char *envelope = NULL;
 	size_t len = 0;
 	uuid_t id;
-	if (!passphrase)
-		assert_ok(secret_generate_passphrase(&passphrase, &e));
+	AUTOFREE char *certificate = NULL;
+	/* A passphrase would cost a second each. */
+	assert_ok(keystore_certificate(ks, "test", &certificate, &e));
 	assert_ok(secret_random(32, &key, &e));
 	assert_ok(kdf_root_id(key, id, &e));
 	assert_ok(envelope_seal(key, id, r, 1, &envelope, &len, &e));
@@ -40,7 +39,7 @@ static void make_bundle(const struct record *r, size_t says, size_t cut, unsigne
 	put_be(content->data + 40, says, 4);
 	put_be(content->data + 44, len, 4);
 	memcpy(content->data + 48, envelope, len - cut);
-	assert_ok(bundle_encrypt(content, passphrase, NULL, ret, ret_len, &e));
+	assert_ok(bundle_encrypt(content, NULL, certificate, ret, ret_len, &e));
 }
 
 static void assert_bundle(struct keystore *ks, const struct record *r, size_t says, size_t cut, const char *want)
@@ -48,12 +47,12 @@ static void assert_bundle(struct keystore *ks, const struct record *r, size_t sa
 	AUTOFREE unsigned char *bundle = NULL;
 	struct record **records = NULL;
 	size_t len = 0, n = 0;
-	make_bundle(r, says, cut, &bundle, &len);
+	make_bundle(ks, r, says, cut, &bundle, &len);
 	if (want) {
-		assert_fails(keystore_open_bundle(ks, bundle, len, passphrase, &records, &n, &e), ERROR_DAMAGED, want);
+		assert_fails(keystore_open_bundle(ks, bundle, len, NULL, &records, &n, &e), ERROR_DAMAGED, want);
 		return;
 	}
-	assert_ok(keystore_open_bundle(ks, bundle, len, passphrase, &records, &n, &e));
+	assert_ok(keystore_open_bundle(ks, bundle, len, NULL, &records, &n, &e));
 	assert_int_equal(n, 1);
 	keystore_records_free(records, n);
 }
@@ -95,18 +94,11 @@ static void truncated_ones_are_refused(void **state)
 	assert_bundle(ks, r, 1, 1, "malformed");
 }
 
-static int forget(void **state)
-{
-	secret_free(passphrase);
-	passphrase = NULL;
-	return forget_key(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(no_open_workflow_comes_in, setup_dir, forget),
-		cmocka_unit_test_setup_teardown(truncated_ones_are_refused, setup_dir, forget),
+		KEYSTORE_TEST(no_open_workflow_comes_in),
+		KEYSTORE_TEST(truncated_ones_are_refused),
 	};
 	return cmocka_run_group_tests_name("bundle", tests, NULL, NULL);
 }
