@@ -105,6 +105,8 @@ static int hear(struct talk *t, int i, struct error *e)
 	if (i == 0)
 		return 0;
 	tail_add(i == 1 ? &t->err : &t->tty, chunk, (size_t)n);
+	if (i == 2)
+		secret_wipe(chunk, (size_t)n);
 	return i == 2 ? type_answer(t, fd, e) : 0;
 }
 
@@ -124,14 +126,16 @@ int process_talk(const struct process *p, int out, int err, int tty, struct proc
 		int64_t left = end - now_ms();
 		int n = p->seconds && left <= 0 ? 0 : poll(t.fds, 3, p->seconds ? (int)left : -1);
 		if (n < 0 && errno != EINTR)
-			return error_errno(e, ERROR_FAILED, errno, "cannot wait for %s", p->argv[0]);
-		if (n == 0)
-			return error_set(e, ERROR_FAILED, ETIMEDOUT, "%s gave no answer in %u seconds", p->argv[0],
-					 p->seconds);
+			r = error_errno(e, ERROR_FAILED, errno, "cannot wait for %s", p->argv[0]);
+		else if (n == 0)
+			r = error_set(e, ERROR_FAILED, ETIMEDOUT, "%s gave no answer in %u seconds", p->argv[0],
+				      p->seconds);
 		for (int i = 0; n > 0 && r == 0 && i < 3; i++)
 			if (t.fds[i].fd >= 0 && t.fds[i].revents)
 				r = hear(&t, i, e);
 	}
+	/* A PIN may have been echoed there before the program turned that off. */
+	secret_wipe(&t.tty, sizeof(t.tty));
 	tail_last_line(&t.err, res->err, sizeof(res->err));
 	if (res->secret) {
 		res->secret->len = t.secret_len;

@@ -189,6 +189,22 @@ static int add_fido2(const struct context *ctx, const struct new_slot_options *o
 	return o->fido2_with_pin ? read_pin(ctx, o, s, false, "PIN of the FIDO2 token", e) : 0;
 }
 
+/* A text that was not copied for want of memory would leave the slot with a default. */
+static bool all_copied(const struct new_slot_options *o, const struct new_slots *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct slot_params *p = &s->params[i];
+		if (s->creds[i].type == SLOT_TPM2 &&
+		    (!p->device || (o->tpm2_pcrs && !p->pcrs) || (o->tpm2_public_key_pcrs && !p->public_key_pcrs)))
+			return false;
+		if (s->creds[i].type == SLOT_TANG && (!p->servers || !p->thumbprints))
+			return false;
+		if ((s->creds[i].type == SLOT_PKCS11 || s->creds[i].type == SLOT_FIDO2) && !p->device)
+			return false;
+	}
+	return true;
+}
+
 /* ---- all of them ---- */
 
 static bool wants_passphrase(const struct new_slot_options *o)
@@ -234,6 +250,8 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 		r = add_file(o->key_file, true, o->label, s, e);
 	if (r == 0 && o->credential)
 		r = add_file(o->credential, false, o->label ? o->label : "systemd credential", s, e);
+	if (r == 0 && o->pkcs11 && strstr(o->pkcs11, "pin-value"))
+		return error_set(e, ERROR_USAGE, EINVAL, "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	if (r == 0 && o->tpm2)
 		r = add_tpm2(ctx, o, s, e);
 	if (r == 0 && o->tang)
@@ -245,7 +263,7 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 	/* Last, as it writes a file. */
 	if (r == 0 && o->recovery_key)
 		r = add_recovery(ctx, o, s, e);
-	return r;
+	return r == 0 && !all_copied(o, s) ? error_oom(e) : r;
 }
 
 int new_slots_show(const struct new_slots *s, struct error *e)

@@ -30,8 +30,10 @@ void seal_free(struct seal *s)
 		return;
 	if (s->cd)
 		crypt_free(s->cd);
-	if (s->working && !s->committed)
+	if (s->working && !s->committed) {
 		unlinkat(s->dir, SEAL_NEW, 0);
+		seal_file_wipe(s->fd);
+	}
 	cleanup_close(&s->fd);
 	free(s);
 }

@@ -97,8 +97,11 @@ int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e)
 
 int seal_file_new(int dir, int *ret_fd, struct error *e)
 {
+	AUTOCLOSE int old = openat(dir, SEAL_NEW, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (unlinkat(dir, SEAL_NEW, 0) < 0 && errno != ENOENT)
 		return error_errno(e, ERROR_FAILED, errno, "cannot remove an old " SEAL_NEW);
+	if (old >= 0)
+		seal_file_wipe(old);
 	int fd = openat(dir, SEAL_NEW, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create " SEAL_NEW);
@@ -111,7 +114,7 @@ int seal_file_new(int dir, int *ret_fd, struct error *e)
  * freed blocks. Best effort, as on any disk that may have written the blocks elsewhere; a hard
  * link (somebody's backup) is left alone.
  */
-static void wipe_unlinked(int fd)
+void seal_file_wipe(int fd)
 {
 	static const unsigned char zero[CHUNK];
 	struct stat st;
@@ -138,7 +141,7 @@ int seal_file_commit(int dir, bool replace, struct error *e)
 	if (fsync(dir) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot sync the keystore's directory");
 	if (old >= 0)
-		wipe_unlinked(old);
+		seal_file_wipe(old);
 	return 0;
 }
 

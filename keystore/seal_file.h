@@ -19,6 +19,8 @@ int seal_file_copy(int from, int to, struct error *e);
 int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e);
 /* An empty `seal.new`, in place of one that an interrupted change left. */
 int seal_file_new(int dir, int *ret_fd, struct error *e);
+/* Overwrites an open file that has no name any more, as far as the file system writes in place. */
+void seal_file_wipe(int fd);
 /* `seal.new` becomes `seal`; what was there is wiped unless it has another name too. */
 int seal_file_commit(int dir, bool replace, struct error *e);
 

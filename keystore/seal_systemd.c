@@ -46,6 +46,7 @@ struct arguments {
 	const char *argv[ARGUMENTS_MAX + 1];
 	size_t n;
 	char *made[ARGUMENTS_MAX];
+	bool no_memory;
 };
 
 static void arguments_clear(struct arguments *a)
@@ -56,10 +57,15 @@ static void arguments_clear(struct arguments *a)
 
 static void add(struct arguments *a, const char *name, const char *value)
 {
-	if (value && asprintf(&a->made[a->n], "%s=%s", name, value) >= 0) {
-		a->argv[a->n] = a->made[a->n];
-		a->n++;
+	if (!value)
+		return;
+	if (asprintf(&a->made[a->n], "%s=%s", name, value) < 0) {
+		a->made[a->n] = NULL;
+		a->no_memory = true; /* without its option it would be another slot */
+		return;
 	}
+	a->argv[a->n] = a->made[a->n];
+	a->n++;
 }
 
 static void describe(const struct credential *c, struct arguments *a)
@@ -136,6 +142,8 @@ static int run_enrolment(struct seal *s, const struct secret *temporary, const s
 	if (r < 0)
 		return r;
 	describe(c, &a);
+	if (a.no_memory)
+		return error_oom(e);
 	const int fds[] = { key.fd, s->fd };
 	const struct process p = {
 		.argv = a.argv,
@@ -168,6 +176,9 @@ static int check_params(const struct credential *c, struct error *e)
 	if (c->type == SLOT_TPM2 && !tpm2_device_fits(c->params->device))
 		return error_set(e, ERROR_USAGE, EINVAL, "'%s' names no TPM: give /dev/tpmrm0, or swtpm:, mssim: or tabrmd: with "
 				 "what belongs to it", c->params->device);
+	/* RFC 7512, 2.4: it would be in arguments, in the seal and in the audit trail. */
+	if (c->type == SLOT_PKCS11 && c->params->device && strstr(c->params->device, "pin-value"))
+		return error_set(e, ERROR_USAGE, EINVAL, "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	if (c->params->with_pin && !c->key)
 		return error_set(e, ERROR_USAGE, EINVAL, "a PIN is missing for the new slot");
 	/* What the terminal of a child would take for something else than a part of the PIN. */

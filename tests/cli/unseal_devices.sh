@@ -174,6 +174,7 @@ check_error 3 'systemd credential kvmcrypt.key: this passphrase or key does not 
 kvmcrypt unseal -q --key-file cred.key
 token_start
 echo 1234 >pin
+check_error 2 "may not hold the PIN" "a PIN in a URI" kvmcrypt keystore add-slot -q --pkcs11 "$TOKEN?pin-value=1234"
 check "a PKCS#11 token" kvmcrypt keystore add-slot -q --pkcs11 "$TOKEN" --pin-file pin --label card
 kvmcrypt seal -q
 check "unseals with its PIN" kvmcrypt unseal -q --pin-file pin
