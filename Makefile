@@ -2,6 +2,7 @@
 VERSION   := 0.1.0
 CC        ?= gcc
 BUILD     ?= build
+JOBS      ?= $(shell nproc)
 prefix    ?= /usr/local
 bindir    ?= $(prefix)/bin
 mandir    ?= $(prefix)/share/man
@@ -93,7 +94,7 @@ unit-tests: $(UNIT)
 
 # Tests. `make test` does everything, packages included; `make check` only runs them.
 test: test-deps
-	$(Q)$(MAKE) --no-print-directory all unit-tests $(BUILD)/fault/inject.so
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all unit-tests $(BUILD)/fault/inject.so
 	$(Q)BUILD=$(BUILD) tests/run
 
 check: all unit-tests $(BUILD)/fault/inject.so
@@ -105,13 +106,13 @@ fault: all $(BUILD)/fault/inject.so
 	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) tests/run $(FAULT)
 
 asan:
-	$(Q)$(MAKE) --no-print-directory BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		EXTRA_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit-tests
 	$(Q)BUILD=build-asan tests/run unit cli
 
 # What runs in threads. Without address randomisation, which its runtime does not get along with.
 tsan:
-	$(Q)$(MAKE) --no-print-directory BUILD=build-tsan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		EXTRA_CFLAGS="-fsanitize=thread" all build-tsan/tests/test_concurrent
 	$(Q)BUILD=build-tsan setarch -R tests/run unit/test_concurrent cli/rotate cli/rotate_volume_key
 
@@ -120,17 +121,17 @@ fuzz: $(FUZZ)
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD) tests/fuzz/run
 
 bench: test-deps
-	$(Q)$(MAKE) --no-print-directory all $(BUILD)/bench/fill_keystore
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/bench/fill_keystore
 	$(Q)BUILD=$(BUILD) bench/run $(BENCH)
 
 # A whole host under emulation that is switched off and on. It is made with debootstrap the first time.
 test-reboot: test-deps
 	$(Q)tests/lib/install-packages $(PKGS_REBOOT)
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)BUILD=$(BUILD) tests/run reboot
 
 quickstart: deps guest-deps
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)BUILD=$(BUILD) tests/guest/quickstart
 
 lint:
