@@ -1,7 +1,10 @@
 #include "base/text.h"
 
+#include "base/cleanup.h"
+
 #include <ctype.h>
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,4 +125,25 @@ const char *text_hex(const void *data, size_t len, char *buf)
 		snprintf(buf + 2 * i, 3, "%02x", p[i]);
 	buf[2 * len] = 0;
 	return buf;
+}
+
+char *text_base64url(const char *text, size_t len)
+{
+	size_t padded = (len + 3) / 4 * 4;
+	/* As OpenSSL's decoder reads it: the other alphabet, padded. */
+	AUTOFREE char *in = malloc(padded + 1);
+	char *out = calloc(1, padded + 1);
+	if (!in || !out || len % 4 == 1) {
+		free(out);
+		return NULL;
+	}
+	for (size_t i = 0; i < padded; i++)
+		in[i] = i >= len ? '=' : text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+	int n = EVP_DecodeBlock((unsigned char *)out, (unsigned char *)in, (int)padded);
+	if (n < (int)(padded - len)) {
+		free(out);
+		return NULL;
+	}
+	out[(size_t)n - (padded - len)] = 0;
+	return out;
 }

@@ -27,4 +27,10 @@ const char *text_time(int64_t when, char *buf, size_t len);
 /* Lower-case hexadecimal; buf holds 2 * len + 1 bytes. */
 const char *text_hex(const void *data, size_t len, char *buf);
 
+/*
+ * What base64url without padding (RFC 7515, section 2) holds, for text: with a zero byte behind it. NULL if it is
+ * none, or without memory; the caller frees.
+ */
+char *text_base64url(const char *text, size_t len);
+
 #endif

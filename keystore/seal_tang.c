@@ -5,6 +5,7 @@
 #include "keystore/seal_internal.h"
 
 #include "base/process.h"
+#include "base/text.h"
 #include "keystore/seal_token.h"
 
 #include <json-c/json.h>
@@ -56,6 +57,31 @@ static int jwe_to_compact(json_object *o, char *buf, size_t size)
 		at += (size_t)n;
 	}
 	return 0;
+}
+
+/*
+ * clevis runs the program that the JWE's header names as its pin, whichever it is, and the seal's tokens are not
+ * authenticated: only what an enrolment writes is given to it. An "sss" holds further JWEs.
+ */
+static bool pins_fit(const char *compact, int depth)
+{
+	AUTOFREE char *header = text_base64url(compact, strcspn(compact, "."));
+	AUTOJSON json_object *o = header ? json_tokener_parse(header) : NULL;
+	json_object *clevis = NULL, *pin = NULL, *sss = NULL, *jwe = NULL;
+	if (!o || !json_object_object_get_ex(o, "clevis", &clevis) || !json_object_object_get_ex(clevis, "pin", &pin) ||
+	    !json_object_is_type(pin, json_type_string))
+		return false;
+	if (!strcmp(json_object_get_string(pin), "tang"))
+		return true;
+	if (depth || strcmp(json_object_get_string(pin), "sss") != 0 || !json_object_object_get_ex(clevis, "sss", &sss) ||
+	    !json_object_object_get_ex(sss, "jwe", &jwe) || !json_object_is_type(jwe, json_type_array))
+		return false;
+	for (size_t i = 0; i < json_object_array_length(jwe); i++) {
+		const char *inner = json_object_get_string(json_object_array_get_idx(jwe, i));
+		if (!inner || !pins_fit(inner, depth + 1))
+			return false;
+	}
+	return true;
 }
 
 /* ---- what clevis is told ---- */
@@ -185,6 +211,9 @@ int seal_tang_open(const struct seal *s, const struct slot *slot, struct secret 
 		o = json_tokener_parse(text);
 	if (!o || !json_object_object_get_ex(o, "jwe", &jwe) || jwe_to_compact(jwe, compact, JWE_MAX) < 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token", slot->slot);
+	if (!pins_fit(compact, 0))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal was tampered with: the token of slot %d is not one for Tang servers", slot->slot);
 	if ((r = secret_copy(compact, strlen(compact), &input, e)) < 0)
 		return r;
 	const struct process p = {

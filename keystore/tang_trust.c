@@ -1,9 +1,9 @@
 #include "keystore/tang_trust.h"
 
 #include "base/process.h"
+#include "base/text.h"
 
 #include <json-c/json.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,27 +29,6 @@ static int run(const char *const *argv, const char *input, size_t max, char **re
 	return *ret ? 0 : error_oom(e);
 }
 
-/* base64url without padding (RFC 7515, section 2) as OpenSSL's decoder reads it. Caller frees. */
-static char *decode(const char *text)
-{
-	size_t len = strlen(text), padded = (len + 3) / 4 * 4;
-	AUTOFREE char *in = malloc(padded + 1);
-	char *out = calloc(1, padded + 1);
-	if (!in || !out) {
-		free(out);
-		return NULL;
-	}
-	for (size_t i = 0; i < padded; i++)
-		in[i] = i >= len ? '=' : text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
-	int n = EVP_DecodeBlock((unsigned char *)out, (unsigned char *)in, (int)padded);
-	if (n < 0) {
-		free(out);
-		return NULL;
-	}
-	out[(size_t)n - (padded - len)] = 0;
-	return out;
-}
-
 static bool may_verify(json_object *key)
 {
 	json_object *ops = NULL;
@@ -71,7 +50,7 @@ static char *signing_key(const char *advertisement)
 	if (!jws || !json_object_object_get_ex(jws, "payload", &payload))
 		return NULL;
 	const char *encoded = json_object_get_string(payload);
-	AUTOFREE char *text = encoded ? decode(encoded) : NULL;
+	AUTOFREE char *text = encoded ? text_base64url(encoded, strlen(encoded)) : NULL;
 	AUTOJSON json_object *set = text ? json_tokener_parse(text) : NULL;
 	if (!set || !json_object_object_get_ex(set, "keys", &keys) || !json_object_is_type(keys, json_type_array))
 		return NULL;

@@ -134,6 +134,16 @@ check "clevis's own tools read the slot" bash -c "clevis luks pass -d '$KVMCRYPT
 kvmcrypt seal -q
 check "Tang unseals" kvmcrypt unseal -q --slot "$one"
 kvmcrypt seal -q
+# clevis runs whichever pin a token names: one that no enrolment writes is not given to it.
+cp "$KVMCRYPT_KEYSTORE/seal" seal.good
+id=$(cryptsetup luksDump --dump-json-metadata "$KVMCRYPT_KEYSTORE/seal" | jq -r --arg s "$one" '.tokens | to_entries[] | select(.value.type == "clevis" and .value.keyslots == [$s]) | .key')
+cryptsetup token export --token-id "$id" "$KVMCRYPT_KEYSTORE/seal" >clevis.json
+for header in '{"clevis":{"pin":"../evil"}}' '{"clevis":{"pin":"sss","sss":{"jwe":["e30.a.b.c.d"]}}}' '{"clevis":{"pin":"sss","sss":{"jwe":[1]}}}' '{}' 'x'; do
+	jq -c --arg h "$(printf %s "$header" | base64 -w0 | tr '+/' '-_' | tr -d '=')" '.jwe.protected = $h' clevis.json >forged.json
+	cryptsetup token import --token-id "$id" --token-replace --json-file forged.json "$KVMCRYPT_KEYSTORE/seal"
+	check_error 7 'tampered with.*not one for Tang servers' "a forged token with the header $header" kvmcrypt unseal -q --slot "$one"
+done
+cp seal.good "$KVMCRYPT_KEYSTORE/seal"
 strace -f -qq -o made -e trace=openat,creat "$KVMCRYPT" unseal -q --slot "$one"
 check_is "" "$(grep -E 'O_CREAT|creat\(' made | grep -v ENOENT | grep -vF -e "$KVMCRYPT_KEYSTORE/keystore.db-" -e '"/dev/null"')" "no program on the way puts anything into a file"
 check_is yes "$(grep -q clevis made && echo yes)" "and clevis was watched, too"

@@ -1,6 +1,7 @@
 /* base/text: sizes, durations, times, hex. */
 #include "cmocka_all.h"
 
+#include "base/cleanup.h"
 #include "base/text.h"
 
 static struct error e;
@@ -77,9 +78,25 @@ static void hex(void **state)
 	assert_string_equal(text_hex("", 0, buf), "");
 }
 
+static void base64url(void **state)
+{
+	static const char *const bad[] = { "A", "AAAAA", "AA=A", "A*AA", "A A" };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_null(text_base64url(bad[i], strlen(bad[i])));
+	static const char *const good[][2] = { { "", "" }, { "YQ", "a" }, { "YWI", "ab" }, { "YWJj", "abc" }, { "Pz8_Pj4-", "?\?\?>>>" } };
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		char *text = text_base64url(good[i][0], strlen(good[i][0]));
+		assert_non_null(text);
+		assert_string_equal(text, good[i][1]);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(base64url),
 		cmocka_unit_test(sizes_are_read), cmocka_unit_test(sizes_are_written),
 		cmocka_unit_test(durations),	  cmocka_unit_test(times),
 		cmocka_unit_test(hex),
