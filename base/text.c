@@ -129,7 +129,11 @@ const char *text_hex(const void *data, size_t len, char *buf)
 
 char *text_base64url(const char *text, size_t len)
 {
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	size_t padded = (len + 3) / 4 * 4;
+	/* OpenSSL's decoder takes '=' and white space in places of its own choosing. */
+	if (strspn(text, alphabet) < len)
+		return NULL;
 	/* As OpenSSL's decoder reads it: the other alphabet, padded. */
 	AUTOFREE char *in = malloc(padded + 1);
 	char *out = calloc(1, padded + 1);
