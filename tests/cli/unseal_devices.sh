@@ -112,11 +112,18 @@ check_error 2 'threshold of 4294967295' "a number that does not fit is not cut d
 check_error 2 '2 Tang servers need as many thumbprints' "a server without a thumbprint" kvmcrypt keystore add-slot -q --tang="$(tang_url a),$(tang_url b)" --tang-thumbprint="$(tang-show-keys "$(cat tang/a/port)")"
 
 # Servers that send anything but an advertisement. They answer once each.
+# The request is read first: closing with it unread would reset the connection, and the answer be lost.
+cat >hostile-server <<-'SERVER'
+#!/bin/bash
+while read -r line && [ -n "${line%$'\r'}" ]; do :; done
+cat "${0%/*}/answer"
+SERVER
+chmod 700 hostile-server
 hostile() {
 	printf 'HTTP/1.0 200 OK\r\n\r\n' >answer
 	cat >>answer
 	hostile_port=$((20000 + RANDOM % 20000))
-	socat "TCP-LISTEN:$hostile_port,bind=127.0.0.1,fork,reuseaddr" "EXEC:cat $T/answer" 2>/dev/null &
+	socat "TCP-LISTEN:$hostile_port,bind=127.0.0.1,fork,reuseaddr" "EXEC:$T/hostile-server" 2>/dev/null &
 	hostile_pid=$!
 	hears() { bash -c ": </dev/tcp/127.0.0.1/$hostile_port"; }
 	wait_for hears
