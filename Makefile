@@ -24,7 +24,7 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
               busybox-static cpio kmod jq
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time swtpm tang socat softhsm2 opensc openssl xxd
+             psmisc time swtpm libtss2-tcti-swtpm0 tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
 # systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
 PKGS_REBOOT := debootstrap
 
