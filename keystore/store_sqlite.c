@@ -160,13 +160,30 @@ static int meta_put(struct store *store, const char *name, const void *data, siz
 
 /* ---- the database as a whole ---- */
 
-static void scrub(struct store *store)
+/* Best effort: a reader elsewhere keeps the journal, and waiting for it gains little. */
+static void empty_journal(struct sqlite_store *s)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
-	/* Best effort: a reader elsewhere keeps the journal, and waiting for it gains little. */
 	sqlite3_busy_handler(s->db, NULL, NULL);
 	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sqlite3_busy_handler(s->db, on_busy, NULL);
+}
+
+static void scrub(struct store *store)
+{
+	empty_journal((struct sqlite_store *)store);
+}
+
+/*
+ * SQLite's own automatic checkpoint copies the journal but leaves its reuse to the next transaction of the same
+ * process. A command makes one and ends: the journal would grow, and whoever opens it first reads all of it.
+ */
+static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	(void)db;
+	(void)name;
+	if (pages >= JOURNAL_PAGES)
+		empty_journal(ctx);
+	return SQLITE_OK;
 }
 
 static int verify(struct store *store, store_finding_fn fn, void *ctx, struct error *e)
@@ -223,10 +240,9 @@ static int harden(struct sqlite_store *s, struct error *e)
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
-	/* Every command would copy its page or two into the database and sync three times more for it; but
-	 * who opens the journal first reads all of it, so it is kept short. */
+	/* Every command would copy its page or two into the database and sync three times more for it. */
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	sqlite3_wal_autocheckpoint(s->db, JOURNAL_PAGES);
+	sqlite3_wal_hook(s->db, on_commit, s);
 	if (sqlite3_exec(s->db, "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
 				"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192", NULL, NULL, NULL) !=
 	    SQLITE_OK)

@@ -1,17 +1,20 @@
 # shellcheck shell=bash
 # Side-by-side measurements: every claim is a ratio of medians taken in one run.
 export LC_ALL=C
-now() { date +%s%N; }
+# Without a process of its own, whose start would be measured with everything.
+now() { local t=$EPOCHREALTIME; NOW=${t/./}; }
 # median_ms N COMMAND...: runs it N times, prints the median in milliseconds with one decimal.
 median_ms() {
 	local n=$1 i began times=()
 	shift
 	for i in $(seq "$n"); do
-		began=$(now)
+		now
+		began=$NOW
 		"$@" >/dev/null 2>"$T/bench.err" || { echo "failed: $* ($i): $(tail -n 1 "$T/bench.err")" >&2; return 1; }
-		times+=($(($(now) - began)))
+		now
+		times+=($((NOW - began)))
 	done
-	printf '%s\n' "${times[@]}" | sort -n | awk '{ t[NR] = $1 } END { printf "%.1f\n", t[int((NR + 1) / 2)] / 1e6 }'
+	printf '%s\n' "${times[@]}" | sort -n | awk '{ t[NR] = $1 } END { printf "%.1f\n", t[int((NR + 1) / 2)] / 1e3 }'
 }
 # once_ms COMMAND...
 once_ms() { median_ms 1 "$@"; }

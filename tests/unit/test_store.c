@@ -4,6 +4,8 @@
 #include "keystore/internal.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
 
 static struct store *store;
 
@@ -301,6 +303,25 @@ static void commit_that_wants_a_retry(void **state)
 	test_key = NULL;
 }
 
+/* Each command is a process of its own, with one transaction; who opens the journal first reads all of it. */
+static void journal_stays_short(void **state)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	off_t longest = 0;
+	(void)state;
+	snprintf(path, sizeof(path), "%s/keystore.db-wal", test_dir);
+	for (int i = 0; i < 100; i++) {
+		store_closep(&store);
+		assert_ok(store_sqlite_open(test_dir, false, &store, &e));
+		char name[16];
+		snprintf(name, sizeof(name), "/%d", i);
+		assert_ok(insert((unsigned char)i, name));
+		longest = stat(path, &st) == 0 && st.st_size > longest ? st.st_size : longest;
+	}
+	assert_in_range(longest, 1, 40 * 4120);
+}
+
 #define STORE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -310,7 +331,7 @@ int main(void)
 		STORE_TEST(compare_and_set), STORE_TEST(transactions),
 		STORE_TEST(each_in_order), STORE_TEST(meta),
 		STORE_TEST(audit_queries), STORE_TEST(hot_queries_use_an_index),
-		STORE_TEST(commit_that_wants_a_retry),
+		STORE_TEST(commit_that_wants_a_retry), STORE_TEST(journal_stays_short),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -30,12 +30,16 @@ v=${v:-t.raw}
 passphrase_of "$v" >vkey
 rate() { # MiB/s of a read and a write of 128 MiB
 	local began w r
-	began=$(now)
+	now
+	began=$NOW
 	dd if=/dev/zero of=/dev/mapper/x bs=1M count=128 oflag=direct 2>/dev/null
-	w=$(awk -v t=$(($(now) - began)) 'BEGIN { printf "%.0f", 128e9 / t }')
-	began=$(now)
+	now
+	w=$(awk -v t=$((NOW - began)) 'BEGIN { printf "%.0f", 128e6 / t }')
+	now
+	began=$NOW
 	dd if=/dev/mapper/x of=/dev/null bs=1M count=128 iflag=direct 2>/dev/null
-	r=$(awk -v t=$(($(now) - began)) 'BEGIN { printf "%.0f", 128e9 / t }')
+	now
+	r=$(awk -v t=$((NOW - began)) 'BEGIN { printf "%.0f", 128e6 / t }')
 	echo "$w MiB/s written, $r MiB/s read"
 }
 kvmcrypt open -q "$v" x && echo "  kvmcrypt open:                                    $(rate)"
