@@ -43,6 +43,7 @@ LIB_SRC   := $(wildcard base/*.c keystore/*.c lib/*/*.c)
 CMD_SRC   := $(wildcard cmd/*.c)
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
+FAULT_TOOLS := $(BUILD)/fault/inject.so $(BUILD)/fault/kill_at
 obj        = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -88,21 +89,26 @@ $(BUILD)/fault/inject.so: tests/fault/inject.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl -lpthread
 
+$(BUILD)/fault/kill_at: tests/fault/kill_at.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 $(WARN) -O2 -o $@ $<
+
 -include $(shell find $(BUILD) -path $(BUILD)/reboot -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 unit-tests: $(UNIT)
 
 # Tests. `make test` does everything, packages included; `make check` only runs them.
 test: test-deps
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all unit-tests $(BUILD)/fault/inject.so
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all unit-tests $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) tests/run
 
-check: all unit-tests $(BUILD)/fault/inject.so
+check: all unit-tests $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
 
 # The kill sweeps of which `make test` runs a sample, at every single call: half an hour and more.
 FAULT ?= fault vm/recover vm/recover_open
-fault: all $(BUILD)/fault/inject.so
+fault: all $(FAULT_TOOLS)
 	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) tests/run $(FAULT)
 
 asan:
@@ -121,7 +127,7 @@ fuzz: $(FUZZ)
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD) tests/fuzz/run
 
 bench: test-deps
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/bench/fill_keystore
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/bench/fill_keystore $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) bench/run $(BENCH)
 
 # A whole host under emulation that is switched off and on. It is made with debootstrap the first time.

@@ -13,7 +13,7 @@ sweep_create() { # sweep_create WHAT IMAGE HEADER SAMPLES CALLS COMMAND...
 		at=$(points "$call" "$samples" create -q "$@")
 		kvmcrypt erase -q --yes --no-libvirt "$image" || bad "$what: nothing to sweep over"
 		for n in $at; do
-			kill_at "$call" "$n" create -q "$@" || { kvmcrypt erase -q --yes --no-libvirt "$image"; continue; }
+			killed_at "$call" "$n" create -q "$@" || { kvmcrypt erase -q --yes --no-libvirt "$image"; continue; }
 			landed=$((landed + 1))
 			recovered || bad "$what killed at $call $n"
 			nothing_mapped || bad "$what killed at $call $n: mapping left"
@@ -42,7 +42,7 @@ size=$((1 << 20))
 for call in ioctl $(in_full pwrite64 ftruncate fsync fdatasync); do
 	for n in $(points "$call" 3 resize -q g.raw $((size + 65536))); do
 		size=$((size + 131072))
-		kill_at "$call" "$n" resize -q g.raw $size && landed=$((landed + 1))
+		killed_at "$call" "$n" resize -q g.raw $size && landed=$((landed + 1))
 		recovered || bad "resize killed at $call $n"
 		nothing_mapped || bad "resize killed at $call $n: mapping left"
 		kvmcrypt open -q g.raw g || bad "resize killed at $call $n: does not open"

@@ -10,7 +10,7 @@ for v in o.raw oi.raw; do
 		at=$(points $call 4 open -q $v m)
 		kvmcrypt close -q $v || bad "nothing to sweep over"
 		for n in $at; do
-			kill_at $call "$n" open -q $v m || { kvmcrypt close -q $v; continue; }
+			killed_at $call "$n" open -q $v m || { kvmcrypt close -q $v; continue; }
 			landed=$((landed + 1))
 			# Half of them by recover, half by the next open.
 			[ $((landed % 2)) = 1 ] || recovered || bad "open $v killed at $call $n"
@@ -26,7 +26,7 @@ for v in o.raw oi.raw; do
 	kvmcrypt open -q $v m
 	for n in $(points ioctl 3 close -q $v); do
 		kvmcrypt open -q $v m
-		kill_at ioctl "$n" close -q $v || continue
+		killed_at ioctl "$n" close -q $v || continue
 		landed=$((landed + 1))
 		recovered || bad "close $v killed at $n"
 		kvmcrypt close -q $v || bad "close $v killed at $n: does not close"
