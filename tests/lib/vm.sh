@@ -2,24 +2,18 @@
 # What a test of tests/vm sources first. The same file runs twice: on this machine, which may have
 # no device-mapper, it boots a virtual machine that runs it; in there it is an ordinary test.
 # VM_HOST, set before, runs it there on this machine's file system (a private, writable view of it).
-# VM_DISKS, set before, gives the sizes of /dev/vdb, /dev/vdc … (default: one of 320M).
+# VM_DISKS, set before, gives the sizes of /dev/vdb, /dev/vdc … (default: those of
+# tests/lib/vm-run). Scripts that set neither share virtual machines (tests/run)..
 if [ -z "${KVMCRYPT_VM:-}" ]; then
 	set -u
 	command -v qemu-system-x86_64 >/dev/null || { echo "skip - no qemu-system-x86_64"; exit 0; }
-	vm_disks=$(mktemp -d "${TMPDIR:-/tmp}/kvmcrypt-vm.XXXXXX")
-	trap 'rm -rf "$vm_disks"' EXIT
 	vm_args=()
-	vm_n=0
-	for vm_size in 1G ${VM_DISKS:-320M}; do
-		truncate -s "$vm_size" "$vm_disks/$vm_n"
-		vm_args+=(-d "$vm_disks/$vm_n")
-		vm_n=$((vm_n + 1))
-	done
 	vm_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 	[ -z "${VM_HOST:-}" ] || vm_args+=(-H)
+	[ -z "${VM_DISKS:-}" ] || vm_args+=(-d "1G $VM_DISKS")
 	# A complete sweep takes as long as it takes; tests/run ends it.
 	[ -z "${FAULT_FULL:-}" ] || VM_SECONDS=7000
-	"$vm_root/tests/lib/vm-boot" -t "${VM_SECONDS:-3000}" "${vm_args[@]}" "tests/vm/$(basename "$0")"
+	"$vm_root/tests/lib/vm-run" -t "${VM_SECONDS:-3000}" "${vm_args[@]}" "tests/vm/$(basename "$0")"
 	vm_code=$?
 	[ $vm_code = 0 ] || echo "not ok - the script in the virtual machine ended with $vm_code"
 	exit $vm_code

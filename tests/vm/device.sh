@@ -1,7 +1,6 @@
 #!/bin/bash
 # create on block devices, and volumes with integrity: what is there is not overwritten unasked, a
 # changed byte is an error and never data.
-VM_DISKS="160M 96M"
 . "$(dirname "$0")/../lib/vm.sh"
 keystore_new
 cd "$T" || exit 1

@@ -1,6 +1,5 @@
 #!/bin/bash
 # open and close: a raw volume is a block device of the host, through dm-crypt; interoperable with cryptsetup.
-VM_DISKS="320M 320M"
 . "$(dirname "$0")/../lib/vm.sh"
 keystore_new
 cd "$T" || exit 1

@@ -2,7 +2,6 @@
 # kill -9 of create at its system calls, on files and devices, detached and with integrity, and of
 # growing one with integrity: recover
 # puts it right, no mapping, loop device or temporary file is left.
-VM_DISKS="40M"
 . "$(dirname "$0")/../lib/vm.sh"
 . "$(dirname "$0")/../lib/vm-kill.sh"
 
