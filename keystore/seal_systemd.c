@@ -243,6 +243,10 @@ static int explain(const struct slot *slot, bool with_pin, int r, const char *sa
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN");
 	if (r == -ENOANO)
 		return error_set(e, ERROR_SEALED, ENOANO, "it wants a PIN: `kvmcrypt unseal --slot %d`", slot->slot);
+	/* Before what a PIN may have to do with it: the same errno comes for both. */
+	if (tpm && (r == -EAGAIN || said_has(said, "TCTI")))
+		return error_set(e, ERROR_SEALED, ENODEV, "no TPM answers at %s%s%s: unseal another way",
+				 text_or(slot->params.device, "auto"), gap, said);
 	if (r == -EAGAIN)
 		return error_set(e, ERROR_SEALED, ENODEV, "the device is not there");
 	if (tpm && (r == -ENOLCK || said_has(said, "lockout")))

@@ -156,6 +156,7 @@ check_is "" "$(grep -E 'O_CREAT|creat\(' made | grep -v ENOENT | grep -vF -e "$K
 check_is yes "$(grep -q clevis made && echo yes)" "and clevis was watched, too"
 kvmcrypt seal -q
 tpm_stop
+check_error 3 "slot $pinned \(tpm2\): no TPM answers at swtpm:" "a TPM that is gone is no wrong PIN" kvmcrypt unseal -q --slot "$pinned" --pin-file pin
 check_exit 0 "without the TPM commands go on" setsid "$KVMCRYPT" create t.raw 1M
 check_is 1 "$(grep -c '^note: slot .*tpm2, first' stderr)" "and say what failed"
 tang_stop a

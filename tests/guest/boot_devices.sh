@@ -48,8 +48,8 @@ kvmcrypt seal -q
 check_exit 3 "with neither" kvmcrypt load -q --all --ram
 mv "$T/stderr" "$T/said"
 check_is 3 "$(wc -l <"$T/said")" "three lines say why"
-check "the TPM's" grep -q 'slot 0 (tpm2)' "$T/said"
-check "the server's" grep -q 'slot 2 (tang)' "$T/said"
+check "the TPM's" grep -q 'slot 0 (tpm2): no TPM answers at' "$T/said"
+check "the server's" grep -q 'slot 2 (tang): too few Tang servers answer' "$T/said"
 check "and one with the next step" grep -q 'kvmcrypt unseal.*kvmcrypt load --start' "$T/said"
 cat "$T/said"
 libvirtd_start
