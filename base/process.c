@@ -213,8 +213,13 @@ static int run_child(const struct process *p, struct run *run, struct process_re
 	cleanup_close(&run->in);
 	run->out.w = run->err.w = run->report.w = run->in = -1;
 	int r = started(p, run->report.r, e);
+	/* Its silence does not end its time. */
+	AUTOCLOSE int life = p->seconds ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	const struct process_ends ends = { run->out.r, run->err.r, run->tty, life };
+	if (r == 0 && p->seconds && life < 0)
+		r = error_errno(e, ERROR_FAILED, errno, "cannot watch %s", p->argv[0]);
 	if (r == 0)
-		r = process_talk(p, run->out.r, run->err.r, run->tty, res, e);
+		r = process_talk(p, &ends, res, e);
 	/* One that nobody listens to any more may never end by itself. */
 	if (r < 0) {
 		if (p->seconds || p->tty_prompt)

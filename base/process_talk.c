@@ -1,10 +1,11 @@
 /* Between start and end of a child: its output, its terminal, its time. */
 #include "base/process_internal.h"
 
+#include "base/clock.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define ANSWERS_MAX 4 /* a program that asks on has not liked the answer */
 
@@ -45,7 +46,7 @@ static void tail_last_line(const struct tail *t, char *line, size_t size)
 struct talk {
 	const struct process *p;
 	struct process_result *res;
-	struct pollfd fds[3];	/* stdout, stderr, terminal */
+	struct pollfd fds[4];	/* stdout, stderr, terminal, its life */
 	struct tail err, tty;
 	size_t secret_len;
 	int answers;
@@ -95,6 +96,10 @@ static int hear(struct talk *t, int i, struct error *e)
 {
 	char chunk[4096];
 	int fd = t->fds[i].fd;
+	if (i == 3) {
+		t->fds[i].fd = -1;
+		return 0;
+	}
 	ssize_t n = i == 0 ? read_out(t, fd, chunk, sizeof(chunk)) : read(fd, chunk, sizeof(chunk));
 	if (n < 0 && errno == EINTR)
 		return 0;
@@ -110,27 +115,23 @@ static int hear(struct talk *t, int i, struct error *e)
 	return i == 2 ? type_answer(t, fd, e) : 0;
 }
 
-static int64_t now_ms(void)
+int process_talk(const struct process *p, const struct process_ends *ends, struct process_result *res, struct error *e)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
-int process_talk(const struct process *p, int out, int err, int tty, struct process_result *res, struct error *e)
-{
-	struct talk t = { .p = p, .res = res, .fds = { { out, POLLIN, 0 }, { err, POLLIN, 0 }, { tty, POLLIN, 0 } } };
-	int64_t end = now_ms() + p->seconds * 1000LL;
+	struct talk t = {
+		.p = p, .res = res,
+		.fds = { { ends->out, POLLIN, 0 }, { ends->err, POLLIN, 0 }, { ends->tty, POLLIN, 0 }, { ends->life, POLLIN, 0 } },
+	};
+	int64_t end = clock_ms() + p->seconds * 1000LL;
 	int r = 0;
-	while (r == 0 && (t.fds[0].fd >= 0 || t.fds[1].fd >= 0)) {
-		int64_t left = end - now_ms();
-		int n = p->seconds && left <= 0 ? 0 : poll(t.fds, 3, p->seconds ? (int)left : -1);
+	while (r == 0 && (t.fds[0].fd >= 0 || t.fds[1].fd >= 0 || t.fds[3].fd >= 0)) {
+		int64_t left = end - clock_ms();
+		int n = p->seconds && left <= 0 ? 0 : poll(t.fds, ARRAY_LEN(t.fds), p->seconds ? (int)left : -1);
 		if (n < 0 && errno != EINTR)
 			r = error_errno(e, ERROR_FAILED, errno, "cannot wait for %s", p->argv[0]);
 		else if (n == 0)
 			r = error_set(e, ERROR_FAILED, ETIMEDOUT, "%s gave no answer in %u seconds", p->argv[0],
 				      p->seconds);
-		for (int i = 0; n > 0 && r == 0 && i < 3; i++)
+		for (int i = 0; n > 0 && r == 0 && i < (int)ARRAY_LEN(t.fds); i++)
 			if (t.fds[i].fd >= 0 && t.fds[i].revents)
 				r = hear(&t, i, e);
 	}

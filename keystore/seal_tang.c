@@ -4,11 +4,11 @@
  */
 #include "keystore/seal_internal.h"
 
+#include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "keystore/seal_token.h"
 
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,12 +16,6 @@
 #define SECONDS 15	/* a server that does not answer must not hold up the boot of a host */
 #define SERVERS_MAX 16
 #define JWE_MAX 16384
-
-static void json_freep(json_object **p)
-{
-	json_object_put(*p);
-}
-#define AUTOJSON CLEANUP(json_freep)
 
 /* The parts of a JWE in its compact form (RFC 7516, section 7.1), named as in its JSON form (7.2.2). */
 static const char *const jwe_parts[] = { "protected", "encrypted_key", "iv", "ciphertext", "tag" };

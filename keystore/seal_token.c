@@ -1,6 +1,7 @@
 #include "keystore/seal_token.h"
 
-#include <json-c/json.h>
+#include "base/json.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -72,12 +73,6 @@ static enum slot_type slot_type_of(const char *name)
 			return types[i].type;
 	return SLOT_OTHER;
 }
-
-static void json_freep(json_object **p)
-{
-	json_object_put(*p);
-}
-#define AUTOJSON CLEANUP(json_freep)
 
 /* 64-bit numbers are strings in LUKS2's JSON, and so is the time here. */
 static void add_string(json_object *o, const char *key, const char *value)

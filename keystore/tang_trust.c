@@ -1,20 +1,14 @@
 #include "keystore/tang_trust.h"
 
+#include "base/json.h"
 #include "base/process.h"
 #include "base/text.h"
 
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SECONDS 15
 #define ADVERTISEMENT_MAX 65536
-
-static void json_freep(json_object **p)
-{
-	json_object_put(*p);
-}
-#define AUTOJSON CLEANUP(json_freep)
 
 static int run(const char *const *argv, const char *input, size_t max, char **ret, struct error *e)
 {

@@ -1,5 +1,7 @@
 #include "keystore/token_plugin.h"
 
+#include "base/clock.h"
+
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define PASSPHRASE_MAX 4096
 
@@ -86,13 +87,6 @@ static void run_child(struct crypt_device *cd, const struct token_plugin *p, str
 	_exit(code);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 /* Its last line without colours and the like. */
 static void last_line(const char *text, size_t len, char said[512])
 {
@@ -116,11 +110,11 @@ static void last_line(const char *text, size_t len, char said[512])
 static int listen_to(const struct pipes *io, unsigned seconds, struct secret *buf, size_t *ret_len, char said[512])
 {
 	struct pollfd fds[2] = { { io->result[0], POLLIN, 0 }, { io->words[0], POLLIN, 0 } };
-	int64_t end = now_ms() + seconds * 1000LL;
+	int64_t end = clock_ms() + seconds * 1000LL;
 	char words[2048];
 	size_t n_words = 0, got = 0;
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
-		int64_t left = end - now_ms();
+		int64_t left = end - clock_ms();
 		int n = left > 0 ? poll(fds, 2, (int)left) : 0;
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -175,8 +169,8 @@ int token_plugin_open(struct crypt_device *cd, const struct token_plugin *p, str
 	cleanup_close(&io.words[1]);
 	io.result[1] = io.words[1] = -1;
 	r = listen_to(&io, p->seconds, buf, &got, said);
-	if (r < 0)
-		kill(pid, SIGKILL);
+	/* One that has closed its pipes has nothing more to do, whether it ends by itself or not. */
+	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	return r < 0 ? r : take_result(buf, got, ret);

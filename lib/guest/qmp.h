@@ -2,9 +2,8 @@
 #ifndef LIB_GUEST_QMP_H
 #define LIB_GUEST_QMP_H
 
+#include "base/json.h"
 #include "lib/guest/connection.h"
-
-#include <json-c/json.h>
 
 /*
  * Runs a command; arguments (reference taken) may be NULL. *ret: what it returned, the caller puts
@@ -16,11 +15,5 @@ int guest_qmp(virDomainPtr d, const char *command, struct json_object *arguments
 
 /* Text of a key, or NULL. */
 const char *guest_qmp_text(struct json_object *o, const char *key);
-
-static inline void json_putp(struct json_object **o)
-{
-	json_object_put(*o);
-}
-#define AUTOJSON CLEANUP(json_putp)
 
 #endif

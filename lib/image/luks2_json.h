@@ -2,20 +2,13 @@
 #ifndef LIB_IMAGE_LUKS2_JSON_H
 #define LIB_IMAGE_LUKS2_JSON_H
 
-#include "base/cleanup.h"
+#include "base/json.h"
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef struct json_object json;
-
-static inline void json_freep(json **o)
-{
-	json_object_put(*o);
-}
-#define AUTOJSON CLEANUP(json_freep)
 
 /* An object, or NULL. Caller puts it. */
 json *luks2_parse(const char *text, size_t len);

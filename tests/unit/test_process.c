@@ -271,6 +271,17 @@ static void a_time_limit(void **state)
 	assert_int_equal(e.err, ETIMEDOUT);
 }
 
+/* The limit is on its life, not on its pipes. */
+static void a_time_limit_of_one_that_says_no_more(void **state)
+{
+	const char *const argv[] = { "sh", "-c", "exec >&- 2>&-; sleep 30", NULL };
+	const struct process p = { .argv = argv, .stdout_max = 10, .seconds = 1 };
+	struct process_result r;
+	(void)state;
+	assert_fails(process_run(&p, &r, &e), ERROR_FAILED, "gave no answer in 1 seconds");
+	assert_int_equal(e.err, ETIMEDOUT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -279,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_terminal_of_its_own),
 		cmocka_unit_test(one_that_asks_for_ever),
 		cmocka_unit_test(a_time_limit),
+		cmocka_unit_test(a_time_limit_of_one_that_says_no_more),
 		cmocka_unit_test(output_and_status),
 		cmocka_unit_test(output_is_bounded),
 		cmocka_unit_test(last_line_of_stderr),
