@@ -9,6 +9,19 @@
 #include <string.h>
 #include <time.h>
 
+/* Do seal and store belong together? -ESTALE without words if not. */
+static int check_pair(struct store *store, const void *seal, size_t seal_len, struct error *e)
+{
+	AUTOSEAL struct seal *parsed = NULL;
+	uuid_t of_seal, of_store;
+	size_t len = sizeof(uuid_t);
+	int r = seal_parse(seal, seal_len, &parsed, e);
+	if (r < 0 || (r = seal_root_id(parsed, of_seal, e)) < 0 ||
+	    (r = store->ops->meta_get(store, META_ROOT_ID, of_store, &len, e)) < 0)
+		return r;
+	return len == sizeof(uuid_t) && !uuid_compare(of_seal, of_store) ? 0 : -ESTALE;
+}
+
 int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
@@ -31,6 +44,11 @@ int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 		return error_prefix(e, "the backup does not read back");
 	if (copy_len != seal_len || memcmp(copy, seal, seal_len) != 0)
 		return error_set(e, ERROR_FAILED, EIO, "the backup does not read back: another seal is in it");
+	/* A rekey that was interrupted after the seal was looked at and before the lock was ours. */
+	if ((r = check_pair(check, copy, copy_len, e)) == -ESTALE)
+		return error_set(e, ERROR_BUSY, ESTALE, "the keystore was given a new root key just now: run the command again");
+	if (r < 0)
+		return r;
 	store_closep(&check);
 	if ((r = file_new_commit(f, false, e)) < 0)
 		return r;
@@ -132,17 +150,21 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 }
 
 /* The seal lies ready before the store changes, and whoever comes next puts it in place. */
-static int replace(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
+static int replace_locked(struct restore *p, struct keystore *ks, bool overwrite, bool *ret_touched, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTOSEAL struct seal *seal = NULL;
 	unsigned char hash[HASH_LEN];
 	bool was = false;
-	int r = keep_old(p, ks, e);
 	/* Looked at again: what others have stored since is in the old one now, or ends this with "busy" below. */
-	if (r < 0 || (r = look_at(p, ks, overwrite, e)) < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
-	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0 ||
-	    (r = store_sqlite_restore(ks->store, p->file, p->ret->kept, e)) < 0)
+	int r = look_at(p, ks, overwrite, e);
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
+	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0)
+		return r;
+	r = store_sqlite_restore(ks->store, p->file, p->ret->kept, e);
+	/* What failed otherwise than for others may have reached the disk. */
+	*ret_touched = r == 0 || e->kind != ERROR_BUSY;
+	if (r < 0)
 		return r;
 	if ((r = seal_commit(seal, e)) < 0) {
 		seal_keep(seal);
@@ -152,6 +174,21 @@ static int replace(struct restore *p, struct keystore *ks, bool overwrite, struc
 	if (p->ret->other_root)
 		cache_remove(ks->root_id, &was, NULL);
 	return 0;
+}
+
+static int replace(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
+{
+	bool touched = false;
+	struct error why = { 0 };
+	int r = keep_old(p, ks, e);
+	if (r < 0)
+		return r;
+	r = replace_locked(p, ks, overwrite, &touched, &why);
+	if (r < 0 && !touched) {
+		unlink(p->ret->kept);
+		p->ret->kept[0] = 0;
+	}
+	return r < 0 ? error_pass(e, &why) : 0;
 }
 
 static int make_new(struct restore *p, const char *location, struct error *e)
@@ -174,15 +211,11 @@ static int make_new(struct restore *p, const char *location, struct error *e)
 /* Before anything is replaced by it: is the seal one, and that of the store? */
 static int check_seal(const struct restore *p, struct error *e)
 {
-	AUTOSEAL struct seal *seal = NULL;
-	uuid_t id;
-	int r = seal_parse(p->seal, p->seal_len, &seal, e);
-	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
-		return error_prefix(e, "%s", p->file);
-	if (uuid_compare(id, p->root_id))
+	int r = check_pair(p->store, p->seal, p->seal_len, e);
+	if (r == -ESTALE)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: its seal and its store do not belong together",
 				 p->file);
-	return 0;
+	return r < 0 ? error_prefix(e, "%s", p->file) : 0;
 }
 
 int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run,

@@ -84,6 +84,25 @@ wait $restore
 check_is 6 $? "a change behind the copy that was kept is not lost"
 check_is yes "$(grep -q 'changed just now: run the command again' race/stderr && echo yes)" "and says what to do"
 check_is 4 "$(sqlite3 race/keystore/keystore.db 'SELECT count(*) FROM volume')" "all records are there"
+check_is "" "$(comm -13 <(ls "$ks") <(ls race/keystore) | grep before-restore)" "no copy of what was not replaced stays"
+
+# A rekey is interrupted after backup has looked at the seal and before it has its lock: seal and store are of two root
+# keys. The lock is refused to it until strace lets go.
+cp -r "$ks" torn
+strace -f -qq -o torn/trace -e trace=flock "$KVMCRYPT" keystore backup -q --keystore "$T/torn" whole.backup
+second=$(grep -n 'LOCK_SH|LOCK_NB' torn/trace | sed -n '2s/:.*//p')
+strace -D -I1 -f -qq -o torn/trace -e trace=flock -e inject="flock:error=EAGAIN:when=$second+" "$KVMCRYPT" keystore backup -q --keystore "$T/torn" torn.backup 2>torn/stderr &
+backup=$!
+refused() { [ "$(grep -c INJECTED torn/trace)" -gt 0 ]; }
+wait_for refused
+strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore rekey -q --keystore "$T/torn" --drop-others --key-file key >/dev/null 2>&1
+check "a rekey was interrupted" test -e torn/seal.new
+kill "$(sed -n 's/^TracerPid:\s*//p' /proc/$backup/status)"
+wait $backup
+check_is 6 $? "a backup of seal and store that do not belong together is none"
+check_is "no yes" "$([ -e torn.backup ] && echo yes || echo no) $(grep -q 'new root key just now: run the command again' torn/stderr && echo yes)" "and says what to do"
+check "which then works" kvmcrypt keystore backup -q --keystore "$T/torn" torn.backup
+check "as a backup" kvmcrypt keystore restore -q --keystore "$T/mended" torn.backup
 
 # Killed between the store and the seal: whoever comes next finishes.
 kvmcrypt keystore rekey -q --drop-others --passphrase-file pass --recovery-key rec.b
