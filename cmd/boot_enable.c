@@ -25,6 +25,14 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = boot_units_read(o->root, units, e);
 	if (r == 0)
 		r = boot_units_enable(o->root, units, !o->no_ram, o->dry_run, &changed, e);
+	/* The keystore of a host that does not run may be where this one cannot know. */
+	bool whole = !(o->root && *o->root), waits = true;
+	if (r == 0 && whole && boot_needs_network(ctx) && (r = boot_units_read(o->root, units, e)) == 0)
+		r = boot_network_read(o->root, units, &waits, e);
+	if (r == 0 && !waits) {
+		changed = true;
+		r = boot_network_enable(o->root, o->dry_run, e);
+	}
 	return r < 0 ? r : boot_output(ctx, o->root, changed, false, e);
 }
 
@@ -32,7 +40,7 @@ const struct command command_boot_enable = {
 	.name = "boot enable",
 	.summary = "load keys when the host starts",
 	.description = "Enables the systemd units that unseal the keystore when the host starts and give libvirt the keys "
-		       "before it starts guests. Whatever fails there, libvirt and all other guests start.",
+		       "before it starts guests. With a Tang slot they wait for the network. Whatever fails there, libvirt and all other guests start.",
 	.options = options,
 	.options_size = sizeof(struct enable_options),
 	.run = run,

@@ -27,8 +27,31 @@ static bool opens_alone(const struct slot *s)
 	return !s->params.with_pin && (s->type == SLOT_KEY_FILE || s->type == SLOT_TPM2 || s->type == SLOT_TANG);
 }
 
-static void judge_keystore(struct context *ctx, struct json_object *findings, struct json_object *ways)
+static bool has_tang(const struct slot *slots, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (slots[i].type == SLOT_TANG)
+			return true;
+	return false;
+}
+
+bool boot_needs_network(struct context *ctx)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	struct error why = { 0 };
+	struct slot *slots = NULL;
+	size_t n = 0;
+	if (person_open_keystore(ctx, &ks, &why) < 0 || keystore_slots(ks, &slots, &n, &why) < 0)
+		return false;
+	bool needs = has_tang(slots, n);
+	keystore_slots_free(slots, n);
+	return needs;
+}
+
+static void judge_keystore(struct context *ctx, const struct boot_unit *units, struct json_object *findings,
+			   struct json_object *ways)
+{
+	bool network = true;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	struct error why = { 0 };
 	struct slot *slots = NULL;
@@ -40,6 +63,11 @@ static void judge_keystore(struct context *ctx, struct json_object *findings, st
 	for (size_t i = 0; i < n; i++)
 		if (opens_alone(&slots[i]))
 			json_object_array_add(ways, json_object_new_string(slot_type_name(slots[i].type)));
+	if (has_tang(slots, n) && (units[0].enabled || units[1].enabled) && boot_network_read(NULL, units, &network, &why) < 0)
+		find(ctx, findings, why.message);
+	if (!network)
+		find(ctx, findings,
+		     "Tang servers may not be reached yet, since the units do not wait for the network: `kvmcrypt boot enable`");
 	keystore_slots_free(slots, n);
 	if (!json_object_array_length(ways))
 		find(ctx, findings,
@@ -89,7 +117,7 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 		judge_units(ctx, units, findings);
 		/* The keystore of a host that does not run may be where this one cannot know. */
 		if (whole)
-			judge_keystore(ctx, findings, ways);
+			judge_keystore(ctx, units, findings, ways);
 		if (r == 0 && json_object_array_length(findings))
 			r = error_set(e, ERROR_FAILED, EAGAIN, "encrypted guests would not start by themselves (%zu finding%s)",
 				      json_object_array_length(findings), json_object_array_length(findings) == 1 ? "" : "s");

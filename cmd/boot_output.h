@@ -11,6 +11,9 @@
  */
 int boot_output(struct context *ctx, const char *root, int changed, bool judge, struct error *e);
 
+/* Has the keystore a slot whose servers are reached over the network? Not if it cannot be read: `boot status` tells of that. */
+bool boot_needs_network(struct context *ctx);
+
 #define OPTION_ROOT(T)                                                                                        \
 	{ "root", OPTION_TEXT, offsetof(T, root), "DIR", "the file system of a host that does not run, below DIR", \
 	  NULL, COMPLETE_FILE, 0 }

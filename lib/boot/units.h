@@ -12,6 +12,7 @@ struct boot_unit {
 	const char *name;
 	const char *does;	/* one line for a person */
 	bool for_ram;		/* of no use where the directory of secrets stays on disk */
+	bool unseals;		/* needs what the keystore is unsealed with */
 	char path[512];		/* of the unit file, "" if it is not installed */
 	bool enabled;
 	char state[32];		/* "active", "inactive", "failed" …; "" where systemd does not run */
@@ -25,5 +26,12 @@ int boot_units_enable(const char *root, const struct boot_unit units[BOOT_UNITS]
 		      bool *ret_changed, struct error *e);
 int boot_units_disable(const char *root, const struct boot_unit units[BOOT_UNITS], bool dry_run, bool *ret_changed,
 		       struct error *e);
+
+/*
+ * Do the units wait for the network, as Tang servers need it? By Wants=network-online.target, of the unit that is
+ * enabled; enabling the units does not bring it, disabling takes away what boot_network_enable() has made.
+ */
+int boot_network_read(const char *root, const struct boot_unit units[BOOT_UNITS], bool *ret, struct error *e);
+int boot_network_enable(const char *root, bool dry_run, struct error *e);
 
 #endif

@@ -31,6 +31,7 @@ check_is "false" "$(jq .changed "$T/stdout")" "changes nothing"
 check "--no-ram" kvmcrypt boot enable --root "$host" --no-ram
 check_is "disabled enabled disabled" "$(enabled)" "leaves the one that runs after libvirt"
 check_exit 1 "status says that guests come before their keys" kvmcrypt boot status --root "$host"
+systemctl -q --root="$host" add-wants kvmcrypt-load.service network-online.target
 check "disable" kvmcrypt boot disable --root "$host" --json
 check_is "true" "$(jq .changed "$T/stdout")" "says so"
 check_is "" "$(find "$host/etc/systemd/system" -name 'kvmcrypt*')" "leaves nothing"
