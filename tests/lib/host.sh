@@ -9,7 +9,8 @@ host_make() {
 		flock 9
 		"$ROOT/tests/reboot/make-root" "$HOST"
 	) 9>"$HOST/lock" || { echo "cannot make the host's root" >&2; exit 1; }
-	HOST_PID= TPM_PID=
+	HOST_PID=''
+	TPM_PID=''
 	on_exit host_off
 	qemu-img create -q -f qcow2 -b "$HOST/host.ext4" -F raw "$T/host.qcow2"
 	mkdir -p "$T/tpm" "$T/tang"
@@ -19,7 +20,8 @@ host_make() {
 host_off() {
 	[ -z "$HOST_PID" ] || { kill -9 "$HOST_PID"; wait "$HOST_PID"; } 2>/dev/null
 	[ -z "$TPM_PID" ] || { kill "$TPM_PID"; wait "$TPM_PID"; } 2>/dev/null
-	HOST_PID= TPM_PID=
+	HOST_PID=''
+	TPM_PID=''
 }
 
 # A TPM that outlives the machine, as the chip on a board does; started anew with each boot, which is
@@ -50,7 +52,7 @@ host_boot() {
 	[ "${HOST_TANG:-}" = up ] && network+=",guestfwd=tcp:10.0.2.100:80-cmd:$T/tangd"
 	if [ "${HOST_TPM:-}" != no ]; then
 		host_tpm_start
-		tpm=(-chardev "socket,id=c,path=$T/tpm.sock" -tpmdev emulator,id=t,chardev=c -device tpm-crb,tpmdev=t)
+		tpm=(-chardev "socket,id=c,path=$T/tpm.sock" -tpmdev "emulator,id=t,chardev=c" -device "tpm-crb,tpmdev=t")
 	fi
 	qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max,-la57,-avx2,-avx,-fma \
 		-smp 2 -m 2048 -nodefaults -no-user-config -display none -monitor none -no-reboot \
