@@ -106,7 +106,7 @@ sweep() { # sweep WHAT VOLUME SAMPLES CALLS
 	for call in $calls; do
 		for n in $(points "$call" "$samples" rotate -q --volume-key "$volume"); do
 			[ "$what" = "at rest" ] || kvmcrypt open -q "$volume" m
-			kill_at "$call" "$n" rotate -q --volume-key "$volume" && landed=$((landed + 1))
+			killed_at "$call" "$n" rotate -q --volume-key "$volume" && landed=$((landed + 1))
 			is_last "$volume" && twice=$((twice + 1))
 			if [ "$(kvmcrypt show --json "$volume" | jq -r .state)" = converting ]; then
 				kvmcrypt open -q "$volume" probe 2>open.err && bad "$what $call $n: opens"
@@ -134,7 +134,7 @@ echo "# $twice of them where a resume would encrypt twice"
 # Killed while somebody has it open
 kvmcrypt open -q s.raw m
 exec 5</dev/mapper/m
-kill_at write 25 rotate -q --volume-key s.raw
+killed_at write 25 rotate -q --volume-key s.raw
 check_error 6 'in use.*recover' "in use, it says what to do" kvmcrypt rotate -q --volume-key s.raw
 exec 5<&-
 check "it can be closed" kvmcrypt close -q s.raw
@@ -144,7 +144,7 @@ check_is "$was" "$(plain s.raw)" "with the same data"
 # Metadata of another hand
 passphrase_of /dev/vdb >key
 reencrypt_init() { cryptsetup reencrypt -q --init-only --key-file key --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vdb; }
-kill_at write 3 rotate -q --volume-key /dev/vdb
+killed_at write 3 rotate -q --volume-key /dev/vdb
 check_is converting "$(kvmcrypt show --json /dev/vdb | jq -r .state)" "one that is begun, and has changed nothing"
 head -c 4M /dev/vdb >hdr
 check "somebody else's re-encryption" reencrypt_init
