@@ -15,6 +15,13 @@ int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char
 		struct error *e);
 int file_sync(int fd, const char *what, struct error *e);
 
+/*
+ * The next stretch of data in [from, end) of fd: [*ret_start, *ret_end); *ret_start == end: there are
+ * only holes.
+ */
+int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end, const char *what,
+		   struct error *e);
+
 /* fsync of the directory that holds path, so that a rename or unlink in it lasts. */
 int file_sync_dir_of(const char *path, struct error *e);
 

@@ -19,16 +19,6 @@ const char *image_format_name(enum image_format f)
 	return f == IMAGE_FORMAT_QCOW2 ? "qcow2" : f == IMAGE_FORMAT_RAW ? "raw" : "auto";
 }
 
-/* Where the next data at or after offset begins and ends; all of it where the file cannot tell. */
-static void next_data(int fd, uint64_t offset, uint64_t end, uint64_t *ret_from, uint64_t *ret_to)
-{
-	off_t from = lseek(fd, (off_t)offset, SEEK_DATA);
-	off_t to = from >= 0 ? lseek(fd, from, SEEK_HOLE) : -1;
-	bool none = from < 0 && errno == ENXIO;
-	*ret_from = none ? end : to > from ? (uint64_t)from : offset;
-	*ret_to = to > from && (uint64_t)to < end ? (uint64_t)to : end;
-}
-
 /* Most of a LUKS2 header is unused, and mostly a hole: neither read nor given memory. */
 static int read_bytes(int fd, const char *path, uint64_t offset, uint64_t len, unsigned char **ret,
 		      struct error *e)
@@ -41,8 +31,8 @@ static int read_bytes(int fd, const char *path, uint64_t offset, uint64_t len, u
 	if (r == 0 && size < end)
 		return error_set(e, ERROR_DAMAGED, ENODATA, "%s is too short", path);
 	for (uint64_t at = offset; r == 0 && at < end; at = to) {
-		next_data(fd, at, end, &from, &to);
-		if (from < end)
+		r = file_next_data(fd, at, end, &from, &to, path, e);
+		if (r == 0 && from < end)
 			r = file_pread(fd, bytes + (from - offset), (size_t)(to - from), from, path, e);
 	}
 	if (r < 0)

@@ -1,6 +1,7 @@
 /* An open LUKS header: a memfd, libcryptsetup's context on it, and what is in it. */
 #include "lib/image/luks_internal.h"
 
+#include "base/file.h"
 #include "lib/image/bytes.h"
 
 #include <errno.h>
@@ -238,6 +239,23 @@ int luks_bytes(struct luks *l, const unsigned char **ret, size_t *ret_len, struc
 	*ret = l->map;
 	*ret_len = l->len;
 	return 0;
+}
+
+size_t luks_len(const struct luks *l)
+{
+	return l->len;
+}
+
+int luks_write_used(const struct luks *l, size_t from, size_t to, int fd, uint64_t offset, const char *path,
+		    struct error *e)
+{
+	int r = 0;
+	for (uint64_t at = from, start, end; r == 0 && at < to; at = end) {
+		r = file_next_data(l->fd, at, to, &start, &end, path, e);
+		if (r == 0 && start < to)
+			r = file_pwrite(fd, l->map + start, (size_t)(end - start), offset + start, path, e);
+	}
+	return r;
 }
 
 void luks_path(const struct luks *l, char *buf, size_t len)

@@ -130,6 +130,16 @@ const struct luks_info *luks_info(const struct luks *l);
 /* Bytes of the header as they should be on disk: a read-only view of the memfd. */
 int luks_bytes(struct luks *l, const unsigned char **ret, size_t *ret_len, struct error *e);
 
+/* Of the header with its keyslots and the rest of its place, in bytes. */
+size_t luks_len(const struct luks *l);
+
+/*
+ * Writes [from, to) of the header to the same place behind offset in the new file or zeroed device fd. What
+ * nothing was ever written to, most of a header, is left out: it is zeros there already.
+ */
+int luks_write_used(const struct luks *l, size_t from, size_t to, int fd, uint64_t offset, const char *path,
+		    struct error *e);
+
 /*
  * Does passphrase open a keyslot (slot ≥ 0: that one)? The slot and, if asked, the volume key.
  * ERROR_BAD_KEY when it opens none; a cipher this machine cannot do is ERROR_FAILED/ENOTSUP,

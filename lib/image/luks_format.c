@@ -1,4 +1,5 @@
 /* New LUKS headers, and what their keyslots cost. */
+#include "base/heap.h"
 #include "lib/image/luks_internal.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 
 /* Of each copy of the metadata, as cryptsetup has it by default. */
 #define LUKS2_METADATA (16u * 1024)
+/* What libcryptsetup has on the heap at a time: 1 MiB of zeros, or a keyslot's key material thrice. */
+#define FORMAT_HEAP_LEN (1280u * 1024)
 #define HMAC_KEY_LEN 32u	/* of hmac(sha256), behind the cipher's key */
 
 /*
@@ -162,9 +165,8 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
  */
 static void empty_keyslots_area(struct luks *l)
 {
-	off_t begin = 2 * LUKS2_METADATA;
-	if (l->info.version == 2)
-		fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, (off_t)l->len - begin);
+	off_t begin = l->info.version == 2 ? 2 * (off_t)LUKS2_METADATA : (off_t)LUKS1_PHDR_PAGE;
+	fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, (off_t)l->len - begin);
 }
 
 int luks_format(const struct luks_params *p, const struct secret *passphrase, enum luks_kdf_cost cost,
@@ -179,6 +181,7 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 	    (r = p->volume_key ? secret_copy(p->volume_key->data, p->volume_key->len, &volume_key, e)
 			       : secret_random(luks_volume_key_len(p), &volume_key, e)) < 0)
 		return r;
+	heap_prepare(FORMAT_HEAP_LEN);
 	/* The digest of the volume key needs no cost at all: nobody guesses a random key. */
 	l->info.version = p->version;
 	snprintf(l->info.hash, sizeof(l->info.hash), "sha256");

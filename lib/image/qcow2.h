@@ -71,11 +71,11 @@ struct qcow2_params {
 uint64_t qcow2_max_size(uint32_t cluster_size, bool extended_l2);
 
 /*
- * Writes a new image with the given LUKS1 header (luks_bytes()) into the empty file fd. Checks
- * the parameters (ERROR_USAGE) before the first byte. *ret_offset/length: where the LUKS header is.
+ * Writes a new image with room for a LUKS1 header of luks_len bytes into the empty file fd. Checks the
+ * parameters (ERROR_USAGE) before the first byte. *ret_offset: where the LUKS header belongs; there are
+ * zeros, without space on the disk unless it is to be preallocated.
  */
-int qcow2_write(int fd, const struct qcow2_params *p, const void *luks, size_t luks_len,
-		const struct progress *progress, uint64_t *ret_offset, uint64_t *ret_length,
-		struct error *e);
+int qcow2_write(int fd, const struct qcow2_params *p, size_t luks_len, const struct progress *progress,
+		uint64_t *ret_offset, struct error *e);
 
 #endif

@@ -153,18 +153,23 @@ static int write_mappings(int fd, const struct qcow2_layout *l, unsigned char *c
 	return r < 0 ? r : write_series(fd, &l2, chunk, e);
 }
 
+static int reserve(int fd, uint64_t start, uint64_t len, const char *what, struct error *e)
+{
+	int err = posix_fallocate(fd, (off_t)start, (off_t)len);
+	return err ? error_errno(e, ERROR_FAILED, err, "cannot reserve space for %s", what) : 0;
+}
+
 static int write_data(int fd, const struct qcow2_layout *l, enum qcow2_prealloc how,
 		      const struct progress *progress, unsigned char *chunk, struct error *e)
 {
 	uint64_t start = l->data * l->cluster_size, len = l->n_data * l->cluster_size;
-	if (how == QCOW2_PREALLOC_FALLOC) {
-		int err = posix_fallocate(fd, (off_t)start, (off_t)len);
-		return err ? error_errno(e, ERROR_FAILED, err, "cannot reserve space for the disk") : 0;
-	}
+	int r = reserve(fd, l->luks * l->cluster_size, l->n_luks * l->cluster_size, "the LUKS header", e);
+	if (r < 0 || how == QCOW2_PREALLOC_FALLOC)
+		return r < 0 ? r : reserve(fd, start, len, "the disk", e);
 	memset(chunk, 0, CHUNK);
 	for (uint64_t done = 0; done < len; done += CHUNK) {
 		size_t n = len - done < CHUNK ? (size_t)(len - done) : CHUNK;
-		int r = file_pwrite(fd, chunk, n, start + done, WHAT, e);
+		r = file_pwrite(fd, chunk, n, start + done, WHAT, e);
 		if (r < 0)
 			return r;
 		if (progress_report(progress, "preallocating", done + n, len))
@@ -183,9 +188,8 @@ static int check_target(int fd, struct error *e)
 	return 0;
 }
 
-int qcow2_write(int fd, const struct qcow2_params *p, const void *luks, size_t luks_len,
-		const struct progress *progress, uint64_t *ret_offset, uint64_t *ret_length,
-		struct error *e)
+int qcow2_write(int fd, const struct qcow2_params *p, size_t luks_len, const struct progress *progress,
+		uint64_t *ret_offset, struct error *e)
 {
 	struct qcow2_layout l = { 0 };
 	int r;
@@ -198,8 +202,7 @@ int qcow2_write(int fd, const struct qcow2_params *p, const void *luks, size_t l
 		return error_errno(e, ERROR_FAILED, errno, "cannot size %s", WHAT);
 	size_t header_len = make_header(p, &l, luks_len, chunk);
 	if ((r = file_pwrite(fd, chunk, header_len, 0, WHAT, e)) < 0 ||
-	    (r = write_refcounts(fd, &l, chunk, e)) < 0 ||
-	    (r = file_pwrite(fd, luks, luks_len, l.luks * l.cluster_size, WHAT, e)) < 0)
+	    (r = write_refcounts(fd, &l, chunk, e)) < 0)
 		return r;
 	if (p->prealloc != QCOW2_PREALLOC_OFF && (r = write_mappings(fd, &l, chunk, e)) < 0)
 		return r;
@@ -207,6 +210,5 @@ int qcow2_write(int fd, const struct qcow2_params *p, const void *luks, size_t l
 	    (r = write_data(fd, &l, p->prealloc, progress, chunk, e)) < 0)
 		return r;
 	*ret_offset = l.luks * l.cluster_size;
-	*ret_length = luks_len;
 	return 0;
 }

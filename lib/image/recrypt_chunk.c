@@ -116,23 +116,6 @@ static int mac_end(struct recrypt_worker *w, unsigned char *ret, struct error *e
 
 /* ---- extents ---- */
 
-/* The next stretch of data in [from, end) of fd; *ret_start == end: none. */
-static int next_data(int fd, const char *path, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end,
-		     struct error *e)
-{
-	off_t start = lseek(fd, (off_t)from, SEEK_DATA);
-	if (start < 0 && errno == ENXIO)
-		start = (off_t)end;
-	if (start < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot find the data of %s", path);
-	off_t stop = (uint64_t)start < end ? lseek(fd, start, SEEK_HOLE) : (off_t)end;
-	if (stop < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot find the holes of %s", path);
-	*ret_start = (uint64_t)start < end ? (uint64_t)start : end;
-	*ret_end = (uint64_t)stop < end ? (uint64_t)stop : end;
-	return 0;
-}
-
 /* 1: an earlier run has written the same there. */
 static int is_there(struct recrypt_worker *w, uint64_t at, size_t len, struct error *e)
 {
@@ -140,7 +123,7 @@ static int is_there(struct recrypt_worker *w, uint64_t at, size_t len, struct er
 	uint64_t there, ignored;
 	if (r->fresh)
 		return 0;
-	int res = next_data(r->to.fd, r->to.path, at, at + len, &there, &ignored, e);
+	int res = file_next_data(r->to.fd, at, at + len, &there, &ignored, r->to.path, e);
 	if (res < 0 || there == at + len)
 		return res;
 	res = file_pread(r->to.fd, w->other, len, at, r->to.path, e);
@@ -210,7 +193,7 @@ static int find_stretches(const struct recrypt *r, uint64_t begin, uint64_t end,
 	uint64_t skip_from = r->header_offset, skip_to = r->map ? r->header_offset + r->header_length : r->data_offset;
 	while (at < end) {
 		uint64_t start, stop;
-		int res = next_data(r->from.fd, r->from.path, at, end, &start, &stop, e);
+		int res = file_next_data(r->from.fd, at, end, &start, &stop, r->from.path, e);
 		if (res < 0)
 			return res;
 		/* Whole sectors: a file system's blocks may be smaller than ours. */

@@ -62,12 +62,8 @@ static int check_existing(const struct volume_env *env, const struct create_plan
 static int write_qcow2(const struct volume_env *env, const struct create_plan *plan, struct luks *luks, int fd,
 		       struct error *e)
 {
-	const unsigned char *bytes;
-	size_t len;
-	uint64_t offset, length;
-	int r = luks_bytes(luks, &bytes, &len, e);
-	if (r < 0)
-		return r;
+	size_t len = luks_len(luks);
+	uint64_t offset;
 	struct qcow2_params q = {
 		.size = plan->p.size,
 		.cluster_size = plan->p.cluster_size,
@@ -75,7 +71,8 @@ static int write_qcow2(const struct volume_env *env, const struct create_plan *p
 		.backing = plan->backing,
 		.backing_format = plan->backing_format,
 	};
-	return qcow2_write(fd, &q, bytes, len, env->progress, &offset, &length, e);
+	int r = qcow2_write(fd, &q, len, env->progress, &offset, e);
+	return r < 0 ? r : luks_write_used(luks, 0, len, fd, offset, plan->p.path, e);
 }
 
 static int set_owner(int fd, const struct volume_create *p, struct error *e)

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #define BLOCK (1u << 20)
-#define PAGE 65536u
 /* dm-integrity: a journal of at most 64 MiB, and tags in whole buffers between the data. */
 #define JOURNAL_MAX (64u * 1024 * 1024)
 #define TAG_MAX 64u
@@ -174,33 +173,16 @@ static int build_integrity(const struct create_raw *c, const char *data, struct 
 
 /* ---- the header ---- */
 
-/* What is zeros is there already: the file is new, the device was wiped. Most of a header is. */
-static int write_used(int fd, const unsigned char *bytes, size_t from, size_t to, const char *path, struct error *e)
-{
-	static const unsigned char zeros[PAGE];
-	int r = 0;
-	for (size_t at = from, end; r == 0 && at < to; at = end) {
-		end = at + PAGE < to ? at + PAGE : to;
-		if (memcmp(bytes + at, zeros, end - at))
-			r = file_pwrite(fd, bytes + at, end - at, at, path, e);
-	}
-	return r;
-}
-
 /* The first copy comes last and after a sync: until then nothing takes the device for a volume. */
 static int write_header(struct luks *luks, int fd, const char *path, struct error *e)
 {
-	const unsigned char *bytes;
-	size_t len;
 	const struct luks_info *info = luks_info(luks);
-	int r = luks_bytes(luks, &bytes, &len, e);
-	if (r < 0)
-		return r;
+	size_t len = luks_len(luks);
 	size_t first = info->version == 2 ? info->metadata_size : 4096;
 	if (info->data_offset && len > info->data_offset)
 		len = info->data_offset;
-	if ((r = write_used(fd, bytes, first, len, path, e)) < 0 || (r = file_sync(fd, path, e)) < 0 ||
-	    (r = file_pwrite(fd, bytes, first, 0, path, e)) < 0)
+	int r = luks_write_used(luks, first, len, fd, 0, path, e);
+	if (r < 0 || (r = file_sync(fd, path, e)) < 0 || (r = luks_write_used(luks, 0, first, fd, 0, path, e)) < 0)
 		return r;
 	return file_sync(fd, path, e);
 }

@@ -27,9 +27,8 @@ static int write_qcow2(const struct container *old, const struct record *r, stru
 		       const struct volume_env *env, struct error *e)
 {
 	const struct qcow2_header *h = &container_info(old)->qcow2;
-	const unsigned char *bytes;
-	size_t len;
-	uint64_t offset, length;
+	size_t len = luks_len(l);
+	uint64_t offset;
 	const struct qcow2_params q = {
 		.size = r->size,
 		.cluster_size = UINT32_C(1) << h->cluster_bits,
@@ -38,17 +37,13 @@ static int write_qcow2(const struct container *old, const struct record *r, stru
 		.backing = h->backing[0] ? h->backing : NULL,
 		.backing_format = h->backing[0] ? h->backing_format : NULL,
 	};
-	int result = luks_bytes(l, &bytes, &len, e);
-	return result < 0 ? result : qcow2_write(fd, &q, bytes, len, env->progress, &offset, &length, e);
+	int result = qcow2_write(fd, &q, len, env->progress, &offset, e);
+	return result < 0 ? result : luks_write_used(l, 0, len, fd, offset, r->intent, e);
 }
 
 static int write_raw(const struct container *old, const struct record *r, struct luks *l, int fd, struct error *e)
 {
-	const unsigned char *bytes;
-	size_t len;
-	int result = luks_bytes(l, &bytes, &len, e);
-	if (result == 0)
-		result = file_pwrite(fd, bytes, r->geometry.header_length, 0, r->intent, e);
+	int result = luks_write_used(l, 0, r->geometry.header_length, fd, 0, r->intent, e);
 	if (result == 0 && ftruncate(fd, (off_t)container_info(old)->file_size) < 0)
 		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->intent);
 	return result;

@@ -101,14 +101,12 @@ static UNUSED struct luks *luks_of(int version, const char *passphrase, struct s
 static UNUSED void make_qcow2(const char *path, const struct qcow2_params *p, const char *passphrase)
 {
 	AUTOLUKS struct luks *l = luks_of(1, passphrase, NULL);
-	const unsigned char *bytes;
-	uint64_t offset, length;
-	size_t len;
+	uint64_t offset;
 	struct error err;
 	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
-	assert_ok(luks_bytes(l, &bytes, &len, &err));
-	assert_ok(qcow2_write(fd, p, bytes, len, NULL, &offset, &length, &err));
+	assert_ok(qcow2_write(fd, p, luks_len(l), NULL, &offset, &err));
+	assert_ok(luks_write_used(l, 0, luks_len(l), fd, offset, path, &err));
 }
 
 /* A raw LUKS container with data_size bytes of (undefined) data behind the header. */

@@ -473,13 +473,11 @@ static void a_luks2_header_in_qcow2_is_refused(void **state)
 	(void)state;
 	AUTOLUKS struct luks *l = luks_of(2, "old", NULL);
 	const struct qcow2_params p = { .size = MIB, .cluster_size = 65536 };
-	const unsigned char *bytes;
-	uint64_t offset, length;
-	size_t len;
+	uint64_t offset;
 	struct container *c = NULL;
 	AUTOCLOSE int fd = open(in_dir("two.qcow2"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_ok(luks_bytes(l, &bytes, &len, &err));
-	assert_ok(qcow2_write(fd, &p, bytes, len, NULL, &offset, &length, &err));
+	assert_ok(qcow2_write(fd, &p, luks_len(l), NULL, &offset, &err));
+	assert_ok(luks_write_used(l, 0, luks_len(l), fd, offset, "two.qcow2", &err));
 	assert_fails(container_open(in_dir("two.qcow2"), IMAGE_FORMAT_AUTO, CONTAINER_LOOK, &c, &err),
 		     ERROR_DAMAGED, "LUKS2 header in a qcow2 image");
 }

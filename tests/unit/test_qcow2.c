@@ -17,15 +17,13 @@ struct fixture {
 
 static struct fixture image(const char *backing)
 {
-	static const unsigned char luks[LUKS_LEN];
 	const struct qcow2_params p = { .size = GIB, .cluster_size = CLUSTER, .backing = backing,
 					.backing_format = backing ? "qcow2" : NULL };
 	struct fixture f = { .bytes = malloc(CLUSTER) };
-	uint64_t offset, length;
+	uint64_t offset;
 	AUTOCLOSE int fd = open(in_dir("image"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(fd >= 0 && f.bytes);
-	assert_ok(qcow2_write(fd, &p, luks, sizeof(luks), NULL, &offset, &length, &err));
-	assert_int_equal(length, LUKS_LEN);
+	assert_ok(qcow2_write(fd, &p, LUKS_LEN, NULL, &offset, &err));
 	assert_ok(file_size(fd, "image", &f.file_size, &err));
 	assert_ok(file_pread(fd, f.bytes, CLUSTER, 0, "image", &err));
 	return f;
@@ -301,12 +299,11 @@ static void bad_parameters_are_refused_before_the_first_byte(void **state)
 		{ { .size = 128 * GIB, .cluster_size = 512, .refcount_bits = 64,
 		    .prealloc = QCOW2_PREALLOC_METADATA }, "larger clusters or fewer refcount bits" },
 	};
-	static const unsigned char luks[LUKS_LEN];
-	uint64_t offset = 7, length = 7;
+	uint64_t offset = 7;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct stat st;
 		AUTOCLOSE int fd = open(in_dir("image"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		assert_fails(qcow2_write(fd, &bad[i].p, luks, sizeof(luks), NULL, &offset, &length, &err),
+		assert_fails(qcow2_write(fd, &bad[i].p, LUKS_LEN, NULL, &offset, &err),
 			     ERROR_USAGE, bad[i].why);
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_int_equal(st.st_size, 0);
@@ -317,12 +314,11 @@ static void bad_parameters_are_refused_before_the_first_byte(void **state)
 static void an_existing_file_is_not_overwritten(void **state)
 {
 	(void)state;
-	static const unsigned char luks[LUKS_LEN];
 	const struct qcow2_params p = { .size = GIB, .cluster_size = CLUSTER };
-	uint64_t offset, length;
+	uint64_t offset;
 	write_whole(in_dir("full"), "data", 4);
 	AUTOCLOSE int fd = open(in_dir("full"), O_RDWR | O_CLOEXEC);
-	assert_fails(qcow2_write(fd, &p, luks, sizeof(luks), NULL, &offset, &length, &err), ERROR_USAGE,
+	assert_fails(qcow2_write(fd, &p, LUKS_LEN, NULL, &offset, &err), ERROR_USAGE,
 		     "new, empty file");
 }
 
@@ -336,13 +332,12 @@ static int stop_at_half(void *context, const char *what, uint64_t done, uint64_t
 static void a_full_preallocation_can_be_stopped(void **state)
 {
 	(void)state;
-	static const unsigned char luks[LUKS_LEN];
 	const struct qcow2_params p = { .size = 16 * MIB, .cluster_size = CLUSTER,
 					.prealloc = QCOW2_PREALLOC_FULL };
-	uint64_t offset, length, seen = 0;
+	uint64_t offset, seen = 0;
 	const struct progress progress = { stop_at_half, &seen };
 	AUTOCLOSE int fd = open(in_dir("image"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	assert_fails(qcow2_write(fd, &p, luks, sizeof(luks), &progress, &offset, &length, &err),
+	assert_fails(qcow2_write(fd, &p, LUKS_LEN, &progress, &offset, &err),
 		     ERROR_FAILED, "cancelled");
 	assert_int_equal(seen, 8 * MIB);
 }

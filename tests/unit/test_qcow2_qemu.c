@@ -13,14 +13,12 @@ static struct error err;
 static unsigned checked;
 
 /* One header for all images of the sweep. */
-static const unsigned char *luks_header(size_t *ret_len)
+static const struct luks *luks_header(void)
 {
 	static struct luks *l;
-	const unsigned char *bytes;
 	if (!l)
 		l = luks_of(1, "pass", NULL);
-	assert_ok(luks_bytes(l, &bytes, ret_len, &err));
-	return bytes;
+	return l;
 }
 
 static void describe(const struct qcow2_params *p, char *buf, size_t size)
@@ -79,15 +77,15 @@ static void check_clean(const char *path, const char *what, bool has_backing)
 static void check_image(const struct qcow2_params *p)
 {
 	char what[256];
-	uint64_t offset, length, size;
+	uint64_t offset, size;
 	struct qcow2_header h = { 0 };
-	size_t len;
-	const unsigned char *luks = luks_header(&len);
+	const struct luks *luks = luks_header();
 	const char *path = in_dir("sweep.qcow2");
 	describe(p, what, sizeof(what));
 	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
-	if (qcow2_write(fd, p, luks, len, NULL, &offset, &length, &err) < 0)
+	if (qcow2_write(fd, p, luks_len(luks), NULL, &offset, &err) < 0 ||
+	    luks_write_used(luks, 0, luks_len(luks), fd, offset, path, &err) < 0)
 		fail_msg("%s: %s", what, err.message);
 	assert_ok(file_size(fd, path, &size, &err));
 	assert_ok(qcow2_read(fd, size, path, &h, &err));
