@@ -11,10 +11,10 @@ zshdir    ?= $(prefix)/share/zsh/site-functions
 fishdir   ?= $(prefix)/share/fish/vendor_completions.d
 unitdir   ?= $(prefix)/lib/systemd/system
 
-# libvirt and libxml2 are compiled against but loaded on demand (lib/guest/lazy.c).
-LIBS      := libcryptsetup devmapper blkid openssl sqlite3 json-c libkeyutils uuid
-HEADERS   := libvirt libxml-2.0
-PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev libsqlite3-dev \
+# What is compiled against but loaded on demand (base/lazy.h, lib/guest/lazy.h) is not linked.
+LIBS      := nettle sqlite3 json-c libkeyutils uuid
+HEADERS   := libcryptsetup devmapper blkid openssl libvirt libxml-2.0
+PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev nettle-dev libsqlite3-dev \
               libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev
 # The ways to unseal: systemd-cryptenroll is there with systemd, the others bring what they are named after.
 PKGS_RUN  := libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin systemd libtss2-esys-3.0.2-0 libtss2-rc0 \

@@ -1,8 +1,8 @@
 #include "base/secret.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <nettle/base64.h>
+#include <nettle/memops.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -149,12 +149,10 @@ int secret_base64(const struct secret *s, struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *out = NULL;
 	size_t len = (s->len + 2) / 3 * 4;
-	/* EVP_EncodeBlock() writes a terminating zero as well. */
-	int r = secret_new(len + 1, &out, e);
+	int r = secret_new(len, &out, e);
 	if (r < 0)
 		return r;
-	EVP_EncodeBlock(out->data, s->data, (int)s->len);
-	out->len = len;
+	base64_encode_raw((char *)out->data, s->len, s->data);
 	*ret = TAKE_PTR(out);
 	return 0;
 }
@@ -228,7 +226,12 @@ int secret_read_fd(int fd, size_t max, bool strip_newline, const char *what, str
 
 bool secret_equal(const struct secret *a, const struct secret *b)
 {
-	return a->len == b->len && CRYPTO_memcmp(a->data, b->data, a->len) == 0;
+	return a->len == b->len && secret_same(a->data, b->data, a->len);
+}
+
+bool secret_same(const void *a, const void *b, size_t len)
+{
+	return memeql_sec(a, b, len);
 }
 
 void secret_free(struct secret *s)
@@ -236,14 +239,20 @@ void secret_free(struct secret *s)
 	if (!s)
 		return;
 	int saved = errno;
-	OPENSSL_cleanse(s->data, s->mapped);
+	secret_wipe(s->data, s->mapped);
 	if (!keep_spare(s->data, s->mapped))
 		munmap(s->data, s->mapped);
 	free(s);
 	errno = saved;
 }
 
+__attribute__((noinline)) void secret_wipe_stack(void)
+{
+	unsigned char below[4096];
+	explicit_bzero(below, sizeof(below));
+}
+
 void secret_wipe(void *p, size_t len)
 {
-	OPENSSL_cleanse(p, len);
+	explicit_bzero(p, len);
 }

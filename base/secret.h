@@ -53,11 +53,17 @@ int secret_base64(const struct secret *s, struct secret **ret, struct error *e);
 /* Compares in a time that depends on the lengths only. */
 bool secret_equal(const struct secret *a, const struct secret *b);
 
+/* Of len bytes each, in constant time too: for a MAC or a digest of a key. */
+bool secret_same(const void *a, const void *b, size_t len);
+
 /* Wipes and unmaps; NULL is fine. */
 void secret_free(struct secret *s);
 
 /* Wipes memory that is not a struct secret (a library's buffer); not optimised away. */
 void secret_wipe(void *p, size_t len);
+
+/* The 4 KiB of stack below the caller's frame: what a function of a library may have left there. */
+void secret_wipe_stack(void);
 
 static inline void secret_freep(struct secret **s)
 {

@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <openssl/evp.h>
+#include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,23 +131,18 @@ char *text_base64url(const char *text, size_t len)
 {
 	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 	size_t padded = (len + 3) / 4 * 4;
-	/* OpenSSL's decoder takes '=' and white space in places of its own choosing. */
-	if (strspn(text, alphabet) < len)
+	static const char padding[] = "==";
+	struct base64_decode_ctx ctx;
+	size_t n = 0, last = 0;
+	/* Nettle's decoder skips white space and takes '=' itself. */
+	if (len % 4 == 1 || strspn(text, alphabet) < len)
 		return NULL;
-	/* As OpenSSL's decoder reads it: the other alphabet, padded. */
-	AUTOFREE char *in = malloc(padded + 1);
-	char *out = calloc(1, padded + 1);
-	if (!in || !out || len % 4 == 1) {
-		free(out);
+	AUTOFREE char *out = calloc(1, BASE64_DECODE_LENGTH(padded) + 1);
+	if (!out)
 		return NULL;
-	}
-	for (size_t i = 0; i < padded; i++)
-		in[i] = i >= len ? '=' : text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
-	int n = EVP_DecodeBlock((unsigned char *)out, (unsigned char *)in, (int)padded);
-	if (n < (int)(padded - len)) {
-		free(out);
+	base64url_decode_init(&ctx);
+	if (!base64_decode_update(&ctx, &n, (uint8_t *)out, len, text) ||
+	    !base64_decode_update(&ctx, &last, (uint8_t *)out + n, padded - len, padding) || !base64_decode_final(&ctx))
 		return NULL;
-	}
-	out[(size_t)n - (padded - len)] = 0;
-	return out;
+	return TAKE_PTR(out);
 }

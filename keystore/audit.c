@@ -2,7 +2,6 @@
 
 #include "keystore/tlv.h"
 
-#include <openssl/crypto.h>
 #include <string.h>
 #include <time.h>
 
@@ -71,7 +70,7 @@ int audit_head_read(struct store *s, const struct secret *key, struct audit_head
 	if (key) {
 		if ((r = head_mac(key, head, mac, e)) < 0)
 			return r;
-		if (CRYPTO_memcmp(mac, head + HEAD_LEN - HASH_LEN, HASH_LEN))
+		if (!secret_same(mac, head + HEAD_LEN - HASH_LEN, HASH_LEN))
 			return error_set(e, ERROR_DAMAGED, EBADMSG,
 					 "the head of the audit trail was changed; run `kvmcrypt keystore check` (its "
 					 "--repair accepts what is there)");
@@ -139,7 +138,7 @@ static int verify_row(const struct newest *n, const struct store_audit *a, struc
 	int r = a->seq > 1 ? n->store->ops->audit_each(n->store, &q, keep_mac, before, e) : 0;
 	if (r < 0 || (r = audit_row_mac(n->key, before, a, mac, e)) < 0)
 		return r;
-	if (CRYPTO_memcmp(mac, a->mac, HASH_LEN))
+	if (!secret_same(mac, a->mac, HASH_LEN))
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
 				 "row %llu of the audit trail was changed; run `kvmcrypt keystore check` (its --repair "
 				 "accepts what is there)",

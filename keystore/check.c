@@ -4,7 +4,6 @@
 #include "keystore/envelope.h"
 
 #include <ctype.h>
-#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -113,11 +112,11 @@ static int check_row(void *ctx, const struct store_audit *a, struct error *e)
 	int r = absorb(c, audit_row_mac(c->ks->audit_key, c->mac, a, mac, e), e);
 	if (r < 0)
 		return r;
-	if (CRYPTO_memcmp(mac, a->mac, HASH_LEN))
+	if (!secret_same(mac, a->mac, HASH_LEN))
 		finding(c, "row %llu of the audit trail was changed, or a row before it", seq);
 	if (a->seq == c->noted_seq) {
 		c->noted_seen = true;
-		if (CRYPTO_memcmp(a->mac, c->noted_mac, HASH_LEN))
+		if (!secret_same(a->mac, c->noted_mac, HASH_LEN))
 			finding(c, "row %llu of the audit trail is not the one that was noted", seq);
 	}
 	c->seq = a->seq;

@@ -3,7 +3,7 @@
 #include "keystore/fields.h"
 #include "keystore/kdf.h"
 
-#include <openssl/evp.h>
+#include <nettle/gcm.h>
 #include <string.h>
 
 /*
@@ -23,11 +23,6 @@ struct layout {
 	const unsigned char *plain, *root_id, *salt, *cipher, *tag;
 	size_t plain_len, cipher_len, aad_len;
 };
-
-static void cipher_ctx_freep(EVP_CIPHER_CTX **p)
-{
-	EVP_CIPHER_CTX_free(*p);
-}
 
 static int split(const unsigned char *data, size_t len, struct layout *ret, struct error *e)
 {
@@ -70,23 +65,51 @@ static int derive(const struct secret *root, const uuid_t root_id, const uuid_t 
 	return kdf_derive(root, salt, SALT_LEN, info, sizeof(info), KEY_LEN + NONCE_LEN, ret, e);
 }
 
-/* AES-256-GCM in either direction; on decryption out is valid only when the result is 0. */
-static int gcm(bool encrypt, const struct secret *key, const unsigned char *aad, size_t aad_len,
-	       const unsigned char *in, size_t len, unsigned char *out, unsigned char *tag)
+/* AES-256-GCM with the derived key and nonce, fed with the associated data; the state holds the key. */
+static int gcm_start(const struct secret *key, const unsigned char *aad, size_t aad_len, struct secret **ret_memory,
+		     struct gcm_aes256_ctx **ret, struct error *e)
 {
-	CLEANUP(cipher_ctx_freep) EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
-	int n;
-	if (!c || !EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, key->data, key->data + KEY_LEN, encrypt))
-		return -ENOMEM;
-	if (EVP_CipherUpdate(c, NULL, &n, aad, (int)aad_len) != 1 ||
-	    EVP_CipherUpdate(c, out, &n, in, (int)len) != 1 || (size_t)n != len)
-		return -EIO;
-	if (!encrypt && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) != 1)
-		return -EIO;
-	if (EVP_CipherFinal_ex(c, out + len, &n) != 1)
-		return -EBADMSG;
-	if (encrypt && EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, TAG_LEN, tag) != 1)
-		return -EIO;
+	int r = secret_new(sizeof(struct gcm_aes256_ctx), ret_memory, e);
+	if (r < 0)
+		return r;
+	struct gcm_aes256_ctx *c = (struct gcm_aes256_ctx *)(void *)(*ret_memory)->data;
+	gcm_aes256_set_key(c, key->data);
+	gcm_aes256_set_iv(c, NONCE_LEN, key->data + KEY_LEN);
+	gcm_aes256_update(c, aad_len, aad);
+	*ret = c;
+	return 0;
+}
+
+static int gcm_seal(const struct secret *key, const unsigned char *aad, size_t aad_len, const struct secret *in,
+		    unsigned char *out, unsigned char *ret_tag, struct error *e)
+{
+	AUTOSECRET struct secret *memory = NULL;
+	struct gcm_aes256_ctx *c = NULL;
+	int r = gcm_start(key, aad, aad_len, &memory, &c, e);
+	if (r < 0)
+		return r;
+	gcm_aes256_encrypt(c, in->len, out, in->data);
+	gcm_aes256_digest(c, TAG_LEN, ret_tag);
+	secret_wipe_stack();
+	return 0;
+}
+
+/* ERROR_DAMAGED/EBADMSG when the tag is another; out then holds nothing of use. */
+static int gcm_open(const struct secret *key, const struct layout *l, const unsigned char *aad, struct secret *out,
+		    const char *path, struct error *e)
+{
+	AUTOSECRET struct secret *memory = NULL;
+	struct gcm_aes256_ctx *c = NULL;
+	unsigned char tag[TAG_LEN];
+	int r = gcm_start(key, aad, l->aad_len, &memory, &c, e);
+	if (r < 0)
+		return r;
+	gcm_aes256_decrypt(c, l->cipher_len, out->data, l->cipher);
+	gcm_aes256_digest(c, TAG_LEN, tag);
+	secret_wipe_stack();
+	if (!secret_same(tag, l->tag, TAG_LEN))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the record of %s was changed or damaged: its seal does not verify", path);
 	return 0;
 }
 
@@ -152,10 +175,9 @@ int envelope_seal(const struct secret *root, const uuid_t root_id, const struct 
 	res = derive(root, root_id, r->uuid, revision, salt->data, &key, e);
 	if (res < 0)
 		return res;
-	res = gcm(true, key, out, aad_len, secret->data, secret->len, out + aad_len,
-		  out + len - TAG_LEN);
+	res = gcm_seal(key, out, aad_len, secret, out + aad_len, out + len - TAG_LEN, e);
 	if (res < 0)
-		return error_set(e, ERROR_FAILED, -res, "cannot seal the record (AES-256-GCM)");
+		return res;
 	*ret = TAKE_PTR(out);
 	*ret_len = len;
 	return 0;
@@ -212,13 +234,8 @@ static int open_sealed(const struct secret *root, const uuid_t root_id, const st
 	if ((res = derive(root, root_id, volume, revision, l.salt, &key, e)) < 0 ||
 	    (res = secret_new(l.cipher_len, &out, e)) < 0)
 		return res;
-	res = gcm(false, key, r->envelope, l.aad_len, l.cipher, l.cipher_len, out->data,
-		  (unsigned char *)l.tag);
-	if (res == -EBADMSG)
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "the record of %s was changed or damaged: its seal does not verify", r->path);
-	if (res < 0)
-		return error_set(e, ERROR_FAILED, -res, "cannot open the record (AES-256-GCM)");
+	if ((res = gcm_open(key, &l, r->envelope, out, r->path, e)) < 0)
+		return res;
 	*ret = TAKE_PTR(out);
 	return 0;
 }

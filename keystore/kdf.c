@@ -1,41 +1,42 @@
 #include "keystore/kdf.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
+#include <nettle/hkdf.h>
+#include <nettle/hmac.h>
+#include <nettle/sha2.h>
 #include <string.h>
 
-static void kdf_ctx_freep(EVP_KDF_CTX **p)
+_Static_assert(HASH_LEN == SHA256_DIGEST_SIZE, "SHA-256");
+
+/* States that hold a key: in locked memory, wiped with it. */
+struct work {
+	struct hmac_sha256_ctx mac;
+	unsigned char prk[HASH_LEN];	/* RFC 5869's name for what the extraction gives */
+};
+
+static void update(void *ctx, size_t len, const uint8_t *data)
 {
-	EVP_KDF_CTX_free(*p);
+	hmac_sha256_update(ctx, len, data);
 }
 
-static void kdf_freep(EVP_KDF **p)
+static void digest(void *ctx, size_t len, uint8_t *to)
 {
-	EVP_KDF_free(*p);
+	hmac_sha256_digest(ctx, len, to);
 }
 
 int kdf_derive(const struct secret *key, const void *salt, size_t salt_len, const void *info,
 	       size_t info_len, size_t len, struct secret **ret, struct error *e)
 {
-	CLEANUP(kdf_freep) EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-	CLEANUP(kdf_ctx_freep) EVP_KDF_CTX *ctx = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
+	AUTOSECRET struct secret *memory = NULL;
 	AUTOSECRET struct secret *out = NULL;
-	if (!ctx)
-		return error_set(e, ERROR_FAILED, ENOMEM, "OpenSSL offers no HKDF");
-	int r = secret_new(len, &out, e);
-	if (r < 0)
+	int r = secret_new(sizeof(struct work), &memory, e);
+	if (r < 0 || (r = secret_new(len, &out, e)) < 0)
 		return r;
-	/* OpenSSL only reads these; its parameter type has no const. */
-	OSSL_PARAM params[5], *p = params;
-	*p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
-	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key->data, key->len);
-	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_len);
-	if (salt_len)
-		*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_len);
-	*p = OSSL_PARAM_construct_end();
-	if (EVP_KDF_derive(ctx, out->data, len, params) != 1)
-		return error_set(e, ERROR_FAILED, EIO, "cannot derive a key (HKDF-SHA-256)");
+	struct work *w = (struct work *)(void *)memory->data;
+	hmac_sha256_set_key(&w->mac, salt_len, salt);
+	hkdf_extract(&w->mac, update, digest, HASH_LEN, key->len, key->data, w->prk);
+	hmac_sha256_set_key(&w->mac, HASH_LEN, w->prk);
+	hkdf_expand(&w->mac, update, digest, HASH_LEN, info_len, info, len, out->data);
+	secret_wipe_stack();
 	*ret = TAKE_PTR(out);
 	return 0;
 }
@@ -57,19 +58,22 @@ int kdf_root_id(const struct secret *root, uuid_t ret, struct error *e)
 int kdf_hmac(const struct secret *key, const void *data, size_t len, unsigned char ret[HASH_LEN],
 	     struct error *e)
 {
-	unsigned char mac[HASH_LEN];
-	size_t n = 0;
-	if (!EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->data, key->len, data, len, mac,
-		       sizeof(mac), &n) || n != sizeof(mac))
-		return error_set(e, ERROR_FAILED, EIO, "cannot compute HMAC-SHA-256");
-	memcpy(ret, mac, sizeof(mac));
+	AUTOSECRET struct secret *memory = NULL;
+	int r = secret_new(sizeof(struct work), &memory, e);
+	if (r < 0)
+		return r;
+	struct work *w = (struct work *)(void *)memory->data;
+	hmac_sha256_set_key(&w->mac, key->len, key->data);
+	hmac_sha256_update(&w->mac, len, data);
+	hmac_sha256_digest(&w->mac, HASH_LEN, ret);
+	secret_wipe_stack();
 	return 0;
 }
 
-int kdf_sha256(const void *data, size_t len, unsigned char ret[HASH_LEN], struct error *e)
+void kdf_sha256(const void *data, size_t len, unsigned char ret[HASH_LEN])
 {
-	size_t n = 0;
-	if (!EVP_Q_digest(NULL, "SHA256", NULL, data, len, ret, &n) || n != HASH_LEN)
-		return error_set(e, ERROR_FAILED, EIO, "cannot compute SHA-256");
-	return 0;
+	struct sha256_ctx ctx;
+	sha256_init(&ctx);
+	sha256_update(&ctx, len, data);
+	sha256_digest(&ctx, HASH_LEN, ret);
 }

@@ -8,7 +8,6 @@
 #include "keystore/cache.h"
 #include "keystore/envelope.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +49,7 @@ static int visit_row(void *ctx, const struct store_audit *a, struct error *e)
 	int r = a->seq == p->seq + 1 ? audit_row_mac(p->ks->audit_key, p->stored, a, mac, e) : damaged_row(a->seq, e);
 	if (r < 0)
 		return r;
-	if (CRYPTO_memcmp(mac, a->mac, HASH_LEN))
+	if (!secret_same(mac, a->mac, HASH_LEN))
 		return damaged_row(a->seq, e);
 	memcpy(p->stored, a->mac, HASH_LEN);
 	if ((r = audit_row_mac(p->audit_key, p->mac, a, p->mac, e)) < 0)
@@ -79,7 +78,7 @@ static int chain_anew(struct rekey *p, struct error *e)
 	} while (more == 1);
 	if (more < 0)
 		return more;
-	if (p->seq != head.seq || CRYPTO_memcmp(p->stored, head.mac, HASH_LEN))
+	if (p->seq != head.seq || !secret_same(p->stored, head.mac, HASH_LEN))
 		return damaged_row(head.seq, e);
 	memcpy(head.mac, p->mac, HASH_LEN);
 	return audit_head_write(s, p->audit_key, &head, e);
@@ -102,7 +101,8 @@ static int put_anew(struct rekey *p, const struct record *r, struct error *e)
 	uuid_copy(row.uuid, r->uuid);
 	uuid_copy(row.luks, r->luks_uuid);
 	uuid_copy(audit.volume, r->uuid);
-	if ((res = kdf_sha256(envelope, len, audit.hash, e)) < 0 || (res = s->ops->put(s, &row, r->revision, e)) < 0)
+	kdf_sha256(envelope, len, audit.hash);
+	if ((res = s->ops->put(s, &row, r->revision, e)) < 0)
 		return res;
 	return audit_append(s, p->audit_key, &audit, 0, e);
 }

@@ -5,7 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -67,31 +67,25 @@ int seal_file_copy(int from, int to, struct error *e)
 	return 0;
 }
 
-static void md_ctx_freep(EVP_MD_CTX **p)
-{
-	EVP_MD_CTX_free(*p);
-}
-
 int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e)
 {
-	CLEANUP(md_ctx_freep) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	struct sha256_ctx ctx;
 	AUTOFREE unsigned char *buf = malloc(CHUNK);
 	uint64_t size, done = 0;
 	int r = file_size(fd, "the seal", &size, e);
 	if (r < 0)
 		return r;
-	if (!ctx || !buf || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL))
+	if (!buf)
 		return error_oom(e);
+	sha256_init(&ctx);
 	while (done < size) {
 		size_t n = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
 		if ((r = file_pread(fd, buf, n, done, "the seal", e)) < 0)
 			return r;
-		if (!EVP_DigestUpdate(ctx, buf, n))
-			return error_set(e, ERROR_FAILED, EIO, "cannot compute SHA-256");
+		sha256_update(&ctx, n, buf);
 		done += n;
 	}
-	if (!EVP_DigestFinal_ex(ctx, ret, NULL))
-		return error_set(e, ERROR_FAILED, EIO, "cannot compute SHA-256");
+	sha256_digest(&ctx, HASH_LEN, ret);
 	return 0;
 }
 

@@ -4,8 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
-#include <openssl/rand.h>
+#include <nettle/aes.h>
+#include <nettle/base64.h>
+#include <nettle/cbc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,27 +47,47 @@ int guest_master_key(struct guest_connection *g, virDomainPtr d, struct secret *
 
 static char *base64(const unsigned char *bytes, size_t len)
 {
-	char *text = malloc(4 * ((len + 2) / 3) + 1);
+	char *text = calloc(1, BASE64_ENCODE_RAW_LENGTH(len) + 1);
 	if (text)
-		EVP_EncodeBlock((unsigned char *)text, bytes, (int)len);
+		base64_encode_raw(text, len, bytes);
 	return text;
+}
+
+/* PKCS #7 (RFC 5652, section 6.3): whole blocks, the last byte says how many were added. */
+static int padded(const struct secret *plain, struct secret **ret, struct error *e)
+{
+	size_t add = AES_BLOCK_SIZE - plain->len % AES_BLOCK_SIZE;
+	AUTOSECRET struct secret *out = NULL;
+	int r = secret_new(plain->len + add, &out, e);
+	if (r < 0)
+		return r;
+	memcpy(out->data, plain->data, plain->len);
+	memset(out->data + plain->len, (int)add, add);
+	*ret = TAKE_PTR(out);
+	return 0;
 }
 
 int guest_master_key_seal(const struct secret *key, const struct secret *plain, char **ret_data, char **ret_iv,
 			  struct error *e)
 {
-	unsigned char iv[IV_LEN];
-	int n = 0, last = 0;
-	AUTOFREE unsigned char *out = malloc(plain->len + IV_LEN);
-	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-	bool good = out && ctx && RAND_bytes(iv, sizeof(iv)) == 1 &&
-		    EVP_EncryptInit_ex(ctx, EVP_aes_256_cbc(), NULL, key->data, iv) == 1 &&
-		    EVP_EncryptUpdate(ctx, out, &n, plain->data, (int)plain->len) == 1 &&
-		    EVP_EncryptFinal_ex(ctx, out + n, &last) == 1;
-	EVP_CIPHER_CTX_free(ctx);
-	if (!good)
-		return error_set(e, ERROR_FAILED, EIO, "cannot encrypt a key for QEMU");
-	AUTOFREE char *data = base64(out, (size_t)(n + last));
+	unsigned char iv[IV_LEN], chain[IV_LEN];
+	AUTOSECRET struct secret *in = NULL;
+	AUTOSECRET struct secret *memory = NULL;
+	AUTOSECRET struct secret *random = NULL;
+	int r = padded(plain, &in, e);
+	if (r < 0 || (r = secret_new(sizeof(struct aes256_ctx), &memory, e)) < 0 ||
+	    (r = secret_random(IV_LEN, &random, e)) < 0)
+		return r;
+	AUTOFREE unsigned char *out = malloc(in->len);
+	if (!out)
+		return error_oom(e);
+	struct aes256_ctx *ctx = (struct aes256_ctx *)(void *)memory->data;
+	memcpy(iv, random->data, IV_LEN);
+	memcpy(chain, iv, IV_LEN);
+	aes256_set_encrypt_key(ctx, key->data);
+	cbc_encrypt(ctx, (nettle_cipher_func *)aes256_encrypt, AES_BLOCK_SIZE, chain, in->len, out, in->data);
+	secret_wipe_stack();
+	AUTOFREE char *data = base64(out, in->len);
 	AUTOFREE char *iv_text = base64(iv, sizeof(iv));
 	if (!data || !iv_text)
 		return error_oom(e);

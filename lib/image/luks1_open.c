@@ -1,92 +1,102 @@
 /*
  * Opens a LUKS1 keyslot of the kind that we make and most others are ("LUKS1 On-Disk Format
  * Specification" 1.2.3, chapters 2.4 and 4.4). libcryptsetup looks SHA-256 up by name for each of the
- * 8,000 hashes of the anti-forensic merge, which costs several times the derivation itself.
+ * 8,000 hashes of the anti-forensic merge, which costs several times the derivation itself. With Nettle,
+ * as in keystore/kdf.h, and for the same reasons.
  */
 #include "lib/image/luks_internal.h"
 
 #include "lib/image/bytes.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
+#include <nettle/hmac.h>
+#include <nettle/pbkdf2.h>
+#include <nettle/sha2.h>
+#include <nettle/xts.h>
 #include <string.h>
 
 #define SALT_LEN 32
 #define HASH_LEN 32 /* SHA-256 */
 #define PHDR_SLOT_SALT(slot) (208 + 48 * (slot) + 8)
 
-struct tools {
-	EVP_MD *sha256;
-	EVP_MD_CTX *hash;
-	EVP_CIPHER *xts;
-	EVP_CIPHER_CTX *cipher;
+/* Everything a key goes through, in locked memory. */
+struct state {
+	struct hmac_sha256_ctx mac;
+	union {
+		struct xts_aes256_key aes256;
+		struct xts_aes128_key aes128;
+	} xts;
+	size_t key_len;		/* of both XTS keys */
+	struct sha256_ctx hash;
+	unsigned char sector[LUKS_SECTOR];
 };
 
-static void tools_clear(struct tools *t)
+static void update(void *ctx, size_t len, const uint8_t *data)
 {
-	EVP_MD_CTX_free(t->hash);
-	EVP_MD_free(t->sha256);
-	EVP_CIPHER_CTX_free(t->cipher);
-	EVP_CIPHER_free(t->xts);
+	hmac_sha256_update(ctx, len, data);
 }
 
-static bool tools_get(struct tools *t, size_t key_len)
+static void digest(void *ctx, size_t len, uint8_t *to)
 {
-	t->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	t->hash = EVP_MD_CTX_new();
-	t->xts = EVP_CIPHER_fetch(NULL, key_len == 64 ? "AES-256-XTS" : "AES-128-XTS", NULL);
-	t->cipher = EVP_CIPHER_CTX_new();
-	return t->sha256 && t->hash && t->xts && t->cipher;
+	hmac_sha256_digest(ctx, len, to);
 }
 
-static bool pbkdf2(const struct tools *t, const struct secret *from, const unsigned char *salt, uint32_t iterations,
+/* PBKDF2-HMAC-SHA-256 (RFC 8018). */
+static void derive(struct state *s, const struct secret *from, const unsigned char *salt, uint32_t iterations,
 		   unsigned char *to, size_t len)
 {
-	return PKCS5_PBKDF2_HMAC((const char *)from->data, (int)from->len, salt, SALT_LEN, (int)iterations,
-				 t->sha256, (int)len, to) == 1;
+	hmac_sha256_set_key(&s->mac, from->len, from->data);
+	pbkdf2(&s->mac, update, digest, HASH_LEN, iterations, SALT_LEN, salt, len, to);
+	secret_wipe_stack();
+}
+
+static void set_key(struct state *s, const struct secret *derived)
+{
+	s->key_len = derived->len;
+	if (s->key_len == 64)
+		xts_aes256_set_decrypt_key(&s->xts.aes256, derived->data);
+	else
+		xts_aes128_set_decrypt_key(&s->xts.aes128, derived->data);
 }
 
 /* "plain64": the sector's number within the key material, little endian. */
-static bool decrypt_sector(const struct tools *t, uint64_t sector, const unsigned char *from, unsigned char *to)
+static void decrypt_sector(struct state *s, uint64_t sector, const unsigned char *from)
 {
 	unsigned char iv[16] = { 0 };
-	int len;
 	for (int i = 0; i < 8; i++)
 		iv[i] = (unsigned char)(sector >> (8 * i));
-	return EVP_DecryptInit_ex2(t->cipher, NULL, NULL, iv, NULL) == 1 &&
-	       EVP_DecryptUpdate(t->cipher, to, &len, from, LUKS_SECTOR) == 1 && len == (int)LUKS_SECTOR;
+	if (s->key_len == 64)
+		xts_aes256_decrypt_message(&s->xts.aes256, iv, LUKS_SECTOR, s->sector, from);
+	else
+		xts_aes128_decrypt_message(&s->xts.aes128, iv, LUKS_SECTOR, s->sector, from);
 }
 
 /* The specification's H1: each part of the block is replaced by the hash of its number and itself. */
-static bool diffuse(const struct tools *t, unsigned char *block, size_t len)
+static void diffuse(struct sha256_ctx *hash, unsigned char *block, size_t len)
 {
 	for (uint32_t i = 0; i < len / HASH_LEN; i++) {
 		unsigned char number[4];
 		put_be32(number, i);
-		if (EVP_DigestInit_ex2(t->hash, t->sha256, NULL) != 1 ||
-		    EVP_DigestUpdate(t->hash, number, sizeof(number)) != 1 ||
-		    EVP_DigestUpdate(t->hash, block + i * HASH_LEN, HASH_LEN) != 1 ||
-		    EVP_DigestFinal_ex(t->hash, block + i * HASH_LEN, NULL) != 1)
-			return false;
+		sha256_init(hash);
+		sha256_update(hash, sizeof(number), number);
+		sha256_update(hash, HASH_LEN, block + i * HASH_LEN);
+		sha256_digest(hash, HASH_LEN, block + i * HASH_LEN);
 	}
-	return true;
 }
 
 /* A sector at a time, so that little memory has to be locked. key: zeros on call. */
-static bool merge(const struct tools *t, const unsigned char *material, unsigned char *sector, unsigned char *key,
-		  size_t len)
+static void merge(struct state *s, const unsigned char *material, unsigned char *key, size_t len)
 {
 	for (size_t at = 0; at < len * LUKS_STRIPES; at += len) {
 		size_t in = at % LUKS_SECTOR;
-		if (in == 0 && !decrypt_sector(t, at / LUKS_SECTOR, material + at, sector))
-			return false;
+		if (in == 0)
+			decrypt_sector(s, at / LUKS_SECTOR, material + at);
 		for (size_t i = 0; i < len; i++)
-			key[i] ^= sector[in + i];
-		if (at + len < len * LUKS_STRIPES && !diffuse(t, key, len))
-			return false;
+			key[i] ^= s->sector[in + i];
+		if (at + len < len * LUKS_STRIPES)
+			diffuse(&s->hash, key, len);
 	}
-	return true;
+	secret_wipe_stack();
 }
 
 static bool is_ours_to_open(const struct luks_info *info, const struct luks_keyslot *k)
@@ -97,23 +107,22 @@ static bool is_ours_to_open(const struct luks_info *info, const struct luks_keys
 
 int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, struct secret **ret)
 {
-	CLEANUP(tools_clear) struct tools t = { 0 };
 	AUTOSECRET struct secret *derived = NULL;
-	AUTOSECRET struct secret *sector = NULL;
+	AUTOSECRET struct secret *memory = NULL;
 	AUTOSECRET struct secret *key = NULL;
-	unsigned char digest[20];
+	unsigned char check[20];
 	const struct luks_info *info = &l->info;
 	const struct luks_keyslot *k = &info->keyslots[slot];
 	size_t len = info->key_bits / 8;
-	if (!is_ours_to_open(info, k) || !tools_get(&t, len) || secret_new(len, &derived, NULL) < 0 ||
-	    secret_new(LUKS_SECTOR, &sector, NULL) < 0 || secret_new(len, &key, NULL) < 0)
+	if (!is_ours_to_open(info, k) || secret_new(len, &derived, NULL) < 0 ||
+	    secret_new(sizeof(struct state), &memory, NULL) < 0 || secret_new(len, &key, NULL) < 0)
 		return -ENOTSUP;
-	if (!pbkdf2(&t, passphrase, l->map + PHDR_SLOT_SALT(slot), k->iterations, derived->data, len) ||
-	    EVP_DecryptInit_ex2(t.cipher, t.xts, derived->data, NULL, NULL) != 1 ||
-	    !merge(&t, l->map + k->key_offset, sector->data, key->data, len) ||
-	    !pbkdf2(&t, key, info->digest_salt, info->digest_iterations, digest, sizeof(digest)))
-		return -ENOTSUP;
-	if (CRYPTO_memcmp(digest, info->digest, sizeof(digest)))
+	struct state *s = (struct state *)(void *)memory->data;
+	derive(s, passphrase, l->map + PHDR_SLOT_SALT(slot), k->iterations, derived->data, len);
+	set_key(s, derived);
+	merge(s, l->map + k->key_offset, key->data, len);
+	derive(s, key, info->digest_salt, info->digest_iterations, check, sizeof(check));
+	if (!secret_same(check, info->digest, sizeof(check)))
 		return -EPERM;
 	*ret = TAKE_PTR(key);
 	return 0;

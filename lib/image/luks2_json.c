@@ -1,7 +1,7 @@
 #include "lib/image/luks2_json.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
+#include <nettle/base64.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,14 +57,13 @@ json *luks2_parse(const char *text, size_t len)
 int luks2_decode(const char *text, unsigned char *buf, size_t size)
 {
 	unsigned char raw[192];
-	size_t len = strlen(text), pad = 0;
-	if (!len || len % 4 || len / 4 * 3 > sizeof(raw))
+	struct base64_decode_ctx ctx;
+	size_t len = strlen(text), n = 0;
+	if (!len || BASE64_DECODE_LENGTH(len) > sizeof(raw))
 		return -1;
-	while (pad < 2 && text[len - 1 - pad] == '=')
-		pad++;
-	int n = EVP_DecodeBlock(raw, (const unsigned char *)text, (int)len);
-	if (n < 0 || (size_t)n - pad > size)
+	base64_decode_init(&ctx);
+	if (!base64_decode_update(&ctx, &n, raw, len, text) || !base64_decode_final(&ctx) || n > size)
 		return -1;
-	memcpy(buf, raw, (size_t)n - pad);
-	return n - (int)pad;
+	memcpy(buf, raw, n);
+	return (int)n;
 }

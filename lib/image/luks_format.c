@@ -11,8 +11,8 @@
 
 /* Of each copy of the metadata, as cryptsetup has it by default. */
 #define LUKS2_METADATA (16u * 1024)
-/* What libcryptsetup has on the heap at a time: 1 MiB of zeros, or a keyslot's key material thrice. */
-#define FORMAT_HEAP_LEN (1280u * 1024)
+/* For LUKS1 libcryptsetup takes 1 MiB nine times, and glibc gives it another place each time. */
+#define FORMAT_HEAP_LEN (10u * 1024 * 1024)
 #define HMAC_KEY_LEN 32u	/* of hmac(sha256), behind the cipher's key */
 
 /*

@@ -31,7 +31,7 @@ struct luks {
 	size_t len;
 	unsigned char *map;		/* read-only view */
 	uint64_t data_size;
-	struct crypt_device *cd;
+	struct crypt_device *cd;	/* NULL: see luks_context() */
 	char log[512];			/* first error libcryptsetup reported in the current call */
 	struct luks_info info;
 };
@@ -44,6 +44,12 @@ int luks_start(struct luks *l, struct error *e);
 
 /* A fresh context that has read the header again, all checks, and l->info. */
 int luks_reload(struct luks *l, struct error *e);
+
+/*
+ * l->cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a LUKS1
+ * header and opening a keyslot of ours, so a header that is looked at has none until then.
+ */
+int luks_context(struct luks *l, struct error *e);
 
 /* A libcryptsetup call failed with r: "what: its own message, or the errno". */
 int luks_fail(const struct luks *l, enum error_kind kind, int r, struct error *e, const char *what);

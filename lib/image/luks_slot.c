@@ -68,7 +68,7 @@ int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *
 		l->log[0] = 0;
 		return r < 0 ? unlock_failed(l, r, e) : unlocked(slot, &key, ret_slot, ret_volume_key);
 	}
-	if ((r = secret_new(len, &key, e)) < 0)
+	if ((r = luks_context(l, e)) < 0 || (r = secret_new(len, &key, e)) < 0)
 		return r;
 	l->log[0] = 0;
 	r = crypt_volume_key_get(l->cd, slot < 0 ? CRYPT_ANY_SLOT : slot, (char *)key->data, &len,
@@ -90,7 +90,7 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 		return error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d is in use", slot);
 	if (active_slots(l) == l->info.n_keyslots)
 		return error_set(e, ERROR_FAILED, ENOSPC, "all keyslots are in use");
-	if ((r = luks_set_cost(l, cost, e)) < 0)
+	if ((r = luks_context(l, e)) < 0 || (r = luks_set_cost(l, cost, e)) < 0)
 		return r;
 	l->log[0] = 0;
 	int added = crypt_keyslot_add_by_volume_key(l->cd, slot < 0 ? CRYPT_ANY_SLOT : slot,
@@ -112,7 +112,7 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 int luks_remove_keyslot(struct luks *l, int slot, struct error *e)
 {
 	int r = check_slot_active(l, slot, e);
-	if (r < 0)
+	if (r < 0 || (r = luks_context(l, e)) < 0)
 		return r;
 	if (active_slots(l) == 1)
 		return error_set(e, ERROR_REFUSED, EPERM,

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,7 @@ struct shared {
 	const struct recrypt *r;
 	enum pass pass;
 	uint64_t n_chunks;
-	unsigned char mac_key[MAC_KEY_LEN];
+	struct secret *mac_key;
 	struct recrypt_chunk *chunks;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	/* a chunk is written, or all are */
@@ -92,7 +91,7 @@ static void *run_worker(void *ctx)
 	struct error e = { 0 };
 	struct recrypt_worker w = { .r = s->r };
 	uint64_t n;
-	int res = recrypt_worker_begin(&w, s->mac_key, &e);
+	int res = recrypt_worker_begin(&w, s->mac_key->data, &e);
 	if (res < 0)
 		finish_chunk(s, res, &e);
 	while (take(s, seat->n, &n)) {
@@ -205,7 +204,10 @@ int recrypt_run(const struct recrypt *r, uint64_t *ret_kept, struct error *e)
 	s.chunks = calloc(s.n_chunks + 1, sizeof(*s.chunks));
 	if (!s.chunks)
 		return error_oom(e);
-	int res = RAND_bytes(s.mac_key, MAC_KEY_LEN) == 1 ? run(&s) : error_set(&s.error, ERROR_FAILED, EIO, "OpenSSL has no random bytes");
+	int res = secret_random(MAC_KEY_LEN, &s.mac_key, &s.error);
+	if (res == 0)
+		res = run(&s);
+	secret_free(s.mac_key);
 	for (uint64_t n = 0; n < s.n_chunks; n++)
 		recrypt_chunk_clear(&s.chunks[n]);
 	free(s.chunks);

@@ -1,0 +1,21 @@
+/* libblkid: what this program calls of it, loaded when the first of them is called. */
+#include "base/lazy.h"
+
+#include <blkid/blkid.h>
+
+static struct lazy_library library = { .file = "libblkid.so.1" };
+
+#define F(...) LAZY_FUNCTION(library, __VA_ARGS__)
+#define FREE(...) LAZY_FREE(library, __VA_ARGS__)
+
+F(int, blkid_do_probe, 1, blkid_probe)
+F(int, blkid_do_safeprobe, 1, blkid_probe)
+F(int, blkid_do_wipe, 2, blkid_probe, int)
+FREE(blkid_free_probe, blkid_probe)
+F(blkid_probe, blkid_new_probe, 0)
+F(int, blkid_probe_enable_partitions, 2, blkid_probe, int)
+F(int, blkid_probe_enable_superblocks, 2, blkid_probe, int)
+F(int, blkid_probe_lookup_value, 4, blkid_probe, const char *, const char **, size_t *)
+F(int, blkid_probe_set_device, 4, blkid_probe, int, blkid_loff_t, blkid_loff_t)
+F(int, blkid_probe_set_partitions_flags, 2, blkid_probe, int)
+F(int, blkid_probe_set_superblocks_flags, 2, blkid_probe, int)
