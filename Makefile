@@ -127,7 +127,7 @@ fuzz: $(FUZZ)
 	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) BUILD=$(BUILD) tests/fuzz/run
 
 bench: test-deps
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/bench/fill_keystore $(FAULT_TOOLS)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all $(BUILD)/bench/fill_keystore $(BUILD)/bench/median $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) bench/run $(BENCH)
 
 # A whole host under emulation that is switched off and on. It is made with debootstrap the first time.

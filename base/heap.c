@@ -12,22 +12,40 @@
  */
 #define MAPPING_MIN (1536 << 10)
 
+/* The allocators of the sanitizers have no end of a heap, and would take the pages as used. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(MADV_POPULATE_WRITE)
+static void advise(void *p, size_t len, int advice)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + len) / page * page;
+	if (p && to > from)
+		madvise((void *)from, to - from, advice);
+}
+
+void heap_touch(void *p, size_t len)
+{
+	advise(p, len, MADV_POPULATE_WRITE);
+}
+
 void heap_prepare(size_t len)
 {
-/* The allocators of the sanitizers have no such end, and would take the page as used. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && defined(MADV_POPULATE_WRITE)
-	mallopt(M_MMAP_THRESHOLD, MAPPING_MIN > len ? MAPPING_MIN : (int)len + MAPPING_MIN);
+	mallopt(M_MMAP_THRESHOLD, (int)len + MAPPING_MIN);
 	mallopt(M_TRIM_THRESHOLD, (int)len + MAPPING_MIN);
 	void *p = malloc(len);
 	mallopt(M_MMAP_THRESHOLD, MAPPING_MIN);
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + len) / page * page;
+	advise(p, len, MADV_HUGEPAGE);
+	heap_touch(p, len);
 	free(p);
-	if (p && to > from) {
-		madvise((void *)from, to - from, MADV_HUGEPAGE);
-		madvise((void *)from, to - from, MADV_POPULATE_WRITE);
-	}
-#else
-	(void)len;
-#endif
 }
+#else
+void heap_touch(void *p, size_t len)
+{
+	(void)p;
+	(void)len;
+}
+
+void heap_prepare(size_t len)
+{
+	(void)len;
+}
+#endif

@@ -15,4 +15,7 @@
  */
 void heap_prepare(size_t len);
 
+/* The same for len bytes at p, of whatever allocation, that are about to be written. */
+void heap_touch(void *p, size_t len);
+
 #endif

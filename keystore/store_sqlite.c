@@ -10,7 +10,7 @@
 
 #define DATABASE "keystore.db"
 #define BUSY_SECONDS 60
-#define JOURNAL_PAGES 20
+#define JOURNAL_PAGES 64
 #define COLUMNS "uuid, path, luks, revision, last_used, envelope"
 
 static const char *const sql_text[SQL_COUNT] = {

@@ -2,6 +2,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "base/heap.h"
 #include "lib/image/integrity.h"
 #include "lib/image/lock.h"
 #include "lib/image/open.h"
@@ -63,8 +64,10 @@ static int read_header(int fd, const char *path, const struct container_info *in
 		return read_bytes(fd, path, at, len, ret, e);
 	for (int i = 0; i < luks.n_keyslots; i++) {
 		const struct luks_keyslot *k = &luks.keyslots[i];
-		if (k->active && (r = file_pread(fd, bytes + k->key_offset, (size_t)k->key_length,
-						 at + k->key_offset, path, e)) < 0)
+		if (!k->active)
+			continue;
+		heap_touch(bytes + k->key_offset, (size_t)k->key_length);
+		if ((r = file_pread(fd, bytes + k->key_offset, (size_t)k->key_length, at + k->key_offset, path, e)) < 0)
 			return r;
 	}
 	*ret = TAKE_PTR(bytes);

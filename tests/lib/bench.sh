@@ -16,6 +16,9 @@ median_ms() {
 	done
 	printf '%s\n' "${times[@]}" | sort -n | awk '{ t[NR] = $1 } END { printf "%.1f\n", t[int((NR + 1) / 2)] / 1e3 }'
 }
+# median_of N COMMAND...: the same for a program (no function), without the shell's own fork in it; {} in an
+# argument is the number of the run.
+median_of() { "$ROOT/$BUILD/bench/median" "$@"; }
 # once_ms COMMAND...
 once_ms() { median_ms 1 "$@"; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f", a / b }'; }

@@ -319,7 +319,7 @@ static void journal_stays_short(void **state)
 		assert_ok(insert((unsigned char)i, name));
 		longest = stat(path, &st) == 0 && st.st_size > longest ? st.st_size : longest;
 	}
-	assert_in_range(longest, 1, 40 * 4120);
+	assert_in_range(longest, 1, 84 * 4120);
 }
 
 #define STORE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
