@@ -6,6 +6,9 @@
 #include "keystore/kdf.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 
 static struct secret *root;
 static uuid_t root_id;
@@ -360,6 +363,81 @@ static void derivation(void **state)
 	assert_int_not_equal(uuid_compare(other, root_id), 0);
 }
 
+/* ---- OpenSSL reads what Nettle wrote ---- */
+
+static void openssl_hkdf(const unsigned char *key, size_t key_len, const unsigned char *salt, size_t salt_len,
+			 const unsigned char *info, size_t info_len, unsigned char *to, size_t len)
+{
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+	OSSL_PARAM params[5], *p = params;
+	*p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, key_len);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_len);
+	if (salt_len)
+		*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)salt, salt_len);
+	*p = OSSL_PARAM_construct_end();
+	assert_int_equal(EVP_KDF_derive(ctx, to, len, params), 1);
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+}
+
+/* Lengths around the blocks of SHA-256 and HKDF, 1 to 255 bytes of each. */
+static void derivation_is_openssls(void **state)
+{
+	(void)state;
+	for (size_t i = 1; i < 256; i += 7) {
+		AUTOSECRET struct secret *key = NULL;
+		AUTOSECRET struct secret *data = NULL;
+		AUTOSECRET struct secret *got = NULL;
+		unsigned char want[600], mac[HASH_LEN];
+		size_t salt_len = i % 3 ? i : 0, len = 2 * i + 1, n;
+		assert_ok(secret_random(i, &key, &e));
+		assert_ok(secret_random(i, &data, &e));
+		assert_ok(kdf_derive(key, data->data, salt_len, data->data, i, len, &got, &e));
+		openssl_hkdf(key->data, i, data->data, salt_len, data->data, i, want, len);
+		assert_int_equal(got->len, len);
+		assert_memory_equal(got->data, want, len);
+		assert_ok(kdf_hmac(key, data->data, i, mac, &e));
+		assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->data, i, data->data, i, want, HASH_LEN, &n));
+		assert_memory_equal(mac, want, HASH_LEN);
+		kdf_sha256(data->data, i, mac);
+		assert_int_equal(EVP_Q_digest(NULL, "SHA256", NULL, data->data, i, want, &n), 1);
+		assert_memory_equal(mac, want, HASH_LEN);
+	}
+}
+
+/* By keystore/FORMAT.md alone: the plain part's length at 8, then root key ID, salt, length, ciphertext, tag. */
+static void a_record_opens_with_openssl(void **state)
+{
+	(void)state;
+	for (int i = 1; i < 40; i++) {
+		AUTORECORD struct record *r = make_record("/srv/a.qcow2");
+		AUTOFREE unsigned char *bytes = NULL;
+		unsigned char info[18 + 16 + 16 + 8] = "kvmcrypt record v1", keys[44], out[4096];
+		const uint64_t revision = (uint64_t)i * 0x123456789;
+		size_t len = 0;
+		int n, last;
+		assert_ok(secret_random((size_t)i, &r->pending, &e));
+		assert_ok(envelope_seal(root, root_id, r, revision, &bytes, &len, &e));
+		size_t plain = (size_t)bytes[10] << 8 | bytes[11], aad = 12 + plain + 16 + 32 + 4;
+		memcpy(info + 18, bytes + 12 + plain, 16);
+		memcpy(info + 34, r->uuid, 16);
+		for (int k = 0; k < 8; k++)
+			info[50 + k] = (unsigned char)(revision >> (56 - 8 * k));
+		openssl_hkdf(root->data, root->len, bytes + 12 + plain + 16, 32, info, sizeof(info), keys, sizeof(keys));
+		EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+		assert_int_equal(EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, keys, keys + 32), 1);
+		assert_int_equal(EVP_DecryptUpdate(c, NULL, &n, bytes, (int)aad), 1);
+		assert_int_equal(EVP_DecryptUpdate(c, out, &n, bytes + aad, (int)(len - aad - 16)), 1);
+		assert_int_equal(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_SET_TAG, 16, bytes + len - 16), 1);
+		assert_int_equal(EVP_DecryptFinal_ex(c, out + n, &last), 1);
+		EVP_CIPHER_CTX_free(c);
+		assert_non_null(memmem(out, (size_t)n, r->passphrase->data, r->passphrase->len));
+		assert_non_null(memmem(out, (size_t)n, r->pending->data, r->pending->len));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +455,8 @@ int main(void)
 		cmocka_unit_test(nothing_new_in_a_record_that_needs_nothing_new),
 		cmocka_unit_test(domains_of_a_record),
 		cmocka_unit_test(derivation),
+		cmocka_unit_test(derivation_is_openssls),
+		cmocka_unit_test(a_record_opens_with_openssl),
 	};
 	return cmocka_run_group_tests_name("envelope", tests, setup, teardown);
 }
