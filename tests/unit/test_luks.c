@@ -4,7 +4,7 @@
 #include "lib/image/bytes.h"
 #include "lib/image/luks_internal.h"
 
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 
 static struct error err;
 
@@ -334,9 +334,10 @@ static bool edit_json(unsigned char *bytes, const char *from, const char *to)
 			 at + strlen(from));
 		memcpy(json, edited, 16384 - 4096);
 		memset(p + 448, 0, 64);
-		unsigned char sum[32];
-		EVP_Digest(p, 16384, sum, NULL, EVP_sha256(), NULL);
-		memcpy(p + 448, sum, 32);
+		struct sha256_ctx sum;
+		sha256_init(&sum);
+		sha256_update(&sum, 16384, p);
+		sha256_digest(&sum, 32, p + 448);
 	}
 	return true;
 }
