@@ -66,8 +66,9 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# Which holds Nettle against OpenSSL; the program itself does not link it.
+# These call more of the libraries than the program does, which links none of them (base/lazy.h).
 $(BUILD)/tests/test_envelope: EXTRA_LIBS := -lcrypto
+$(BUILD)/tests/test_seal: EXTRA_LIBS := -lcryptsetup
 
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libkvmcrypt.a
 	$(call say,CC,$<)
