@@ -49,6 +49,12 @@ int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uin
 	off_t start = lseek(fd, (off_t)from, SEEK_DATA);
 	if (start < 0 && errno == ENXIO)
 		start = (off_t)end;
+	/* A block device has no holes to tell of. */
+	if (start < 0 && errno == EINVAL) {
+		*ret_start = from;
+		*ret_end = end;
+		return 0;
+	}
 	if (start < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot find the data of %s", what);
 	off_t stop = (uint64_t)start < end ? lseek(fd, start, SEEK_HOLE) : (off_t)end;

@@ -17,7 +17,7 @@ int file_sync(int fd, const char *what, struct error *e);
 
 /*
  * The next stretch of data in [from, end) of fd: [*ret_start, *ret_end); *ret_start == end: there are
- * only holes.
+ * only holes. All of it where the file cannot tell, as a block device.
  */
 int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end, const char *what,
 		   struct error *e);
