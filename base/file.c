@@ -43,25 +43,22 @@ int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char
 	return 0;
 }
 
+/* Block devices and some network file systems know of no holes. */
+static bool tells_no_holes(int err)
+{
+	return err == EINVAL || err == EOPNOTSUPP || err == ENOSYS;
+}
+
 int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end, const char *what,
 		   struct error *e)
 {
 	off_t start = lseek(fd, (off_t)from, SEEK_DATA);
-	if (start < 0 && errno == ENXIO)
-		start = (off_t)end;
-	/* A block device has no holes to tell of. */
-	if (start < 0 && errno == EINVAL) {
-		*ret_start = from;
-		*ret_end = end;
-		return 0;
-	}
-	if (start < 0)
+	off_t stop = start < 0 ? start : lseek(fd, start, SEEK_HOLE);
+	bool none = start < 0 && errno == ENXIO;
+	if (!none && stop < 0 && !tells_no_holes(errno))
 		return error_errno(e, ERROR_FAILED, errno, "cannot find the data of %s", what);
-	off_t stop = (uint64_t)start < end ? lseek(fd, start, SEEK_HOLE) : (off_t)end;
-	if (stop < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot find the holes of %s", what);
-	*ret_start = (uint64_t)start < end ? (uint64_t)start : end;
-	*ret_end = (uint64_t)stop < end ? (uint64_t)stop : end;
+	*ret_start = none ? end : stop < 0 ? from : (uint64_t)start < end ? (uint64_t)start : end;
+	*ret_end = none || stop < 0 ? end : (uint64_t)stop < end ? (uint64_t)stop : end;
 	return 0;
 }
 

@@ -9,10 +9,13 @@
 #include <stddef.h>
 
 /*
- * Has len bytes at the end of the heap backed by memory now, and from then on keeps what is freed
- * for the next allocation. Only a matter of speed: where it cannot be had (Linux before 5.14, a limit
- * on memory) nothing is said and allocation works as ever.
+ * From now on the heap keeps what is freed for the next allocation. Once, before there are threads. All here is only a
+ * matter of speed: where it cannot be had (Linux before 5.14, a limit on memory) nothing is said and allocation
+ * works as ever.
  */
+void heap_setup(void);
+
+/* Has len bytes (at most 16 MiB) at the end of the heap backed by memory now. */
 void heap_prepare(size_t len);
 
 /* The same for len bytes at p, of whatever allocation, that are about to be written. */

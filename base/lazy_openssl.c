@@ -15,6 +15,8 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+_Static_assert(OPENSSL_VERSION_MAJOR == 3, "the name of the library below");
+
 static struct lazy_library library = { .file = "libcrypto.so.3" };
 
 #define F(...) LAZY_FUNCTION(library, __VA_ARGS__)

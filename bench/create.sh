@@ -29,9 +29,9 @@ peer_secret() {
 }
 peer_both() { peer_create && peer_secret; }
 retries=0
-a=$(median_of "$rounds" "$KVMCRYPT" create -q 'ours{}.qcow2' 20G)
-l=$(median_of "$rounds" "$KVMCRYPT" load -q 'ours{}.qcow2')
-b=$(median_ms 5 peer_both)
+a=$(median_of "$rounds" "$KVMCRYPT" create -q 'ours{}.qcow2' 20G) || exit 1
+l=$(median_of "$rounds" "$KVMCRYPT" load -q 'ours{}.qcow2') || exit 1
+b=$(median_ms 5 peer_both) || exit 1
 line "kvmcrypt create 20G qcow2, key sealed in the keystore" "$a"
 line "kvmcrypt load of it, which registers the secret" "$l"
 line "qemu-img create + virsh secret-define + secret-set-value" "$b"

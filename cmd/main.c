@@ -169,6 +169,7 @@ static int run_command(const struct command *c, int argc, char **argv)
 	if (r == 0)
 		r = secret_protect_process(&e);
 	if (r == 0) {
+		heap_setup();
 		heap_prepare(HEAP_LEN);
 		progress_setup(&ctx);
 		r = c->run(&ctx, options, operands, n, &e);

@@ -142,7 +142,13 @@ int luks_reload(struct luks *l, struct error *e)
 
 int luks_context(struct luks *l, struct error *e)
 {
-	return l->cd ? 0 : luks_reload(l, e);
+	int r = l->cd ? 0 : luks_reload(l, e);
+	/* One that has not read the header is none: the next try is to fail for the same reason. */
+	if (r < 0) {
+		crypt_free(l->cd);
+		l->cd = NULL;
+	}
+	return r;
 }
 
 static int fill_range(struct luks *l, const unsigned char *bytes, size_t at, size_t n, struct error *e)
@@ -215,11 +221,11 @@ static int load(const void *header, size_t len, uint64_t data_size, bool used_on
 		return r;
 	if (luks_version_of(header, len) == 2 && region > len)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS2 header: is cut off");
-	bool light = used_only && luks_version_of(header, len) == 1;
+	bool light = used_only && luks_version_of(header, len) == 1 && luks1_is_usual(&info);
 	if ((r = luks_new(len, data_size, &l, e)) < 0 ||
 	    (r = light ? fill_used(l, header, &info, e) : fill(l, header, e)) < 0)
 		return r;
-	/* Our own checks tell all of a LUKS1 header, and luks1_open() opens most: see luks_context(). */
+	/* Of such a header our own checks tell all, and luks1_open() opens it: see luks_context(). */
 	if (light)
 		l->info = info;
 	else if ((r = luks_reload(l, e)) < 0)

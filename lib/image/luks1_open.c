@@ -99,10 +99,10 @@ static void merge(struct state *s, const unsigned char *material, unsigned char 
 	secret_wipe_stack();
 }
 
-static bool is_ours_to_open(const struct luks_info *info, const struct luks_keyslot *k)
+bool luks1_is_usual(const struct luks_info *info)
 {
 	return info->version == 1 && !strcmp(info->cipher, "aes-xts-plain64") && !strcmp(info->hash, "sha256") &&
-	       (info->key_bits == 512 || info->key_bits == 256) && k->active;
+	       (info->key_bits == 512 || info->key_bits == 256);
 }
 
 int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, struct secret **ret)
@@ -114,7 +114,7 @@ int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, 
 	const struct luks_info *info = &l->info;
 	const struct luks_keyslot *k = &info->keyslots[slot];
 	size_t len = info->key_bits / 8;
-	if (!is_ours_to_open(info, k) || secret_new(len, &derived, NULL) < 0 ||
+	if (!luks1_is_usual(info) || !k->active || secret_new(len, &derived, NULL) < 0 ||
 	    secret_new(sizeof(struct state), &memory, NULL) < 0 || secret_new(len, &key, NULL) < 0)
 		return -ENOTSUP;
 	struct state *s = (struct state *)(void *)memory->data;

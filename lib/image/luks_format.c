@@ -160,12 +160,13 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
 }
 
 /*
- * libcryptsetup fills the keyslots area with random bytes. Nothing was ever there that these would
- * hide, and as a hole it need not be written, synced and read again each time.
+ * libcryptsetup fills the keyslots area with random bytes. In a new file nothing was ever there that these
+ * would hide, and as a hole it need not be written, synced and read again each time. Where a header is
+ * restored, its zeros are written over what was there.
  */
-static void empty_keyslots_area(struct luks *l)
+static void empty_keyslots_area(struct luks *l, const struct luks_params *p)
 {
-	off_t begin = l->info.version == 2 ? 2 * (off_t)LUKS2_METADATA : (off_t)LUKS1_PHDR_PAGE;
+	off_t begin = p->version == 2 ? 2 * (off_t)metadata_size_of(p) : (off_t)LUKS1_PHDR_PAGE;
 	fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, (off_t)l->len - begin);
 }
 
@@ -187,7 +188,7 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 	snprintf(l->info.hash, sizeof(l->info.hash), "sha256");
 	if ((r = luks_set_cost(l, LUKS_KDF_GENERATED, e)) < 0 || (r = format(l, p, volume_key, e)) < 0)
 		return r;
-	empty_keyslots_area(l);
+	empty_keyslots_area(l, p);
 	if ((r = luks_reload(l, e)) < 0 ||
 	    (r = luks_add_keyslot(l, 0, volume_key, passphrase, cost, NULL, e)) < 0)
 		return r;

@@ -46,8 +46,8 @@ int luks_start(struct luks *l, struct error *e);
 int luks_reload(struct luks *l, struct error *e);
 
 /*
- * l->cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a LUKS1
- * header and opening a keyslot of ours, so a header that is looked at has none until then.
+ * l->cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a usual
+ * LUKS1 header and opening a keyslot, so one that is looked at has none until then.
  */
 int luks_context(struct luks *l, struct error *e);
 
@@ -68,6 +68,9 @@ bool luks_cipher_is_null(const char *cipher);
  * slot is of a kind for libcryptsetup. *ret: the volume key, proven by the header's digest.
  */
 int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, struct secret **ret);
+
+/* Is it of the kind that we make and most others are, which luks1_open() opens and nothing refuses? */
+bool luks1_is_usual(const struct luks_info *info);
 
 /* Payload offset in bytes of a phdr not yet checked. */
 uint64_t luks1_payload_offset(const unsigned char *phdr);

@@ -22,11 +22,12 @@ median_of() { "$ROOT/$BUILD/bench/median" "$@"; }
 # quiet_of N COMMAND...: the smallest of seven such medians, some seconds apart: other virtual machines on the same
 # host add half as much again at times, and never take anything away.
 quiet_of() {
-	local i
-	for i in 1 2 3 4 5 6 7; do
-		[ "$i" = 1 ] || sleep 3
-		median_of "$@" || return
-	done | sort -n | head -n 1
+	local i medians=()
+	for i in 0 1 2 3 4 5 6; do
+		[ "$i" = 0 ] || sleep 3
+		medians[i]=$(median_of "$@") || return
+	done
+	printf '%s\n' "${medians[@]}" | sort -n | head -n 1
 }
 # once_ms COMMAND...
 once_ms() { median_ms 1 "$@"; }

@@ -202,6 +202,41 @@ static void the_callers_bytes_are_never_written(void **state)
 	}
 }
 
+/* Our checks know more names of hashes than libcryptsetup can do: who looks is told so, as is who changes. */
+static void a_hash_that_cannot_be_done_is_named(void **state)
+{
+	(void)state;
+	size_t len;
+	struct luks *l = NULL;
+	AUTOFREE unsigned char *bytes = header(1, &len);
+	memset(bytes + 72, 0, 32);
+	memcpy(bytes + 72, "stribog512", 10);
+	assert_fails(luks_load(bytes, len, 0, &l, &err), ERROR_DAMAGED, "stribog512");
+	assert_fails(luks_load_used(bytes, len, 0, &l, &err), ERROR_DAMAGED, "stribog512");
+}
+
+/* What is only looked at starts libcryptsetup when it is needed: to try all keyslots, or to change one. */
+static void what_is_looked_at_can_be_used(void **state)
+{
+	(void)state;
+	AUTOSECRET struct secret *old = secret_of("old"), *new = secret_of("new"), *wrong = secret_of("wrong"), *key = NULL;
+	AUTOSECRET struct secret *again = NULL;
+	AUTOLUKS struct luks *l = NULL;
+	size_t len;
+	int slot = -1;
+	AUTOFREE unsigned char *bytes = header(1, &len);
+	assert_ok(luks_load_used(bytes, len, 0, &l, &err));
+	assert_int_equal(luks_info(l)->key_bits, 512);
+	assert_fails(luks_unlock(l, 0, wrong, NULL, NULL, &err), ERROR_BAD_KEY, "opens no keyslot");
+	assert_ok(luks_unlock(l, 0, old, &slot, &key, &err));
+	assert_fails(luks_unlock(l, -1, wrong, NULL, NULL, &err), ERROR_BAD_KEY, "opens no keyslot");
+	assert_ok(luks_add_keyslot(l, -1, key, new, LUKS_KDF_GENERATED, &slot, &err));
+	assert_ok(luks_unlock(l, slot, new, NULL, &again, &err));
+	assert_true(secret_equal(key, again));
+	assert_ok(luks_remove_keyslot(l, 0, &err));
+	assert_fails(luks_unlock(l, -1, old, NULL, NULL, &err), ERROR_BAD_KEY, "opens no keyslot");
+}
+
 struct patch {
 	size_t at;
 	int width;	/* bytes, big-endian; 0: none */
@@ -465,6 +500,8 @@ int main(void)
 		cmocka_unit_test(one_sound_copy_of_luks2_metadata_is_enough),
 		cmocka_unit_test(an_unfinished_reencryption_is_refused),
 		cmocka_unit_test(a_missing_cipher_is_no_wrong_key),
+		cmocka_unit_test(a_hash_that_cannot_be_done_is_named),
+		cmocka_unit_test(what_is_looked_at_can_be_used),
 	};
 	return cmocka_run_group_tests(tests, test_dir_make, test_dir_remove);
 }
