@@ -3,6 +3,7 @@
  * would, without images, and with DOMAIN as disks of a domain of that name; thousands in a transaction, but for the last 200, whose median in
  * microseconds it prints.
  */
+#include "bench/timing.h"
 #include "keystore/internal.h"
 #include "keystore/store_sqlite.h"
 
@@ -12,19 +13,6 @@
 #include <time.h>
 
 #define MEASURED 200u	/* puts by themselves, at the end */
-
-static double now_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double d = *(const double *)a - *(const double *)b;
-	return (d > 0) - (d < 0);
-}
 
 static const char *domain;
 

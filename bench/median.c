@@ -3,28 +3,16 @@
  * milliseconds. A shell's own fork, which takes a few of them, is not in it. "{}" in an argument is the number of
  * the run. Ends with 1 when a run fails.
  */
+#include "bench/timing.h"
+
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
 extern char **environ;
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double d = *(const double *)a - *(const double *)b;
-	return (d > 0) - (d < 0);
-}
 
 /* The arguments of run i; what is allocated here lasts as long as the program. */
 static char **numbered(int argc, char **argv, int i)
@@ -43,13 +31,13 @@ static int once(char **argv, const posix_spawn_file_actions_t *quiet, double *re
 {
 	pid_t pid;
 	int status;
-	double began = now_ms();
+	double began = now_us();
 	int r = posix_spawnp(&pid, argv[0], quiet, NULL, argv, environ);
 	if (r || waitpid(pid, &status, 0) < 0 || status) {
 		fprintf(stderr, "median: %s fails: %s\n", argv[0], r ? strerror(r) : "see above");
 		return -1;
 	}
-	*ret = now_ms() - began;
+	*ret = (now_us() - began) / 1e3;
 	return 0;
 }
 
