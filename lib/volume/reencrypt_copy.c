@@ -64,6 +64,9 @@ static int write_header(struct record *r, const struct copy *c, struct error *e)
 	const unsigned char *bytes;
 	size_t len;
 	int result = reencrypt_header(r, &l, e);
+	if (result == 0 && c->fresh)
+		return luks_write_used(l, 0, r->geometry.header_length, c->to, r->geometry.header_offset, r->intent, e);
+	/* An earlier run may have come as far as here: over all that it wrote. */
 	if (result == 0)
 		result = luks_bytes(l, &bytes, &len, e);
 	if (result == 0)
