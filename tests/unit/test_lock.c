@@ -116,9 +116,12 @@ static struct holder hold(const char *const argv[], const char *path)
 
 static void release(struct holder *h)
 {
+	const struct timespec pause = { 0, 100 * 1000 * 1000 };
 	close(h->in);
-	kill(h->pid, SIGTERM);
-	waitpid(h->pid, NULL, 0);
+	/* Again and again: qemu-nbd forgets one that comes while it starts, after it has locked the image. */
+	do
+		kill(h->pid, SIGTERM);
+	while (waitpid(h->pid, NULL, WNOHANG) == 0 && nanosleep(&pause, NULL) == 0);
 }
 
 static bool have(const char *tool)
