@@ -46,12 +46,13 @@ static void keep_finding(void *ctx, const char *finding)
 int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_seal, size_t *ret_seal_len, struct error *e)
 {
 	struct sqlite_store *s = NULL;
-	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	char finding[FINDING_MAX] = "";
 	int r = sqlite_open_file(path, &s, e);
 	if (r < 0)
 		return r;
 	AUTOSTORE struct store *store = &s->store;
+	/* Behind the store, so that it is gone first: SQLite closes nothing that has a statement. */
+	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	if ((r = sqlite_schema_open(s, e)) < 0 || (r = store->ops->verify(store, keep_finding, finding, e)) < 0)
 		return r;
 	if (*finding)
