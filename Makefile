@@ -39,7 +39,7 @@ ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(EXTRA_CFLAGS)
 ALL_CFLAGS := $(ALL_CFLAGS)
 ALL_LIBS  := $(ALL_LIBS)
 
-LIB_SRC   := $(wildcard base/*.c keystore/*.c lib/*/*.c)
+LIB_SRC   := $(shell find base keystore lib -name "*.c")
 CMD_SRC   := $(wildcard cmd/*.c)
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)

@@ -5,7 +5,7 @@
  */
 #include "bench/timing.h"
 #include "keystore/internal.h"
-#include "keystore/store_sqlite.h"
+#include "keystore/store/sqlite.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef CMD_ATTACH_OUTPUT_H
 #define CMD_ATTACH_OUTPUT_H
 
-#include "lib/volume/attach.h"
+#include "lib/serve/attach.h"
 
 #include <json-c/json.h>
 

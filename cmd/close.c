@@ -5,8 +5,8 @@
 #include "cmd/person.h"
 #include "cmd/volume_json.h"
 
-#include "lib/volume/export.h"
-#include "lib/volume/open.h"
+#include "lib/serve/export.h"
+#include "lib/serve/open.h"
 
 struct close_options {
 	bool deferred, dry_run;

@@ -4,7 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
-#include "lib/volume/attach.h"
+#include "lib/serve/attach.h"
 
 #include <stdio.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
-#include "lib/volume/keyslot.h"
+#include "lib/workflow/keyslot.h"
 
 #include <errno.h>
 #include <stdio.h>

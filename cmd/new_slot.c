@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "cmd/output.h"
-#include "keystore/tang_trust.h"
+#include "keystore/seal/tang_trust.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,7 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
-#include "lib/volume/open.h"
+#include "lib/serve/open.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include "cmd/person.h"
 
 #include "base/text.h"
-#include "lib/volume/resize.h"
+#include "lib/workflow/resize.h"
 
 struct resize_options {
 	bool shrink, dry_run;

@@ -5,7 +5,7 @@
 #include "cmd/person.h"
 #include "cmd/volumes.h"
 
-#include "lib/volume/rotate.h"
+#include "lib/workflow/rotate.h"
 
 #include <errno.h>
 #include <stdio.h>

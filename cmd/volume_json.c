@@ -1,7 +1,7 @@
 #include "cmd/volume_json.h"
 
 #include "base/text.h"
-#include "lib/volume/export.h"
+#include "lib/serve/export.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #define CMD_VOLUME_JSON_H
 
 #include "cmd/output.h"
-#include "keystore/record.h"
-#include "lib/volume/open.h"
+#include "keystore/record/record.h"
+#include "lib/serve/open.h"
 #include "lib/volume/volume.h"
 
 struct json_object *volume_json(const struct record *r);

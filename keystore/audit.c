@@ -1,6 +1,6 @@
 #include "keystore/audit.h"
 
-#include "keystore/tlv.h"
+#include "keystore/record/tlv.h"
 
 #include <string.h>
 #include <time.h>

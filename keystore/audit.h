@@ -5,7 +5,7 @@
 #ifndef KEYSTORE_AUDIT_H
 #define KEYSTORE_AUDIT_H
 
-#include "keystore/store.h"
+#include "keystore/store/store.h"
 
 #define AUDIT_ACTION_MAX 64
 #define AUDIT_DETAIL_MAX 4096

@@ -1,6 +1,6 @@
 #include "keystore/bundle.h"
 
-#include "keystore/kdf.h"
+#include "keystore/record/kdf.h"
 
 #include <openssl/bio.h>
 #include <openssl/cms.h>

@@ -1,6 +1,6 @@
 #include "keystore/cache.h"
 
-#include "keystore/kdf.h"
+#include "keystore/record/kdf.h"
 
 #include <keyutils.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Verifies everything against everything: records, audit trail, seal, database. */
 #include "keystore/internal.h"
 
-#include "keystore/envelope.h"
+#include "keystore/record/envelope.h"
 
 #include <ctype.h>
 #include <stdarg.h>

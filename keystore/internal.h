@@ -4,8 +4,8 @@
 
 #include "keystore/audit.h"
 #include "keystore/keystore.h"
-#include "keystore/seal.h"
-#include "keystore/store.h"
+#include "keystore/seal/seal.h"
+#include "keystore/store/store.h"
 
 struct keystore {
 	char *path;	/* canonical */

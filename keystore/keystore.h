@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/secret.h"
-#include "keystore/record.h"
+#include "keystore/record/record.h"
 
 #include <stdbool.h>
 #include <stdint.h>

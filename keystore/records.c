@@ -1,7 +1,7 @@
 /* Records: reading, revealing, storing, removing. */
 #include "keystore/internal.h"
 
-#include "keystore/envelope.h"
+#include "keystore/record/envelope.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "keystore/internal.h"
 
 #include "keystore/cache.h"
-#include "keystore/envelope.h"
+#include "keystore/record/envelope.h"
 
 #include <stdio.h>
 #include <string.h>

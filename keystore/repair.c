@@ -5,7 +5,7 @@
  */
 #include "keystore/internal.h"
 
-#include "keystore/envelope.h"
+#include "keystore/record/envelope.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The ways to unseal: making a keystore with its first ones, adding and removing them. */
 #include "keystore/internal.h"
 
-#include "keystore/recovery.h"
+#include "keystore/seal/recovery.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
 #include "keystore/internal.h"
 
 #include "keystore/bundle.h"
-#include "keystore/envelope.h"
-#include "keystore/tlv.h"
+#include "keystore/record/envelope.h"
+#include "keystore/record/tlv.h"
 
 #include <stdio.h>
 #include <string.h>

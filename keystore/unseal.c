@@ -2,7 +2,7 @@
 #include "keystore/internal.h"
 
 #include "keystore/cache.h"
-#include "keystore/recovery.h"
+#include "keystore/seal/recovery.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
 
 #include "base/file.h"
 #include "base/heap.h"
-#include "lib/image/integrity.h"
-#include "lib/image/lock.h"
-#include "lib/image/open.h"
+#include "lib/image/mapping/integrity.h"
+#include "lib/image/file/lock.h"
+#include "lib/image/file/open.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/secret.h"
-#include "lib/image/luks.h"
-#include "lib/image/qcow2.h"
+#include "lib/image/luks/luks.h"
+#include "lib/image/qcow2/qcow2.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 #include "lib/image/container_restore.h"
 
 #include "base/file.h"
-#include "lib/image/lock.h"
-#include "lib/image/open.h"
+#include "lib/image/file/lock.h"
+#include "lib/image/file/open.h"
 
 #include <errno.h>
 #include <stdlib.h>

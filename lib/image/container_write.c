@@ -9,7 +9,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
-#include "lib/image/lock.h"
+#include "lib/image/file/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
-#include "lib/image/open.h"
+#include "lib/image/file/open.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
-#include "lib/image/integrity.h"
-#include "lib/image/plain_path.h"
+#include "lib/image/mapping/integrity.h"
+#include "lib/image/file/plain_path.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 #include "lib/volume/keyslots.h"
 
 #include "lib/guest/secret.h"
-#include "lib/volume/open.h"
+#include "lib/serve/open.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The LUKS1 check on any bytes, and libcryptsetup on what it lets through. */
-#include "lib/image/luks.h"
+#include "lib/image/luks/luks.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Our look at LUKS2 metadata, before and after libcryptsetup's, on any JSON. */
-#include "lib/image/luks_internal.h"
+#include "lib/image/luks/internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The qcow2 reader on any bytes; what it accepts must keep what the rest relies on. */
-#include "lib/image/qcow2.h"
+#include "lib/image/qcow2/qcow2.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  * parsed, and what parses has to come out of the writer again as it went in. Odd: the rest is what
  * a seal that verified would have held, so that the parser behind it is reached too.
  */
-#include "keystore/envelope.h"
-#include "keystore/fields.h"
-#include "keystore/kdf.h"
+#include "keystore/record/envelope.h"
+#include "keystore/record/fields.h"
+#include "keystore/record/kdf.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,9 +2,9 @@
 #include "keystore_fixture.h"
 
 #include "keystore/bundle.h"
-#include "keystore/envelope.h"
-#include "keystore/kdf.h"
-#include "keystore/tlv.h"
+#include "keystore/record/envelope.h"
+#include "keystore/record/kdf.h"
+#include "keystore/record/tlv.h"
 
 static struct record *plain_record(void)
 {

@@ -2,7 +2,7 @@
 #include "keystore_fixture.h"
 
 #include "keystore/cache.h"
-#include "keystore/kdf.h"
+#include "keystore/record/kdf.h"
 
 #include <errno.h>
 #include <keyutils.h>

@@ -1,9 +1,9 @@
 /* Backing chains: resolved as QEMU does it, and not followed where nobody asked to go. */
 #include "tests/unit/image_util.h"
 
-#include "lib/image/bytes.h"
+#include "base/bytes.h"
 #include "lib/image/chain.h"
-#include "lib/image/qcow2_format.h"
+#include "lib/image/qcow2/format.h"
 
 static struct error err;
 

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/image_util.h"
 
-#include "lib/image/lock.h"
+#include "lib/image/file/lock.h"
 
 #include <sys/syscall.h>
 #include <sys/time.h>

@@ -1,9 +1,9 @@
 /* keystore/envelope: every byte of a sealed record matters. */
 #include "keystore_fixture.h"
 
-#include "keystore/envelope.h"
-#include "keystore/fields.h"
-#include "keystore/kdf.h"
+#include "keystore/record/envelope.h"
+#include "keystore/record/fields.h"
+#include "keystore/record/kdf.h"
 
 #include <errno.h>
 #include <openssl/core_names.h>

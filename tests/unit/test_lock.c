@@ -1,7 +1,7 @@
 /* Image locks against ourselves and against real QEMU tools that hold an image. */
 #include "tests/unit/image_util.h"
 
-#include "lib/image/lock.h"
+#include "lib/image/file/lock.h"
 
 #include <signal.h>
 #include <sys/prctl.h>

@@ -1,8 +1,8 @@
 /* LUKS headers: made, loaded, changed; and every refusal of a header that is not sound. */
 #include "tests/unit/image_util.h"
 
-#include "lib/image/bytes.h"
-#include "lib/image/luks_internal.h"
+#include "base/bytes.h"
+#include "lib/image/luks/internal.h"
 
 #include <nettle/sha2.h>
 

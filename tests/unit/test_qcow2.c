@@ -1,8 +1,8 @@
 /* The qcow2 header: every refusal by its own fixture, and what is written reads back. */
 #include "tests/unit/image_util.h"
 
-#include "lib/image/bytes.h"
-#include "lib/image/qcow2_format.h"
+#include "base/bytes.h"
+#include "lib/image/qcow2/format.h"
 
 #define CLUSTER 65536u
 #define LUKS_LEN (2u * 1024 * 1024)

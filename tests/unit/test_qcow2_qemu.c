@@ -5,7 +5,7 @@
 #include "tests/unit/image_util.h"
 
 #include "base/text.h"
-#include "lib/image/bytes.h"
+#include "base/bytes.h"
 
 #include <json-c/json.h>
 

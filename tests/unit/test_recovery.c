@@ -2,7 +2,7 @@
 #include "fixture.h"
 
 #include "keystore/keystore.h"
-#include "keystore/recovery.h"
+#include "keystore/seal/recovery.h"
 
 #include <ctype.h>
 

@@ -1,8 +1,8 @@
 /* keystore/seal: slots, what opens them, and changes that are interrupted. */
 #include "keystore_fixture.h"
 
-#include "keystore/kdf.h"
-#include "keystore/seal.h"
+#include "keystore/record/kdf.h"
+#include "keystore/seal/seal.h"
 
 #include <errno.h>
 #include <fcntl.h>

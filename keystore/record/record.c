@@ -1,0 +1,103 @@
+#include "keystore/record/record.h"
+
+#include <string.h>
+#include <time.h>
+
+int record_new(struct record **ret, struct error *e)
+{
+	struct record *r = calloc(1, sizeof(*r));
+	if (!r)
+		return error_oom(e);
+	uuid_generate_random(r->uuid);
+	r->generation = 1;
+	r->state = RECORD_READY;
+	r->created = r->rotated = time(NULL);
+	*ret = r;
+	return 0;
+}
+
+static void domain_clear(struct record_domain *d)
+{
+	free(d->name);
+	free(d->target);
+}
+
+void record_free(struct record *r)
+{
+	if (!r)
+		return;
+	free(r->path);
+	free(r->header_path);
+	free(r->intent);
+	free(r->backing);
+	free(r->integrity);
+	for (size_t i = 0; i < r->n_domains; i++)
+		domain_clear(&r->domains[i]);
+	free(r->domains);
+	secret_free(r->passphrase);
+	secret_free(r->pending);
+	secret_free(r->volume_key);
+	secret_free(r->next_volume_key);
+	secret_wipe(&r->geometry, sizeof(r->geometry));
+	free(r->envelope);
+	free(r);
+}
+
+int record_add_domain(struct record *r, const uuid_t domain, const char *name, const char *target,
+		      struct error *e)
+{
+	AUTOFREE char *new_name = strdup(name);
+	AUTOFREE char *new_target = strdup(target);
+	if (!new_name || !new_target)
+		return error_oom(e);
+	for (size_t i = 0; i < r->n_domains; i++) {
+		struct record_domain *d = &r->domains[i];
+		if (uuid_compare(d->uuid, domain) == 0 && !strcmp(d->target, target)) {
+			free(d->name);
+			d->name = TAKE_PTR(new_name);
+			return 0;
+		}
+	}
+	struct record_domain *grown = realloc(r->domains, (r->n_domains + 1) * sizeof(*grown));
+	if (!grown)
+		return error_oom(e);
+	r->domains = grown;
+	struct record_domain *d = &grown[r->n_domains++];
+	uuid_copy(d->uuid, domain);
+	d->name = TAKE_PTR(new_name);
+	d->target = TAKE_PTR(new_target);
+	return 0;
+}
+
+int record_remove_domain(struct record *r, const uuid_t domain, const char *target)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < r->n_domains; i++) {
+		struct record_domain *d = &r->domains[i];
+		if (uuid_compare(d->uuid, domain) == 0 && (!target || !strcmp(d->target, target)))
+			domain_clear(d);
+		else
+			r->domains[kept++] = *d;
+	}
+	int removed = kept != r->n_domains;
+	r->n_domains = kept;
+	return removed;
+}
+
+const char *record_state_name(enum record_state s)
+{
+	static const char *const names[] = {
+		[RECORD_READY] = "ready",	  [RECORD_CREATING] = "creating",
+		[RECORD_IMPORTING] = "importing", [RECORD_ROTATING] = "rotating",
+		[RECORD_CONVERTING] = "converting", [RECORD_ERASING] = "erasing",
+		[RECORD_RESIZING] = "resizing",
+		[RECORD_PIVOTING] = "converting",
+		[RECORD_RETIRING] = "rotating",
+	};
+	return (unsigned)s < ARRAY_LEN(names) && names[s] ? names[s] : "unknown";
+}
+
+const char *record_format_name(enum record_format f)
+{
+	return f == RECORD_FORMAT_RAW ? "raw" : f == RECORD_FORMAT_QCOW2 ? "qcow2" : "unknown";
+}

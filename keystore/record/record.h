@@ -1,0 +1,111 @@
+/*
+ * What the keystore knows of one volume. The plain fields can be read while the keystore is
+ * sealed; they are associated data of the sealed part, so changing one is detected.
+ */
+#ifndef KEYSTORE_RECORD_RECORD_H
+#define KEYSTORE_RECORD_RECORD_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/secret.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uuid/uuid.h>
+
+enum record_format {
+	RECORD_FORMAT_RAW = 1,
+	RECORD_FORMAT_QCOW2 = 2,
+};
+
+/* What a workflow has begun and not finished; READY when nothing is open. Stored, so never renumber. */
+enum record_state {
+	RECORD_READY = 1,
+	RECORD_CREATING = 2,
+	RECORD_IMPORTING = 3,
+	RECORD_ROTATING = 4,
+	RECORD_CONVERTING = 5,
+	RECORD_ERASING = 6,
+	RECORD_RESIZING = 7,
+	RECORD_PIVOTING = 9,	/* converting under a running guest: the copy may be newer than the image */
+	RECORD_RETIRING = 8,	/* rotating: the new passphrase is in force, `pending` is the old one */
+};
+
+struct record_domain {
+	uuid_t uuid;
+	char *name;
+	char *target;	/* "vda" */
+};
+
+#define RECORD_DIGEST_MAX 64
+
+/* Where the LUKS header was and how it was made: enough to rebuild a lost one. Sealed. */
+struct record_geometry {
+	uint64_t header_offset;		/* bytes from the start of the container; 0 for raw */
+	uint64_t header_length;		/* bytes, keyslot area included */
+	uint64_t data_offset;		/* bytes, as LUKS says it (relative to the LUKS header) */
+	uint64_t metadata_size;		/* LUKS2 JSON area, bytes; 0 for LUKS1 */
+	uint64_t keyslots_size;		/* LUKS2, bytes; 0 for LUKS1 */
+	uint32_t digest_iterations;	/* LUKS1 mk-digest-iter */
+	unsigned char digest_salt[32];	/* LUKS1 mk-digest-salt */
+};
+
+struct record {
+	/* plain */
+	uuid_t uuid;		/* the volume; also UUID of its libvirt secret's derivation */
+	uint64_t revision;	/* the store's compare-and-set number; 0: not stored yet */
+	uint64_t generation;	/* 1 at creation, +1 with every new passphrase */
+	enum record_state state;
+	char *path;		/* absolute */
+	char *header_path;	/* detached LUKS header, or NULL */
+	char *intent;		/* temporary file of an unfinished workflow, or NULL */
+	char *backing;		/* absolute path of a qcow2 volume's backing file, or NULL */
+	char *integrity;	/* dm-integrity algorithm of a LUKS2 volume ("hmac-sha256"), or NULL */
+	enum record_format format;
+	uint64_t size;		/* bytes the guest sees */
+	uint32_t luks_version;	/* 1 or 2 */
+	uuid_t luks_uuid;
+	unsigned char digest[RECORD_DIGEST_MAX];	/* of the volume key, as in the header */
+	size_t digest_len;
+	char cipher[64];	/* "aes-xts-plain64" */
+	uint32_t key_bits;	/* of the volume key: 256 or 512 for XTS */
+	uint32_t sector_size;
+	int64_t created;	/* seconds since 1970 */
+	int64_t rotated;	/* last new passphrase; = created at first */
+	int64_t last_used;	/* 0: never. Kept beside the sealed envelope, see FORMAT.md */
+	struct record_domain *domains;
+	size_t n_domains;
+	uint32_t recovery_slots;	/* a bit for each LUKS keyslot that has a recovery key */
+
+	/* sealed: NULL until keystore_reveal(), or set by the creator */
+	struct secret *passphrase;
+	struct secret *pending;		/* during a rotation the other passphrase, or NULL: the next one, and
+					   from RETIRING on the last one */
+	struct secret *volume_key;
+	struct secret *next_volume_key;	/* of the copy or re-encryption under way, or NULL */
+	struct record_geometry geometry;
+	int revealed;			/* the sealed fields above are valid */
+
+	/* keystore's own: the sealed bytes as read from the store */
+	unsigned char *envelope;
+	size_t envelope_len;
+};
+
+int record_new(struct record **ret, struct error *e);
+void record_free(struct record *r);	/* wipes secrets; NULL is fine */
+static inline void record_freep(struct record **r)
+{
+	record_free(*r);
+}
+#define AUTORECORD CLEANUP(record_freep)
+
+/* Adds or renames a domain/target pair; repeating it is no change. */
+int record_add_domain(struct record *r, const uuid_t domain, const char *name, const char *target,
+		      struct error *e);
+/* Removes it; target NULL: every target of that domain. True if something was removed. */
+int record_remove_domain(struct record *r, const uuid_t domain, const char *target);
+
+const char *record_state_name(enum record_state s);	/* "ready", "creating" … */
+const char *record_format_name(enum record_format f);	/* "raw", "qcow2" */
+
+#endif

@@ -1,0 +1,91 @@
+/*
+ * The seal: a LUKS2 header in the regular file `seal`, whose volume key is the root key. Keyslots
+ * are the ways to unseal; a token beside each says what kind of way it is.
+ *
+ * Reading works on a copy in memory, since libcryptsetup may repair (write) what it loads. A
+ * change works on the copy `seal.new`, which replaces `seal` by rename once it is proven and
+ * synced; the caller holds seal_lock(exclusive) around it, so no change is lost.
+ */
+#ifndef KEYSTORE_SEAL_SEAL_H
+#define KEYSTORE_SEAL_SEAL_H
+
+#include "keystore/record/kdf.h"
+#include "keystore/keystore.h"
+
+struct seal;
+
+/* flock on the keystore's directory; close the descriptor to unlock. ERROR_BUSY after a minute. */
+int seal_lock(int dir, bool exclusive, int *ret_fd, struct error *e);
+
+/* A snapshot to read. Takes the shared lock for itself. ERROR_NOT_FOUND without a seal. */
+int seal_load(int dir, struct seal **ret, struct error *e);
+/* The same for who holds the lock. */
+int seal_snapshot(int dir, struct seal **ret, struct error *e);
+/* A working copy to change, of the seal there is or a new one for this root key. */
+int seal_edit(int dir, struct seal **ret, struct error *e);
+int seal_create(int dir, const struct secret *root, const uuid_t root_id, struct seal **ret,
+		struct error *e);
+/* Removes the working copy unless it was committed. */
+void seal_free(struct seal *s);
+static inline void seal_freep(struct seal **s)
+{
+	seal_free(*s);
+}
+#define AUTOSEAL CLEANUP(seal_freep)
+
+int seal_root_id(const struct seal *s, uuid_t ret, struct error *e);
+/* ERROR_DAMAGED when the seal holds another key. */
+int seal_verify(const struct seal *s, const struct secret *root, struct error *e);
+int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct error *e);
+
+/*
+ * Tries the slots of c->type, of a key file only those that such a key can fit; with c->path set
+ * only slots that name this path. ERROR_BAD_KEY/EKEYREJECTED when none fits.
+ */
+int seal_unlock(const struct seal *s, const struct credential *c, struct secret **ret_root,
+		struct error *e);
+
+/* With this slot alone; key is its passphrase, file content or PIN (NULL: a device without PIN). */
+int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct secret *key,
+		     struct secret **ret_root, struct error *e);
+
+/* Is the slot's key held by a device or server? */
+static inline bool seal_is_device_type(enum slot_type t)
+{
+	return t >= SLOT_TPM2;
+}
+
+/* ---- changing a working copy ---- */
+
+/* Adds a slot and proves it by opening. */
+int seal_add(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
+	     struct error *e);
+int seal_remove(struct seal *s, int slot, struct error *e);
+/* A created one will take the place of another. */
+void seal_supersede(struct seal *s);
+/* Leaves the working copy where it is: the store names it already. */
+void seal_keep(struct seal *s);
+/* Syncs; the hash is the one the file will have. Nothing may be changed after it. */
+int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e);
+/* Renames over `seal` (which must not exist for a created one) and wipes what was there. */
+int seal_commit(struct seal *s, struct error *e);
+
+/* ---- the file ---- */
+
+/* The whole file in memory, for a backup; the caller frees it and holds the lock. */
+int seal_read(int dir, void **ret, size_t *ret_len, struct error *e);
+/* Such bytes as a snapshot to read. */
+int seal_parse(const void *data, size_t len, struct seal **ret, struct error *e);
+/* Its bytes as a working copy, to be put in the place of a seal (or of none: created). */
+int seal_from_bytes(int dir, const void *data, size_t len, bool created, struct seal **ret, struct error *e);
+
+int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e);
+/*
+ * Finishes a change that was logged but not renamed, when `seal` has not the logged hash and
+ * `seal.new` has. Under the exclusive lock.
+ */
+int seal_recover(int dir, const unsigned char logged[HASH_LEN], struct error *e);
+/* The same where only the root key's ID is known: `seal.new` has it as its UUID and `seal` has not. */
+int seal_recover_id(int dir, const uuid_t root_id, struct error *e);
+
+#endif

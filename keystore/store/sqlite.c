@@ -1,0 +1,360 @@
+/* The store on one host: an SQLite database in WAL mode. */
+#include "keystore/store/sqlite.h"
+
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define DATABASE "keystore.db"
+#define BUSY_SECONDS 60
+#define JOURNAL_PAGES 64
+#define COLUMNS "uuid, path, luks, revision, last_used, envelope"
+
+static const char *const sql_text[SQL_COUNT] = {
+	[SQL_BEGIN_READ] = "BEGIN",
+	[SQL_SNAPSHOT] = "SELECT 1 FROM meta WHERE name IS NULL",
+	[SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_FIND_UUID] = "SELECT " COLUMNS " FROM volume WHERE uuid = ?1",
+	[SQL_FIND_PATH] = "SELECT " COLUMNS " FROM volume WHERE path = ?1",
+	[SQL_FIND_LUKS] = "SELECT " COLUMNS " FROM volume WHERE luks = ?1 LIMIT 2",
+	[SQL_INSERT] = "INSERT INTO volume(uuid, path, luks, revision, envelope, last_used) "
+		       "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_UPDATE] = "UPDATE volume SET path = ?2, luks = ?3, revision = ?4, envelope = ?5 "
+		       "WHERE uuid = ?1 AND revision = ?6",
+	[SQL_REMOVE] = "DELETE FROM volume WHERE uuid = ?1 AND revision = ?2",
+	[SQL_TOUCH] = "UPDATE volume SET last_used = ?3 WHERE uuid = ?1 AND revision = ?2",
+	[SQL_EACH] = "SELECT " COLUMNS " FROM volume WHERE path > ?1 ORDER BY path LIMIT ?2",
+	[SQL_META_GET] = "SELECT value FROM meta WHERE name = ?1",
+	[SQL_META_PUT] = "INSERT INTO meta(name, value) VALUES(?1, ?2) "
+			 "ON CONFLICT(name) DO UPDATE SET value = excluded.value",
+	[SQL_AUDIT_APPEND] = "INSERT INTO audit(seq, time, uid, pid, kind, action, volume, detail, "
+			     "revision, hash, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[SQL_AUDIT_REMAC] = "UPDATE audit SET mac = ?2 WHERE seq = ?1",
+};
+
+int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
+{
+	const char *why = sqlite3_errmsg(s->db);
+	switch (sqlite3_errcode(s->db)) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "cannot %s %s: %s", doing, s->path, why);
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "cannot %s %s: another process held it for %d seconds", doing, s->path,
+				 BUSY_SECONDS);
+	case SQLITE_FULL:
+		return error_set(e, ERROR_FAILED, ENOSPC, "cannot %s %s: %s", doing, s->path, why);
+	case SQLITE_NOMEM:
+		return error_oom(e);
+	case SQLITE_CANTOPEN:
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+		return error_set(e, ERROR_FAILED, EACCES, "cannot %s %s: %s", doing, s->path, why);
+	default:
+		/* "disk I/O error" may be a full disk; the system's own word says more. */
+		if (sqlite3_system_errno(s->db) > 0)
+			return error_errno(e, ERROR_FAILED, sqlite3_system_errno(s->db), "cannot %s %s (%s)", doing,
+					   s->path, why);
+		return error_set(e, ERROR_FAILED, EIO, "cannot %s %s: %s", doing, s->path, why);
+	}
+}
+
+sqlite3_stmt *sqlite_stmt(struct sqlite_store *s, enum sql which, struct error *e)
+{
+	if (!s->stmts[which] &&
+	    sqlite3_prepare_v3(s->db, sql_text[which], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[which],
+			       NULL) != SQLITE_OK) {
+		sqlite_fail(s, "use", e);
+		return NULL;
+	}
+	sqlite3_reset(s->stmts[which]);
+	return s->stmts[which];
+}
+
+/* SQLite's own handler sleeps up to 100 ms and starves whoever came first; this one stays nimble. */
+static int on_busy(void *ctx, int count)
+{
+	(void)ctx;
+	struct timespec nap = { 0, 500000 + (count % 7) * 700000 };
+	/* About 2.6 ms a round on average. */
+	if (count > BUSY_SECONDS * 1000 / 3)
+		return 0;
+	nanosleep(&nap, NULL);
+	return 1;
+}
+
+static int simple(struct store *store, enum sql which, const char *doing, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, which, e);
+	if (!st)
+		return -EIO;
+	return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(s, doing, e);
+}
+
+static void rollback(struct store *store)
+{
+	/* Some errors roll back by themselves; then there is nothing to undo. */
+	if (!sqlite3_get_autocommit(((struct sqlite_store *)store)->db))
+		simple(store, SQL_ROLLBACK, "undo in", NULL);
+}
+
+static int begin(struct store *store, bool write, struct error *e)
+{
+	if (write)
+		return simple(store, SQL_BEGIN_WRITE, "use", e);
+	/* A plain BEGIN takes its snapshot at the first read, so read. */
+	int r = simple(store, SQL_BEGIN_READ, "use", e);
+	if (r == 0 && (r = simple(store, SQL_SNAPSHOT, "use", e)) < 0)
+		rollback(store);
+	return r;
+}
+
+static int commit(struct store *store, struct error *e)
+{
+	return simple(store, SQL_COMMIT, "write", e);
+}
+
+/* ---- meta ---- */
+
+static int meta_get(struct store *store, const char *name, void *buf, size_t *ret_len, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_META_GET, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_DONE)
+		return error_set(e, ERROR_DAMAGED, ENOENT, "%s is damaged: it lacks '%s'", s->path, name);
+	if (rc != SQLITE_ROW)
+		return sqlite_fail(s, "read", e);
+	size_t len = (size_t)sqlite3_column_bytes(st, 0);
+	if (sqlite3_column_type(st, 0) != SQLITE_BLOB || !len || len > *ret_len)
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: '%s' is malformed", s->path, name);
+	memcpy(buf, sqlite3_column_blob(st, 0), len);
+	*ret_len = len;
+	return 0;
+}
+
+static int meta_put(struct store *store, const char *name, const void *data, size_t len,
+		    struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_META_PUT, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_text(st, 1, name, -1, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 2, data, (int)len, SQLITE_STATIC);
+	return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(s, "write", e);
+}
+
+/* ---- the database as a whole ---- */
+
+/* Best effort: a reader elsewhere keeps the journal, and waiting for it gains little. */
+static void empty_journal(struct sqlite_store *s)
+{
+	sqlite3_busy_handler(s->db, NULL, NULL);
+	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sqlite3_busy_handler(s->db, on_busy, NULL);
+}
+
+static void scrub(struct store *store)
+{
+	empty_journal((struct sqlite_store *)store);
+}
+
+/*
+ * SQLite's own automatic checkpoint copies the journal but leaves its reuse to the next transaction of the same
+ * process. A command makes one and ends: the journal would grow, and whoever opens it first reads all of it.
+ */
+static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+	(void)db;
+	(void)name;
+	if (pages >= JOURNAL_PAGES)
+		empty_journal(ctx);
+	return SQLITE_OK;
+}
+
+static int verify(struct store *store, store_finding_fn fn, void *ctx, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOFINALIZE sqlite3_stmt *st = NULL;
+	int rc;
+	if (sqlite3_prepare_v2(s->db, "PRAGMA integrity_check", -1, &st, NULL) != SQLITE_OK)
+		return sqlite_fail(s, "check", e);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *line = (const char *)sqlite3_column_text(st, 0);
+		if (line && strcmp(line, "ok"))
+			fn(ctx, line);
+	}
+	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "check", e);
+}
+
+static void close_store(struct store *store)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	for (size_t i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(s->stmts[i]);
+	sqlite_audit_close(s);
+	sqlite3_close(s->db);
+	free(s->path);
+	free(s);
+}
+
+static const struct store_ops ops = {
+	.close = close_store,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.find = sqlite_find,
+	.put = sqlite_put,
+	.remove = sqlite_remove,
+	.touch = sqlite_touch,
+	.each = sqlite_each,
+	.meta_get = meta_get,
+	.meta_put = meta_put,
+	.audit_append = sqlite_audit_append,
+	.audit_remac = sqlite_audit_remac,
+	.audit_each = sqlite_audit_each,
+	.scrub = scrub,
+	.verify = verify,
+};
+
+/* The database was written by who knows whom: trust neither its schema nor its cells. */
+static int harden(struct sqlite_store *s, struct error *e)
+{
+	sqlite3_busy_handler(s->db, on_busy, NULL);
+	sqlite3_extended_result_codes(s->db, 0);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	/* Every command would copy its page or two into the database and sync three times more for it. */
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_wal_hook(s->db, on_commit, s);
+	if (sqlite3_exec(s->db, "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
+				"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192", NULL, NULL, NULL) !=
+	    SQLITE_OK)
+		return sqlite_fail(s, "open", e);
+	return 0;
+}
+
+/* Made by us before SQLite sees it: the mode is 0600 from the start, and WAL files inherit it. */
+static int create_file(const char *dir, struct error *e)
+{
+	AUTOFREE char *path = NULL;
+	if (asprintf(&path, "%s/" DATABASE, dir) < 0) {
+		path = NULL;
+		return error_oom(e);
+	}
+	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", path);
+	return 0;
+}
+
+int sqlite_open_file(const char *path, struct sqlite_store **ret, struct error *e)
+{
+	struct sqlite_store *s = calloc(1, sizeof(*s));
+	AUTOSTORE struct store *store = s ? &s->store : NULL;
+	if (!s)
+		return error_oom(e);
+	s->store.ops = &ops;
+	if (!(s->path = strdup(path)))
+		return error_oom(e);
+	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW |
+			    SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
+		return s->db ? sqlite_fail(s, "open", e) : error_oom(e);
+	int r = harden(s, e);
+	if (r < 0)
+		return r;
+	store = NULL;
+	*ret = s;
+	return 0;
+}
+
+static int open_database(const char *dir, struct sqlite_store **ret, struct error *e)
+{
+	AUTOFREE char *path = NULL;
+	if (asprintf(&path, "%s/" DATABASE, dir) < 0) {
+		path = NULL;
+		return error_oom(e);
+	}
+	return sqlite_open_file(path, ret, e);
+}
+
+int store_sqlite_open(const char *dir, bool create, struct store **ret, struct error *e)
+{
+	struct sqlite_store *s = NULL;
+	int r = create ? create_file(dir, e) : 0;
+	if (r < 0 || (r = open_database(dir, &s, e)) < 0)
+		return r;
+	AUTOSTORE struct store *store = &s->store;
+	r = create ? sqlite_schema_create(s, e) : sqlite_schema_open(s, e);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(store);
+	return 0;
+}
+
+/* Does it hold nothing: no tables yet, or our tables without a record? */
+static int is_empty(const char *dir, bool *ret, struct error *e)
+{
+	struct sqlite_store *s = NULL;
+	AUTOFINALIZE sqlite3_stmt *st = NULL;
+	int r = open_database(dir, &s, e);
+	if (r < 0)
+		return r;
+	AUTOSTORE struct store *store = &s->store;
+	(void)store; /* closes s at the end, statements first */
+	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM sqlite_schema", -1, &st, NULL) != SQLITE_OK)
+		return sqlite_fail(s, "read", e);
+	r = sqlite3_step(st);
+	if (r == SQLITE_ROW) {
+		sqlite3_finalize(st);
+		st = NULL;
+		if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM volume", -1, &st, NULL) != SQLITE_OK)
+			return sqlite_fail(s, "read", e);
+		r = sqlite3_step(st);
+	}
+	if (r != SQLITE_DONE && r != SQLITE_ROW)
+		return sqlite_fail(s, "read", e);
+	*ret = r == SQLITE_DONE;
+	sqlite3_finalize(st);
+	st = NULL;
+	return 0;
+}
+
+int store_sqlite_discard(const char *dir, struct error *e)
+{
+	static const char *const names[] = { DATABASE "-journal", DATABASE "-wal", DATABASE "-shm", DATABASE };
+	AUTOFREE char *path = NULL;
+	bool empty = true;
+	if (asprintf(&path, "%s/" DATABASE, dir) < 0)
+		return error_oom(e);
+	int r = access(path, F_OK) == 0 ? is_empty(dir, &empty, e) : 0;
+	if (r < 0 || !empty)
+		return error_set(e, ERROR_REFUSED, EEXIST,
+				 "%s holds a keystore whose seal is missing; restore the file 'seal' from a backup, "
+				 "or move %s away", dir, path);
+	/* The database last: without it the others mean nothing. */
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		AUTOFREE char *name = NULL;
+		if (asprintf(&name, "%s/%s", dir, names[i]) < 0)
+			return error_oom(e);
+		if (unlink(name) < 0 && errno != ENOENT)
+			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", name);
+	}
+	return 0;
+}

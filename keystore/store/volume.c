@@ -1,0 +1,183 @@
+/* The rows of volumes in SQLite. */
+#include "keystore/store/sqlite.h"
+
+#include <string.h>
+
+/* As with the audit trail, a value of another type than ours is damage, not something to convert. */
+static int read_row(struct sqlite_store *s, sqlite3_stmt *st, struct store_record *ret, struct error *e)
+{
+	struct store_record r = { 0 };
+	const void *uuid = sqlite3_column_blob(st, 0);
+	const void *luks = sqlite3_column_blob(st, 2);
+	bool ok = sqlite3_column_type(st, 0) == SQLITE_BLOB && sqlite3_column_bytes(st, 0) == 16 &&
+		  sqlite3_column_type(st, 1) == SQLITE_TEXT &&
+		  sqlite3_column_type(st, 3) == SQLITE_INTEGER &&
+		  sqlite3_column_type(st, 4) == SQLITE_INTEGER &&
+		  sqlite3_column_type(st, 5) == SQLITE_BLOB &&
+		  (sqlite3_column_type(st, 2) == SQLITE_NULL ||
+		   (sqlite3_column_type(st, 2) == SQLITE_BLOB && sqlite3_column_bytes(st, 2) == 16));
+	r.path = ok ? (const char *)sqlite3_column_text(st, 1) : NULL;
+	if (!r.path || strlen(r.path) != (size_t)sqlite3_column_bytes(st, 1))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: a row of a volume is malformed", s->path);
+	memcpy(r.uuid, uuid, sizeof(uuid_t));
+	if (luks)
+		memcpy(r.luks, luks, sizeof(uuid_t));
+	r.revision = (uint64_t)sqlite3_column_int64(st, 3);
+	r.last_used = sqlite3_column_int64(st, 4);
+	r.envelope = sqlite3_column_blob(st, 5);
+	r.envelope_len = (size_t)sqlite3_column_bytes(st, 5);
+	*ret = r;
+	return 0;
+}
+
+int sqlite_find(struct store *store, enum store_key by, const void *key, store_record_fn fn, void *ctx,
+		struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_FIND_UUID + by, e);
+	if (!st)
+		return -EIO;
+	if (by == STORE_BY_PATH)
+		sqlite3_bind_text(st, 1, key, -1, SQLITE_STATIC);
+	else
+		sqlite3_bind_blob(st, 1, key, sizeof(uuid_t), SQLITE_STATIC);
+	int rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct store_record row;
+		int r = read_row(s, st, &row, e);
+		if (r < 0 || (r = fn(ctx, &row, e)))
+			return r;
+	}
+	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read", e);
+}
+
+static int stale(struct error *e)
+{
+	return error_set(e, ERROR_BUSY, ESTALE,
+			 "the record was changed by another process meanwhile; try again");
+}
+
+int sqlite_put(struct store *store, const struct store_record *r, uint64_t expect, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, expect ? SQL_UPDATE : SQL_INSERT, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, r->uuid, sizeof(uuid_t), SQLITE_STATIC);
+	sqlite3_bind_text(st, 2, r->path, -1, SQLITE_STATIC);
+	if (uuid_is_null(r->luks))
+		sqlite3_bind_null(st, 3);
+	else
+		sqlite3_bind_blob(st, 3, r->luks, sizeof(uuid_t), SQLITE_STATIC);
+	sqlite3_bind_int64(st, 4, (sqlite3_int64)r->revision);
+	sqlite3_bind_blob(st, 5, r->envelope, (int)r->envelope_len, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 6, expect ? (sqlite3_int64)expect : r->last_used);
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_CONSTRAINT && sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_UNIQUE)
+		return error_set(e, ERROR_EXISTS, EEXIST, "the keystore has a volume at %s already", r->path);
+	if (rc != SQLITE_DONE)
+		return sqlite_fail(s, "write", e);
+	return sqlite3_changes(s->db) == 1 ? 0 : stale(e);
+}
+
+int sqlite_remove(struct store *store, const uuid_t volume, uint64_t expect, struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_REMOVE, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, volume, sizeof(uuid_t), SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, (sqlite3_int64)expect);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		return sqlite_fail(s, "write", e);
+	return sqlite3_changes(s->db) == 1 ? 0 : stale(e);
+}
+
+int sqlite_touch(struct store *store, const uuid_t volume, uint64_t expect, int64_t last_used,
+		 struct error *e)
+{
+	struct sqlite_store *s = (struct sqlite_store *)store;
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_TOUCH, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, volume, sizeof(uuid_t), SQLITE_STATIC);
+	sqlite3_bind_int64(st, 2, (sqlite3_int64)expect);
+	sqlite3_bind_int64(st, 3, last_used);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		return sqlite_fail(s, "write", e);
+	return sqlite3_changes(s->db) == 1 ? 0 : stale(e);
+}
+
+/* ---- each: in batches, so that no cursor is open while the callback works ---- */
+
+#define BATCH 32
+
+struct batch {
+	struct store_record rows[BATCH];
+	size_t n;
+};
+
+static void batch_clear(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		free((char *)b->rows[i].path);
+		free((unsigned char *)b->rows[i].envelope);
+	}
+	b->n = 0;
+}
+
+static int batch_add(struct batch *b, const struct store_record *row, struct error *e)
+{
+	char *path = strdup(row->path);
+	unsigned char *envelope = malloc(row->envelope_len + 1);
+	if (!path || !envelope) {
+		free(path);
+		free(envelope);
+		return error_oom(e);
+	}
+	if (row->envelope_len)
+		memcpy(envelope, row->envelope, row->envelope_len);
+	b->rows[b->n] = *row;
+	b->rows[b->n].path = path;
+	b->rows[b->n].envelope = envelope;
+	b->n++;
+	return 0;
+}
+
+static int batch_read(struct sqlite_store *s, const char *after, struct batch *b, struct error *e)
+{
+	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_EACH, e);
+	if (!st)
+		return -EIO;
+	sqlite3_bind_text(st, 1, after, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_int(st, 2, BATCH);
+	int rc;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct store_record row;
+		int r = read_row(s, st, &row, e);
+		if (r < 0 || (r = batch_add(b, &row, e)) < 0)
+			return r;
+	}
+	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read", e);
+}
+
+int sqlite_each(struct store *store, store_record_fn fn, void *ctx, struct error *e)
+{
+	CLEANUP(batch_clear) struct batch b = { .n = 0 };
+	AUTOFREE char *after = strdup("");
+	for (;;) {
+		if (!after)
+			return error_oom(e);
+		batch_clear(&b);
+		int r = batch_read((struct sqlite_store *)store, after, &b, e);
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < b.n; i++)
+			if ((r = fn(ctx, &b.rows[i], e)))
+				return r;
+		if (b.n < BATCH)
+			return 0;
+		free(after);
+		after = strdup(b.rows[b.n - 1].path);
+	}
+}

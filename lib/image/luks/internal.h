@@ -1,0 +1,91 @@
+/* What the files of the LUKS part share; other rooms include lib/image/luks.h. */
+#ifndef LIB_IMAGE_LUKS_INTERNAL_H
+#define LIB_IMAGE_LUKS_INTERNAL_H
+
+#include "lib/image/luks/luks.h"
+
+#include <libcryptsetup.h>
+
+#define LUKS_MAGIC "LUKS\xba\xbe"
+#define LUKS2_MAGIC_SECOND "SKUL\xba\xbe"	/* of the second header copy */
+#define LUKS_MAGIC_LEN 6
+#define LUKS_SECTOR 512u
+#define LUKS_STRIPES 4000u	/* anti-forensic stripes; no tool writes another number */
+
+/* A header with more would keep a processor busy for minutes; QEMU's defaults are a few million. */
+#define LUKS_ITERATIONS_MAX 100000000u
+
+#define LUKS1_PHDR_LEN 592u
+#define LUKS1_PHDR_PAGE 4096u	/* key material starts no earlier in any header in use */
+#define LUKS1_KEYSLOTS 8
+#define LUKS1_REGION_MAX (64u * 1024 * 1024)
+
+/* LUKS2 spec 1.1.1, 2.1 and 2.2: the binary header, and where the JSON area may end. */
+#define LUKS2_BIN_LEN 4096u
+#define LUKS2_HDR_MIN (16u * 1024)
+#define LUKS2_HDR_MAX (4u * 1024 * 1024)
+#define LUKS2_KEYSLOTS_AREA_MAX (128u * 1024 * 1024)
+
+struct luks {
+	int fd;				/* memfd */
+	size_t len;
+	unsigned char *map;		/* read-only view */
+	uint64_t data_size;
+	struct crypt_device *cd;	/* NULL: see luks_context() */
+	char log[512];			/* first error libcryptsetup reported in the current call */
+	struct luks_info info;
+};
+
+/* A memfd of len zero bytes, mapped; luks_start() later opens libcryptsetup's context on it. */
+int luks_new(size_t len, uint64_t data_size, struct luks **ret, struct error *e);
+
+/* A fresh context that has not read anything yet. */
+int luks_start(struct luks *l, struct error *e);
+
+/* A fresh context that has read the header again, all checks, and l->info. */
+int luks_reload(struct luks *l, struct error *e);
+
+/*
+ * l->cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a usual
+ * LUKS1 header and opening a keyslot, so one that is looked at has none until then.
+ */
+int luks_context(struct luks *l, struct error *e);
+
+/* A libcryptsetup call failed with r: "what: its own message, or the errno". */
+int luks_fail(const struct luks *l, enum error_kind kind, int r, struct error *e, const char *what);
+
+/* Was the failure that of a cipher this machine does not have? */
+bool luks_cipher_is_missing(const struct luks *l);
+
+/* Sets what the next keyslot made by the context costs. */
+int luks_set_cost(struct luks *l, enum luks_kdf_cost cost, struct error *e);
+
+/* "cipher_null-ecb" and relatives, in whatever notation. */
+bool luks_cipher_is_null(const char *cipher);
+
+/*
+ * Opens the slot of a LUKS1 header. -EPERM: the passphrase does not open it; -ENOTSUP: not tried, the
+ * slot is of a kind for libcryptsetup. *ret: the volume key, proven by the header's digest.
+ */
+int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, struct secret **ret);
+
+/* Is it of the kind that we make and most others are, which luks1_open() opens and nothing refuses? */
+bool luks1_is_usual(const struct luks_info *info);
+
+/* Payload offset in bytes of a phdr not yet checked. */
+uint64_t luks1_payload_offset(const unsigned char *phdr);
+
+/* Checks of what libcryptsetup loaded, by its JSON; fills ret. */
+int luks2_check_json(const char *json, size_t header_len, uint64_t data_size, struct luks_info *ret,
+		     struct error *e);
+
+/* Why libcryptsetup, which does not tell, may have refused a LUKS2 header; 0 if we do not know. */
+int luks2_explain(const unsigned char *bytes, size_t len, struct error *e);
+
+/*
+ * How long the metadata of a LUKS2 header is, both copies and keyslots area, from the first len
+ * bytes of a container: by its first copy, or by the second where the first is damaged.
+ */
+int luks2_region(const unsigned char *bytes, size_t len, uint64_t *ret, struct error *e);
+
+#endif

@@ -1,0 +1,249 @@
+#include "lib/serve/attach.h"
+#include "lib/volume/internal.h"
+#include "lib/serve/open.h"
+
+#include "lib/guest/config.h"
+#include "lib/guest/secret.h"
+#include "lib/guest/secrets_dir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* So many keys are in memory, and so many uses in one audit transaction, at a time. */
+#define BATCH 256
+
+int volume_check_unused(struct guest_connection *g, const struct record *r, struct error *e)
+{
+	AUTOFREE char *user = NULL;
+	uuid_t secret;
+	char name[MAPPING_NAME_LEN], source[MAPPING_NAME_LEN + 16];
+	guest_secret_uuid(r->uuid, secret);
+	int result = guest_find_user(g, r->path, secret, NULL, &user, e);
+	if (result == 0 && !user && volume_is_mapped_for_guests(r)) {
+		volume_guest_mapping(r, name, sizeof(name));
+		snprintf(source, sizeof(source), "/dev/mapper/%s", name);
+		result = guest_find_user(g, source, secret, NULL, &user, e);
+	}
+	if (result < 0 || !user)
+		return result;
+	return error_set(e, ERROR_REFUSED, EBUSY, "domain %s has %s as a disk: `kvmcrypt detach %s %s` first", user,
+			 r->path, user, r->path);
+}
+
+int volume_forget_secret(struct guest_connection *g, const struct record *r, struct error *e)
+{
+	return guest_secret_forget(g, r->uuid, NULL, e);
+}
+
+struct all {
+	uuid_t *uuids;
+	size_t n, room;
+	const struct guest_config *used;	/* only what domains have; NULL: all */
+};
+
+/* An interrupted rotation or resize is no reason to leave a guest without its disk: the recorded
+ * passphrase opens it at every moment of them. */
+static bool has_key(const struct record *r)
+{
+	return r->state != RECORD_CREATING && r->state != RECORD_IMPORTING && r->state != RECORD_ERASING;
+}
+
+static bool is_used(const struct guest_config *config, const struct record *r)
+{
+	uuid_t secret;
+	char mapping[MAPPING_NAME_LEN];
+	guest_secret_uuid(r->uuid, secret);
+	volume_guest_mapping(r, mapping, sizeof(mapping));
+	return r->n_domains || guest_config_names(config, secret) ||
+	       (volume_is_mapped_for_guests(r) && guest_config_names_mapping(config, mapping));
+}
+
+static int collect(void *ctx, const struct record *r)
+{
+	struct all *a = ctx;
+	/* A mapping is for a guest that has it; others are opened by `kvmcrypt open`. */
+	if (!has_key(r) || (a->used ? !is_used(a->used, r) : volume_is_mapped_for_guests(r) && !r->n_domains))
+		return 0;
+	if (a->n == a->room) {
+		size_t room = a->room ? 2 * a->room : 1024;
+		uuid_t *larger = reallocarray(a->uuids, room, sizeof(uuid_t));
+		if (!larger)
+			return -ENOMEM;
+		a->uuids = larger;
+		a->room = room;
+	}
+	uuid_copy(a->uuids[a->n++], r->uuid);
+	return 0;
+}
+
+int volume_all(struct keystore *ks, const char *used_in, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
+	       struct error *e)
+{
+	CLEANUP(guest_config_clear) struct guest_config config = { 0 };
+	struct all a = { .used = used_in ? &config : NULL };
+	int found = used_in ? guest_config_read(used_in, &config, e) : 0;
+	if (found < 0)
+		return found;
+	struct error why = { 0 };
+	int r = keystore_each(ks, collect, &a, &why);
+	if (r < 0 && why.kind != ERROR_DAMAGED) {
+		free(a.uuids);
+		*e = why;
+		return r == -ENOMEM ? error_oom(e) : r;
+	}
+	*ret = a.uuids;
+	*ret_n = a.n;
+	*ret_damaged = why;
+	return 0;
+}
+
+struct batch {
+	struct record *records[BATCH];
+	size_t n;
+};
+
+static void batch_clear(struct batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		record_free(b->records[i]);
+	b->n = 0;
+}
+
+/*
+ * The volumes [from, from + BATCH); one that went away meanwhile is left out, and so is a damaged
+ * one, which must not keep the guests of all others from starting (*first tells of it).
+ */
+static int batch_get(struct keystore *ks, const uuid_t *volumes, size_t n, struct batch *b,
+		     struct error *first, struct error *e)
+{
+	b->n = 0;
+	for (size_t i = 0; i < n && i < BATCH; i++) {
+		struct error why = { 0 };
+		int r = keystore_get(ks, volumes[i], &b->records[b->n], &why);
+		if (r == 0) {
+			b->n++;
+		} else if (why.kind == ERROR_DAMAGED) {
+			if (!first->kind)
+				*first = why;
+		} else if (r != -ENOENT) {
+			*e = why;
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* The mapping instead of a secret. */
+static void load_mapped(const struct volume_env *env, struct record *r, bool load, bool dry_run,
+			struct volume_loaded *l)
+{
+	struct volume_opened done = { 0 };
+	struct volume_open p = { .dry_run = dry_run };
+	char name[MAPPING_NAME_LEN];
+	volume_guest_mapping(r, name, sizeof(name));
+	p.name = name;
+	if (load)
+		volume_open(env, r, &p, &done, &l->error);
+	else
+		volume_close(env, r, false, dry_run, &done, &l->error);
+	l->changed = done.changed;
+}
+
+/* The records whose keys libvirt gets; the others' are revealed as they are mapped. */
+static void reveal_secrets(struct keystore *ks, const struct batch *b)
+{
+	struct record *list[BATCH];
+	size_t n = 0;
+	for (size_t i = 0; i < b->n; i++)
+		if (!volume_is_mapped_for_guests(b->records[i]))
+			list[n++] = b->records[i];
+	/* If one is damaged none is revealed, and run_one() does it one by one. */
+	if (n)
+		keystore_reveal(ks, list, n, "load", NULL, NULL);
+}
+
+/* To or from where: a daemon, or its directory while there is none. */
+struct place {
+	struct guest_connection *g;
+	struct secrets_dir *dir;
+	const char *path;	/* of the directory, for a dry run */
+};
+
+/* What is to be done with one volume; *l says how it went. */
+static void run_one(const struct volume_env *env, const struct place *at, struct record **r, bool load,
+		    bool dry_run, struct volume_loaded *l)
+{
+	if (volume_is_mapped_for_guests(*r))
+		load_mapped(env, *r, load, dry_run, l);
+	else if (dry_run)
+		l->changed = (at->g ? guest_secret_exists(at->g, (*r)->uuid) : secrets_dir_has(at->path, (*r)->uuid)) != load;
+	else if (!load && at->g)
+		guest_secret_forget(at->g, (*r)->uuid, &l->changed, &l->error);
+	else if (!load)
+		/* It goes with the whole directory, after this. */
+		l->changed = secrets_dir_has(at->path, (*r)->uuid);
+	else if (at->dir)
+		volume_register_in(env, at->dir, r, "load", &l->changed, &l->error);
+	/* Not revealed with the batch when one of it was changed just then: by itself, then. */
+	else
+		volume_register(env, at->g, r, "load", &l->changed, &l->ephemeral, &l->error);
+}
+
+static int run(const struct volume_env *env, const struct place *where, const uuid_t *volumes, size_t n, bool load,
+	       bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	struct error first = { 0 };
+	for (size_t at = 0; at < n; at += BATCH) {
+		CLEANUP(batch_clear) struct batch b = { 0 };
+		int r = batch_get(env->ks, volumes + at, n - at, &b, &first, e);
+		if (r < 0)
+			return r;
+		if (load && !dry_run)
+			reveal_secrets(env->ks, &b);
+		for (size_t i = 0; i < b.n; i++) {
+			struct volume_loaded l = { .record = b.records[i] };
+			run_one(env, where, &b.records[i], load, dry_run, &l);
+			l.record = b.records[i];
+			if (l.error.kind && !first.kind)
+				first = l.error;
+			r = fn(ctx, &l);
+			if (r < 0)
+				return r;
+		}
+		progress_report(env->progress, load ? "loading" : "unloading", at + b.n, n);
+	}
+	if (!first.kind)
+		return 0;
+	*e = first;
+	return -first.err;
+}
+
+int volume_load(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
+		bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .g = g };
+	int r = guest_require_secure(g, e);
+	return r < 0 ? r : run(env, &where, volumes, n, true, dry_run, fn, ctx, e);
+}
+
+int volume_unload(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes,
+		  size_t n, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .g = g };
+	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
+}
+
+int volume_load_ram(const struct volume_env *env, struct secrets_dir *dir, const char *path, const uuid_t *volumes,
+		    size_t n, volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .dir = dir, .path = path };
+	return run(env, &where, volumes, n, true, !dir, fn, ctx, e);
+}
+
+int volume_unload_ram(const struct volume_env *env, const char *path, const uuid_t *volumes, size_t n, bool dry_run,
+		      volume_loaded_fn fn, void *ctx, struct error *e)
+{
+	const struct place where = { .path = path };
+	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
+}

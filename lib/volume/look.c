@@ -1,0 +1,41 @@
+#include "lib/volume/internal.h"
+
+#include "lib/image/file/lock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int volume_look(const struct record *r, struct volume_state *ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	struct volume_state s = { .our_slot = -1 };
+	struct error why = { 0 };
+	(void)e;
+	int ret_open = container_open(volume_header_path(r), volume_image_format(r),
+				      CONTAINER_LOOK, &c, &why);
+	if (ret_open == 0) {
+		struct luks *luks = container_luks(c);
+		s.have_info = true;
+		s.info = *luks_info(luks);
+		s.file_size = container_info(c)->file_size;
+		snprintf(s.backing, sizeof(s.backing), "%s", container_info(c)->qcow2.backing);
+		s.in_use = image_is_in_use(r->path);
+		ret_open = volume_check_binding(r, &s.info, &why);
+		if (ret_open == 0 && r->revealed && r->passphrase) {
+			s.our_slot = volume_cheap_slot(luks, r->passphrase);
+			if (s.our_slot < 0)
+				ret_open = error_set(&why, ERROR_DAMAGED, EKEYREJECTED,
+						     "no keyslot opens with the keystore's passphrase (see `kvmcrypt recover`)");
+		}
+	}
+	/* With a detached header the data is a file of its own. */
+	if (ret_open == 0 && r->header_path && !volume_path_taken(r->path))
+		ret_open = error_set(&why, ERROR_NOT_FOUND, ENOENT, "%s is not there, only its header", r->path);
+	if (ret_open < 0) {
+		s.condition = why.kind == ERROR_NOT_FOUND ? VOLUME_MISSING : VOLUME_DAMAGED;
+		snprintf(s.problem, sizeof(s.problem), "%.*s", (int)sizeof(s.problem) - 1, why.message);
+	}
+	*ret = s;
+	return 0;
+}

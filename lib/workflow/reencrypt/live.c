@@ -1,0 +1,240 @@
+/*
+ * A new volume key under a running guest: QEMU copies the disk onto an image that we made before,
+ * with the new key and the same passphrase, and goes over to it.
+ *
+ * The copy gets the old one's name. libvirt's description of the running guest keeps the temporary
+ * name until the guest stops, so that name becomes a link to the image for so long.
+ */
+#include "lib/workflow/reencrypt/internal.h"
+
+#include "base/file.h"
+#include "lib/guest/blockcopy.h"
+#include "lib/guest/secret.h"
+#include "lib/image/file/lock.h"
+#include "lib/volume/layers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the destination ---- */
+
+static int write_qcow2(const struct container *old, const struct record *r, struct luks *l, int fd,
+		       const struct volume_env *env, struct error *e)
+{
+	const struct qcow2_header *h = &container_info(old)->qcow2;
+	size_t len = luks_len(l);
+	uint64_t offset;
+	const struct qcow2_params q = {
+		.size = r->size,
+		.cluster_size = UINT32_C(1) << h->cluster_bits,
+		.refcount_bits = h->refcount_bits,
+		.extended_l2 = h->extended_l2,
+		.backing = h->backing[0] ? h->backing : NULL,
+		.backing_format = h->backing[0] ? h->backing_format : NULL,
+	};
+	int result = qcow2_write(fd, &q, len, env->progress, &offset, e);
+	return result < 0 ? result : luks_write_used(l, 0, len, fd, offset, r->intent, e);
+}
+
+static int write_raw(const struct container *old, const struct record *r, struct luks *l, int fd, struct error *e)
+{
+	int result = luks_write_used(l, 0, r->geometry.header_length, fd, 0, r->intent, e);
+	if (result == 0 && ftruncate(fd, (off_t)container_info(old)->file_size) < 0)
+		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->intent);
+	return result;
+}
+
+static int make_destination(const struct volume_env *env, struct record *r, const struct container *old,
+			    struct error *e)
+{
+	AUTOLUKS struct luks *l = NULL;
+	struct stat st;
+	int result = reencrypt_header(r, &l, e);
+	if (result < 0)
+		return result;
+	AUTOCLOSE int fd = open(r->intent, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->intent);
+	result = r->format == RECORD_FORMAT_QCOW2 ? write_qcow2(old, r, l, fd, env, e) : write_raw(old, r, l, fd, e);
+	if (result < 0)
+		return result;
+	if (stat(r->path, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode", r->path);
+	result = file_sync(fd, r->intent, e);
+	return result < 0 ? result : file_sync_dir_of(r->intent, e);
+}
+
+/* ---- the copy ---- */
+
+static int start(const struct volume_env *env, virDomainPtr d, const char *target, const struct record *r,
+		 struct error *e)
+{
+	CLEANUP(layers_clear) struct layers layers = { 0 };
+	int result = layers_find(env->ks, r, &layers, e);
+	if (result < 0)
+		return result;
+	layers.guest[0].path = r->intent;
+	const struct guest_disk disk = {
+		.layers = layers.guest, .n_layers = layers.n, .target = target, .bus = "virtio",
+	};
+	return guest_copy_start(d, &disk, e);
+}
+
+/* QEMU lets go of the old image a moment after the pivot. Then nobody has it, and its keys can go. */
+static void open_old(const struct volume_env *env, const struct record *r, struct container **ret)
+{
+	struct error why = { 0 };
+	for (int i = 0; i < 40; i++) {
+		why = (struct error){ 0 };
+		if (volume_open_header(r, CONTAINER_CHANGE, ret, &why) == 0 || why.kind != ERROR_BUSY)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+	}
+	if (!*ret)
+		volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
+}
+
+static int take_name(const struct volume_env *env, const struct record *r, struct error *e)
+{
+	AUTOCONTAINER struct container *old = NULL;
+	struct stat tmp;
+	struct error why = { 0 };
+	/* Killed between the rename and the link, there is neither. */
+	bool there = lstat(r->intent, &tmp) == 0;
+	if (!there && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "%s", r->intent);
+	if (there && !S_ISLNK(tmp.st_mode)) {
+		open_old(env, r, &old);
+		if (rename(r->intent, r->path) < 0)
+			return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
+		if (old && container_erase(old, &why) < 0)
+			volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
+	}
+	if (symlink(strrchr(r->path, '/') + 1, r->intent) < 0 && errno != EEXIST)
+		volume_note(env, "cannot leave a link at %s, by which libvirt knows the image until the guest stops: %s",
+			    r->intent, strerror(errno));
+	return file_sync_dir_of(r->path, e);
+}
+
+/* From the pivot on: name, configuration, record. */
+static int finish(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r,
+		  struct error *e)
+{
+	int result = take_name(env, r, e);
+	if (result == 0)
+		result = guest_copy_rename(d, target, r->intent, r->path, e);
+	if (result == 0)
+		result = reencrypt_adopt(r, r->path, e);
+	/* The intent stays: it names the link, see reencrypt_drop_link(). */
+	return result < 0 ? result : reencrypt_commit(env, r, true, e);
+}
+
+int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r, struct error *e)
+{
+	AUTOCONTAINER struct container *old = NULL;
+	int result = volume_open_header(r, CONTAINER_LOOK, &old, e);
+	if (result == 0 && container_info(old)->qcow2.n_snapshots)
+		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
+				   "%s has internal snapshots, which a copy under a running guest would lose: stop the guest first",
+				   r->path);
+	if (result == 0)
+		result = reencrypt_check_space(r, e);
+	if (result == 0)
+		result = make_destination(env, r, old, e);
+	if (result == 0)
+		result = start(env, d, target, r, e);
+	if (result < 0)
+		return result;
+	result = guest_copy_wait(d, target, env->progress, e);
+	/* From here on the copy may be newer than the original: nobody removes it without asking libvirt. */
+	if (result == 0) {
+		r->state = RECORD_PIVOTING;
+		result = keystore_put(env->ks, r, "volume-key-pivot", NULL, e);
+	}
+	if (result < 0) {
+		guest_copy_abort(d, target);
+		return result;
+	}
+	result = guest_copy_pivot(d, target, e);
+	return result < 0 ? result : finish(env, d, target, r, e);
+}
+
+/* ---- after an interruption ---- */
+
+/* Where the domain's disk is now. */
+static int has_pivoted(virDomainPtr d, const struct record *r, bool *ret, bool *ret_copying, struct error *e)
+{
+	struct guest_domain_xml xml = { 0 };
+	int result = guest_domain_xml(d, &xml, e);
+	if (result < 0)
+		return result;
+	*ret = guest_disk_mentions(xml.live, r->intent, false) || guest_disk_mentions(xml.config, r->intent, false);
+	*ret_copying = guest_disk_mentions(xml.live, r->intent, true);
+	guest_domain_xml_clear(&xml);
+	return 0;
+}
+
+static int find_disk(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target, size_t len,
+		     struct error *e)
+{
+	if (!r->n_domains)
+		return 0;
+	if (!g)
+		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
+				 "domain %s has %s, and only libvirt can tell which of two images it uses", r->domains[0].name,
+				 r->path);
+	for (size_t i = 0; i < r->n_domains && !*ret; i++) {
+		if (guest_find_domain(g, r->domains[i].name, ret, NULL) < 0)
+			continue;
+		snprintf(target, len, "%s", r->domains[i].target);
+	}
+	return 0;
+}
+
+int reencrypt_live_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
+			  bool *ret_finished, struct error *e)
+{
+	AUTODOMAIN virDomainPtr d = NULL;
+	char target[64] = "";
+	bool pivoted = false, copying = false;
+	int result = find_disk(g, r, &d, target, sizeof(target), e);
+	if (result == 0 && d)
+		result = has_pivoted(d, r, &pivoted, &copying, e);
+	if (result < 0)
+		return result;
+	if (pivoted) {
+		*ret_finished = true;
+		result = finish(env, d, target, r, e);
+		return result < 0 ? result : 1;
+	}
+	if (copying)
+		guest_copy_abort(d, target);
+	/* No domain that could tell, and the copy may be the newer one. */
+	if (!d && r->state == RECORD_PIVOTING)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT,
+				 "no domain tells whether %s or %s is the newer image: look at both, remove the other", r->path,
+				 r->intent);
+	return 0;
+}
+
+/* ---- the link ---- */
+
+int reencrypt_drop_link(const struct volume_env *env, struct guest_connection *g, struct record *r, struct error *e)
+{
+	AUTODOMAIN virDomainPtr d = NULL;
+	struct stat st;
+	char target[64];
+	bool used = false, copying;
+	if (r->state != RECORD_READY || !r->intent || !g || find_disk(g, r, &d, target, sizeof(target), NULL) < 0 ||
+	    (d && has_pivoted(d, r, &used, &copying, NULL) < 0) || used)
+		return 0;
+	if (lstat(r->intent, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->intent) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
+	free(TAKE_PTR(r->intent));
+	return keystore_put(env->ks, r, "link-removed", NULL, e);
+}

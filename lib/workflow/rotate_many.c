@@ -1,0 +1,135 @@
+#include "lib/volume/internal.h"
+#include "lib/workflow/reencrypt/reencrypt.h"
+#include "lib/workflow/rotate.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define JOBS_MAX 8u
+
+struct many {
+	const struct volume_env *env;
+	struct guest_connection *g;
+	const uuid_t *volumes;
+	size_t n;
+	const struct volume_rotate *p;
+	int64_t before;
+	volume_rotation_fn fn;
+	void *ctx;
+	/* under the lock, as is every call of fn, note and progress */
+	pthread_mutex_t lock;
+	size_t next, done, failed;
+	int stop;		/* what fn returned */
+};
+
+static void note_locked(void *context, const char *text)
+{
+	struct many *m = context;
+	pthread_mutex_lock(&m->lock);
+	m->env->note(m->env->note_context, text);
+	pthread_mutex_unlock(&m->lock);
+}
+
+static bool take(struct many *m, size_t *ret)
+{
+	pthread_mutex_lock(&m->lock);
+	bool more = m->next < m->n && !m->stop;
+	if (more)
+		*ret = m->next++;
+	pthread_mutex_unlock(&m->lock);
+	return more;
+}
+
+static void report(struct many *m, const struct volume_rotation *one)
+{
+	pthread_mutex_lock(&m->lock);
+	m->failed += one->error.kind != ERROR_NONE;
+	int r = m->fn(m->ctx, one);
+	if (!m->p->volume_key && progress_report(m->env->progress, "rotating", ++m->done, m->n) != 0 && r == 0)
+		r = -ECANCELED;
+	if (r && !m->stop)
+		m->stop = r;
+	pthread_mutex_unlock(&m->lock);
+}
+
+static void rotate(struct many *m, const struct volume_env *env, const uuid_t volume, struct volume_rotation *one)
+{
+	const struct volume_reencrypt p = { .dry_run = m->p->dry_run, .without_libvirt = m->p->without_libvirt };
+	struct volume_reencrypted done = { 0 };
+	if (!m->p->volume_key) {
+		volume_rotate(env, m->g, volume, m->p, &one->done, &one->error);
+		return;
+	}
+	if (volume_reencrypt(env, m->g, volume, &p, &done, &one->error) < 0)
+		return;
+	one->done.changed = true;
+	one->done.how = done.how;
+	one->done.generation = done.generation;
+	snprintf(one->done.domain, sizeof(one->done.domain), "%s", done.domain);
+}
+
+static void rotate_one(struct many *m, const struct volume_env *env, const uuid_t volume)
+{
+	AUTORECORD struct record *r = NULL;
+	struct volume_rotation one = { .uuid = volume };
+	int result = keystore_get(env->ks, volume, &r, &one.error);
+	one.record = r;
+	if (result == 0) {
+		one.done.generation = r->generation;
+		if (!m->before || r->rotated < m->before)
+			rotate(m, env, volume, &one);
+	}
+	report(m, &one);
+}
+
+static void run(struct many *m, struct keystore *ks)
+{
+	struct volume_env env = { .ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL, .note = m->env->note ? note_locked : NULL, .note_context = m };
+	size_t i;
+	while (take(m, &i))
+		rotate_one(m, &env, m->volumes[i]);
+}
+
+/* A keystore handle is for one thread; the root key is copied, not unsealed again. */
+static void *worker(void *ctx)
+{
+	struct many *m = ctx;
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	/* Without a handle of its own there is one thread less. */
+	if (keystore_dup(m->env->ks, &ks, NULL) == 0)
+		run(m, ks);
+	return NULL;
+}
+
+static size_t count_jobs(unsigned jobs, size_t n)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t want = jobs ? jobs : processors > 0 ? (size_t)processors : 1;
+	if (want > JOBS_MAX)
+		want = JOBS_MAX;
+	return want < n ? want : n;
+}
+
+int volume_rotate_many(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
+		       const struct volume_rotate *p, int64_t before, unsigned jobs, volume_rotation_fn fn, void *ctx,
+		       size_t *ret_failed)
+{
+	struct many m = {
+		.env = env, .g = g, .volumes = volumes, .n = n, .p = p, .before = before, .fn = fn, .ctx = ctx,
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	pthread_t threads[JOBS_MAX];
+	/* A re-encryption takes all processors by itself. */
+	size_t started = 0, want = p->volume_key ? 1 : count_jobs(jobs, n);
+	/* This thread is one of them; those that cannot be started are done without. */
+	while (started + 1 < want && pthread_create(&threads[started], NULL, worker, &m) == 0)
+		started++;
+	run(&m, env->ks);
+	for (size_t i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	*ret_failed = m.failed;
+	return m.stop;
+}
