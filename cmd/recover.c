@@ -4,7 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include <errno.h>
 #include <stdio.h>

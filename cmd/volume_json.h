@@ -4,7 +4,7 @@
 
 #include "cmd/output.h"
 #include "keystore/record/record.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 #include "lib/volume/volume.h"
 
 struct json_object *volume_json(const struct record *r);

@@ -2,6 +2,7 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include "lib/guest/boot.h"
 #include "lib/guest/secret.h"

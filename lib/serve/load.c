@@ -1,6 +1,7 @@
 #include "lib/serve/attach.h"
 #include "lib/volume/internal.h"
 #include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include "lib/guest/config.h"
 #include "lib/guest/secret.h"

@@ -1,7 +1,7 @@
 #include "lib/volume/keyslots.h"
 
 #include "lib/guest/secret.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 
 #include "lib/guest/disk.h"
 #include "lib/guest/secret.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include <stdio.h>
 

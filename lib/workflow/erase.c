@@ -1,5 +1,5 @@
 #include "lib/volume/internal.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"

@@ -7,7 +7,7 @@
 #include "lib/image/node.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 #include "lib/workflow/resize_integrity.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #ifndef LIB_WORKFLOW_RESIZE_INTEGRITY_H
 #define LIB_WORKFLOW_RESIZE_INTEGRITY_H
 
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 #include "lib/workflow/resize.h"
 
 /* May it become p->size, from now? Says why not, and what to do. m: its mapping, name "" for none. */

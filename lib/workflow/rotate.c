@@ -1,6 +1,6 @@
 #include "lib/workflow/rotate.h"
 #include "lib/volume/keyslots.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 #include "lib/workflow/reencrypt/internal.h"
 
 #include "lib/guest/secret.h"

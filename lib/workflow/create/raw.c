@@ -1,6 +1,6 @@
 #include "lib/workflow/create/raw.h"
 #include "lib/volume/internal.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include "lib/image/mapping/integrity.h"
 #include "lib/image/mapping/mapping.h"

@@ -7,7 +7,7 @@
  */
 #include "lib/workflow/reencrypt/internal.h"
 #include "lib/volume/header.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 
 #include "lib/image/container_restore.h"
 #include "lib/image/recrypt/inplace.h"

@@ -1,6 +1,6 @@
 #include "lib/workflow/reencrypt/internal.h"
 #include "lib/volume/header.h"
-#include "lib/serve/open.h"
+#include "lib/volume/mapped.h"
 #include "lib/workflow/rotate.h"
 
 #include "base/file.h"
