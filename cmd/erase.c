@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct erase_options {
-	bool keep_file, yes, dry_run, no_libvirt, damaged;
+	bool keep_file, yes, dry_run, no_libvirt, damaged, missing;
 };
 
 static const struct option_spec options[] = {
@@ -20,6 +20,8 @@ static const struct option_spec options[] = {
 	OPTION_DRY_RUN(struct erase_options),
 	{ "keep-file", OPTION_FLAG, offsetof(struct erase_options, keep_file), NULL,
 	  "leave the file (its keyslots are destroyed all the same)", NULL, COMPLETE_NONE, 0 },
+	{ "missing", OPTION_FLAG, offsetof(struct erase_options, missing), NULL,
+	  "go on when the image is not there: destroy the record and its key", NULL, COMPLETE_NONE, 0 },
 	{ "no-libvirt", OPTION_FLAG, offsetof(struct erase_options, no_libvirt), NULL,
 	  "do not ask libvirt whether a domain uses the volume, nor undefine its secret", NULL, COMPLETE_NONE,
 	  0 },
@@ -47,14 +49,14 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	/* What would be refused is refused before anybody is asked and before the secret is gone. */
-	if ((r = volume_erase(&env, record, &(struct volume_erase){ .damaged = o->damaged, .dry_run = true },
-			      &destroyed, e)) < 0)
+	struct volume_erase p = { .keep_file = o->keep_file, .damaged = o->damaged, .missing = o->missing, .dry_run = true };
+	if ((r = volume_erase(&env, record, &p, &destroyed, e)) < 0)
 		return r;
+	p.dry_run = false;
 	snprintf(question, sizeof(question), "This destroys every key of %.900s; its data cannot be read again.",
 		 record->path);
 	if (!o->dry_run && (r = person_confirm(ctx, o->yes, question, e)) < 0)
 		return r;
-	const struct volume_erase p = { .keep_file = o->keep_file, .damaged = o->damaged };
 	/* The secret first, as without the record nobody would know of it any more. */
 	if (!o->dry_run && ((g && (r = volume_forget_secret(g, record, e)) < 0) ||
 			    (r = volume_erase(&env, record, &p, &destroyed, e)) < 0))
@@ -83,7 +85,7 @@ const struct command command_erase = {
 		       "libvirt's secret and removes the file. After that nobody reads the data again. A volume "
 		       "that a domain has as a disk is refused: detach it first. So is an image that is damaged or is not "
 		       "the record's, as its keyslots cannot be destroyed, and a volume whose re-encryption was "
-		       "interrupted, unless --damaged is given.",
+		       "interrupted, unless --damaged is given. A volume whose image is not there needs --missing.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct erase_options),

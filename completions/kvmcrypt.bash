@@ -102,7 +102,7 @@ _kvmcrypt() {
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --missing --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

@@ -55,6 +55,7 @@ complete -c kvmcrypt -n __fish_use_subcommand -a erase -d 'destroy the keys of a
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l damaged -d 'go on when the image is damaged or another: destroy the record and its key, leave the file, in which keyslots may remain'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l keep-file -d 'leave the file (its keyslots are destroyed all the same)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l missing -d 'go on when the image is not there: destroy the record and its key'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l no-libvirt -d 'do not ask libvirt whether a domain uses the volume, nor undefine its secret'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'

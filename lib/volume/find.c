@@ -18,8 +18,8 @@ static int find_moved(struct keystore *ks, const char *path, struct error *e)
 				 keystore_path(ks));
 	uuid_unparse_lower(r->uuid, uuid);
 	return error_set(e, ERROR_NOT_FOUND, ENOENT,
-			 "%s holds volume %s, which the keystore knows at %s: name it by its UUID or move it back",
-			 path, uuid, r->path);
+			 "%s holds volume %s, which the keystore knows at %s: `kvmcrypt move %s %s` takes note of the new place",
+			 path, uuid, r->path, uuid, path);
 }
 
 int volume_find(struct keystore *ks, const char *text, struct record **ret, struct error *e)

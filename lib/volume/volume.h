@@ -103,12 +103,13 @@ int volume_check_binding(const struct record *r, const struct luks_info *info, s
 struct volume_erase {
 	bool keep_file;		/* the file stays, its keyslots do not */
 	bool damaged;		/* go on where the image's keyslots cannot be destroyed */
+	bool missing;		/* go on where the image is not there */
 	bool dry_run;
 };
 /*
  * Crypto-erase of an unsealed keystore's record and its image: keyslots on disk destroyed, file
- * removed, record destroyed. A missing file is noted, not an error; a file that is damaged, or is
- * another image, is ERROR_DAMAGED with nothing changed, or with .damaged noted and left alone.
+ * removed, record destroyed. A missing file is ERROR_REFUSED, or with .missing noted; a file that is damaged, or
+ * is another image, is ERROR_DAMAGED with nothing changed, or with .damaged noted and left alone.
  * *ret_destroyed (unless dry_run): keyslots were destroyed. The caller has undefined libvirt's secret.
  */
 int volume_erase(const struct volume_env *env, struct record *r, const struct volume_erase *p,

@@ -77,8 +77,11 @@ static int open_target(const struct record *r, enum container_mode mode, const s
 		return r->header_path && mode == CONTAINER_CHANGE ? lock_data(r, &t->data, e) : 0;
 	container_free(t->image);
 	t->image = NULL;
+	/* It may lie on a file system that is not mounted, or have been moved, with its key still wanted. */
 	if (why->kind == ERROR_NOT_FOUND)
-		return 0;
+		return p->missing || r->state == RECORD_ERASING ? 0 : error_set(e, ERROR_REFUSED, ENOENT,
+			"%.700s: mount its file system, or `kvmcrypt move` the volume to where it is now (--missing destroys "
+			"the record and its key without it)", why->message);
 	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE) {
 		*e = *why;
 		return ret;

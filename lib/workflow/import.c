@@ -43,7 +43,8 @@ static int check_known(const struct volume_env *env, const char *path, const str
 	}
 	if (volume_check_binding(r, info, NULL) < 0)
 		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "the keystore has another volume for %s: `kvmcrypt erase` that record first", path);
+				 "the keystore has another volume for %s: mount its file system, or `kvmcrypt move` it to where it is now",
+				 path);
 	*ret = TAKE_PTR(r);
 	return 1;
 }

@@ -41,7 +41,12 @@ check_exit 1 "it is gone" test -e c.qcow2
 check_error 4 'no volume|o such' "a second erase finds nothing" kvmcrypt erase --yes -q c.qcow2
 check "the path is free again" kvmcrypt create -q c.qcow2 32M
 rm c.qcow2
-check "a record without a file can be erased" kvmcrypt erase --yes c.qcow2
+check_error 9 'mount its file system.*kvmcrypt move.*--missing' "a record without a file is not erased by --yes alone" kvmcrypt erase -q --yes c.qcow2
+check_error 9 '--missing' "nor said to be erasable" kvmcrypt erase -q --dry-run c.qcow2
+check_is missing "$(kvmcrypt show --json c.qcow2 | jq -r .state)" "the record is there"
+check_error 10 'mount its file system.*kvmcrypt move' "create over it names what helps" kvmcrypt create -q --if-absent c.qcow2 32M
+check "with --missing it is erased" kvmcrypt erase --yes --missing c.qcow2
+check_exit 4 "and gone" kvmcrypt show c.qcow2
 
 kvmcrypt create -q d.raw 32M
 passphrase_of d.raw >key.d

@@ -122,8 +122,8 @@ int create_plan_check_same(const struct create_plan *plan, const struct record *
 		return ret;
 	if (state.condition == VOLUME_MISSING)
 		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "the keystore has a volume for %s, but the file is gone: `kvmcrypt erase` its record first",
-				 r->path);
+				 "the keystore has a volume for %s, but the file is not there: mount its file system, or "
+				 "`kvmcrypt move` the volume to where it is now", r->path);
 	if (state.condition != VOLUME_OK)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s", state.problem);
 	/* The room that dm-integrity leaves on a device is not known before it is there. */
