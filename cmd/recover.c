@@ -46,7 +46,7 @@ static int collect(void *ctx, const struct record *r)
 {
 	struct unfinished *u = ctx;
 	/* A link that was left for a running guest is looked at too. */
-	if (r->state == RECORD_READY && !r->intent)
+	if (r->state == RECORD_READY && !r->beside)
 		return 0;
 	u->unfinished = u->unfinished || r->state != RECORD_READY;
 	uuid_t *uuids = reallocarray(u->uuids, u->n + 1, sizeof(uuid_t));

@@ -33,7 +33,7 @@ static void envelopes_clear(struct envelopes *l)
 
 static int check_exportable(const struct record *r, struct error *e)
 {
-	if (r->state != RECORD_READY)
+	if (r->state != RECORD_READY && r->state != RECORD_LINKED)
 		return error_set(e, ERROR_REFUSED, EBUSY, "%s is %s: finish that first (`kvmcrypt recover`)", r->path,
 				 record_state_name(r->state));
 	return 0;
@@ -46,7 +46,10 @@ static int seal_for(const struct secret *key, const uuid_t id, const struct reco
 	struct record as = *r;
 	as.domains = NULL;
 	as.n_domains = 0;
-	as.intent = NULL;
+	as.state = RECORD_READY;
+	as.beside = as.placement = as.moved = NULL;
+	as.fence = 0;
+	as.work = (struct record_work){ 0 };
 	as.pending = as.next_volume_key = NULL;
 	return envelope_seal(key, id, &as, 1, ret, ret_len, e);
 }
@@ -125,7 +128,8 @@ static int malformed(struct error *e)
  */
 static bool is_plain(const struct record *r)
 {
-	return r->state == RECORD_READY && !r->intent && !r->n_domains && !r->pending && !r->next_volume_key;
+	return r->state == RECORD_READY && !r->beside && !r->n_domains && !r->pending && !r->next_volume_key &&
+	       !r->work.version && !r->placement && !r->fence && !r->moved;
 }
 
 static int unpack(const struct secret *content, struct record ***ret, size_t *ret_n, struct error *e)

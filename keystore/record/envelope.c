@@ -11,7 +11,6 @@
  * Everything before the ciphertext is associated data, byte by byte.
  */
 #define MAGIC "KVMR"
-#define VERSION 1
 #define HEAD_LEN 12
 #define SALT_LEN 32
 #define TAG_LEN 16
@@ -22,20 +21,22 @@
 struct layout {
 	const unsigned char *plain, *root_id, *salt, *cipher, *tag;
 	size_t plain_len, cipher_len, aad_len;
+	uint32_t version;
 };
 
 static int split(const unsigned char *data, size_t len, struct layout *ret, struct error *e)
 {
 	if (len < HEAD_LEN + MIDDLE_LEN + TAG_LEN || len > ENVELOPE_MAX || memcmp(data, MAGIC, 4))
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "not a record");
-	if (get_be(data + 4, 4) != VERSION)
+	uint32_t version = (uint32_t)get_be(data + 4, 4);
+	if (version < FIELDS_VERSION_FIRST || version > FIELDS_VERSION)
 		return error_set(e, ERROR_FAILED, ENOTSUP,
-				 "the record has format version %u, this kvmcrypt knows %u",
-				 (unsigned)get_be(data + 4, 4), VERSION);
+				 "a newer kvmcrypt wrote this record: it has format version %u, this one knows %u",
+				 version, FIELDS_VERSION);
 	size_t plain_len = (size_t)get_be(data + 8, 4);
 	if (plain_len > len - HEAD_LEN - MIDDLE_LEN - TAG_LEN)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "the record is cut off");
-	struct layout l = { .plain = data + HEAD_LEN, .plain_len = plain_len };
+	struct layout l = { .plain = data + HEAD_LEN, .plain_len = plain_len, .version = version };
 	l.root_id = l.plain + plain_len;
 	l.salt = l.root_id + sizeof(uuid_t);
 	l.aad_len = HEAD_LEN + plain_len + MIDDLE_LEN;
@@ -163,7 +164,7 @@ int envelope_seal(const struct secret *root, const uuid_t root_id, const struct 
 		return error_oom(e);
 
 	memcpy(out, MAGIC, 4);
-	put_be(out + 4, VERSION, 4);
+	put_be(out + 4, FIELDS_VERSION, 4);
 	put_be(out + 8, count.len, 4);
 	struct tlv_writer w = { .buf = out + HEAD_LEN };
 	fields_write(&w, FIELDS_PLAIN, &as);
@@ -195,9 +196,9 @@ int envelope_parse(const void *data, size_t len, struct record **ret, struct err
 	memcpy(r->envelope, data, len);
 	r->envelope_len = len;
 	struct tlv_reader t = { .p = l.plain, .end = l.plain + l.plain_len };
-	res = fields_read(&t, FIELDS_PLAIN, r, e);
+	res = fields_read(&t, FIELDS_PLAIN, l.version, r, e);
 	if (res < 0)
-		return error_prefix(e, "the record is damaged");
+		return res == -ENOTSUP ? res : error_prefix(e, "the record is damaged");
 	*ret = TAKE_PTR(r);
 	return 0;
 }
@@ -215,7 +216,7 @@ static int identity(const struct layout *l, uuid_t volume, uint64_t *revision, s
 }
 
 static int open_sealed(const struct secret *root, const uuid_t root_id, const struct record *r,
-		       struct secret **ret, struct error *e)
+		       uint32_t *ret_version, struct secret **ret, struct error *e)
 {
 	struct layout l;
 	uuid_t volume;
@@ -236,8 +237,15 @@ static int open_sealed(const struct secret *root, const uuid_t root_id, const st
 		return res;
 	if ((res = gcm_open(key, &l, r->envelope, out, r->path, e)) < 0)
 		return res;
+	*ret_version = l.version;
 	*ret = TAKE_PTR(out);
 	return 0;
+}
+
+static void take_secret(struct secret **to, struct secret **from)
+{
+	secret_free(*to);
+	*to = TAKE_PTR(*from);
 }
 
 int envelope_open(const struct secret *root, const uuid_t root_id, struct record *r, bool reveal,
@@ -247,21 +255,19 @@ int envelope_open(const struct secret *root, const uuid_t root_id, struct record
 	AUTORECORD struct record *got = calloc(1, sizeof(*got));
 	if (!got)
 		return error_oom(e);
-	int res = open_sealed(root, root_id, r, &bytes, e);
+	uint32_t version = 0;
+	int res = open_sealed(root, root_id, r, &version, &bytes, e);
 	if (res < 0 || !reveal)
 		return res;
 	struct tlv_reader t = { .p = bytes->data, .end = bytes->data + bytes->len };
-	res = fields_read(&t, FIELDS_SEALED, got, e);
+	res = fields_read(&t, FIELDS_SEALED, version, got, e);
 	if (res < 0)
-		return error_prefix(e, "the sealed part of the record is damaged");
-	secret_free(r->passphrase);
-	secret_free(r->pending);
-	secret_free(r->volume_key);
-	r->passphrase = TAKE_PTR(got->passphrase);
-	r->pending = TAKE_PTR(got->pending);
-	r->volume_key = TAKE_PTR(got->volume_key);
-	secret_free(r->next_volume_key);
-	r->next_volume_key = TAKE_PTR(got->next_volume_key);
+		return res == -ENOTSUP ? res : error_prefix(e, "the sealed part of the record is damaged");
+	take_secret(&r->passphrase, &got->passphrase);
+	take_secret(&r->pending, &got->pending);
+	take_secret(&r->volume_key, &got->volume_key);
+	take_secret(&r->next_volume_key, &got->next_volume_key);
+	take_secret(&r->sealed_unknown, &got->sealed_unknown);
 	r->geometry = got->geometry;
 	r->revealed = 1;
 	return 0;

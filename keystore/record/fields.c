@@ -3,7 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-enum kind { U32, U64, UUID, STRING, CIPHER, DIGEST, DOMAINS, SECRET, SALT };
+/* PATH: absolute; NAME: one that a person or libvirt gave. Both at most as long as fields.h says, neither empty. */
+enum kind { U32, U64, UUID, PATH, NAME, CIPHER, DIGEST, DOMAINS, WORK, SECRET, SALT };
 
 struct field {
 	uint16_t tag;
@@ -14,18 +15,21 @@ struct field {
 
 #define TAG_DOMAINS 20 /* the one that may be there more than once */
 #define AT(member) offsetof(struct record, member)
-static_assert(sizeof(enum record_state) == 4 && sizeof(enum record_format) == 4,
+static_assert(sizeof(enum record_state) == 4 && sizeof(enum record_format) == 4 && sizeof(enum record_role) == 4,
 	      "enums are read and written as U32");
 
-/* FORMAT.md lists both tables. A tag is never reused; a new one is a new envelope version. */
+/*
+ * FORMAT.md lists both tables. A tag is never reused. A new one is below FIELDS_OPTIONAL if who does not know it could
+ * do harm, and then a new version.
+ */
 static const struct field plain[] = {
 	{ 1, UUID, false, AT(uuid) },
 	{ 2, U64, false, AT(revision) },
 	{ 3, U64, false, AT(generation) },
 	{ 4, U32, false, AT(state) },
-	{ 5, STRING, false, AT(path) },
-	{ 6, STRING, true, AT(header_path) },
-	{ 7, STRING, true, AT(intent) },
+	{ 5, PATH, false, AT(path) },
+	{ 6, PATH, true, AT(header_path) },
+	{ 7, PATH, true, AT(beside) },
 	{ 8, U32, false, AT(format) },
 	{ 9, U64, false, AT(size) },
 	{ 10, U32, false, AT(luks_version) },
@@ -36,10 +40,26 @@ static const struct field plain[] = {
 	{ 15, U32, false, AT(sector_size) },
 	{ 16, U64, false, AT(created) },
 	{ 17, U64, false, AT(rotated) },
-	{ 18, STRING, true, AT(backing) },
-	{ 19, STRING, true, AT(integrity) },
+	{ 18, PATH, true, AT(backing) },
+	{ 19, NAME, true, AT(integrity) },
 	{ TAG_DOMAINS, DOMAINS, true, AT(domains) },
 	{ 21, U32, true, AT(recovery_slots) },
+	{ 22, U32, true, AT(role) },
+	{ 23, UUID, true, AT(parent) },
+	{ 24, NAME, true, AT(parent_format) },
+	{ 25, NAME, true, AT(snapshot) },
+	{ 26, UUID, true, AT(backup.of) },
+	{ 27, UUID, true, AT(backup.previous) },
+	{ 28, NAME, true, AT(backup.checkpoint) },
+	{ 29, NAME, true, AT(backup.digest) },
+	{ 30, UUID, true, AT(cloned_from) },
+	{ 31, NAME, true, AT(placement) },
+	{ 32, U64, true, AT(fence) },
+	{ 33, NAME, true, AT(moved) },
+	{ 34, NAME, true, AT(hash) },
+	{ 35, U64, true, AT(iv_tweak) },
+	{ 36, U64, true, AT(data_size) },
+	{ 37, WORK, true, AT(work) },
 };
 
 static const struct field sealed[] = {
@@ -67,21 +87,70 @@ static uint16_t repeats_of(enum fields_part part)
 	return part == FIELDS_PLAIN ? TAG_DOMAINS : 0;
 }
 
+/* The highest tag of a version. */
+static uint16_t last_of(enum fields_part part, uint32_t version)
+{
+	if (version == FIELDS_VERSION_FIRST)
+		return part == FIELDS_PLAIN ? 21 : 11;
+	return UINT16_MAX;
+}
+
 /* ---- writing ---- */
 
-/* UUID, u16 length of the name, the name, the target to the end. */
-static void write_domains(struct tlv_writer *w, uint16_t tag, const struct record *r)
+/* A number or UUID that is optional is absent where it is 0: there is one way to write "none". */
+static bool is_absent(const struct field *f, const void *at)
 {
-	for (size_t i = 0; i < r->n_domains; i++) {
-		const struct record_domain *d = &r->domains[i];
-		size_t name = strlen(d->name), target = strlen(d->target);
-		unsigned char *p = tlv_reserve(w, tag, sizeof(uuid_t) + 2 + name + target);
-		if (!p)
-			continue;
-		memcpy(p, d->uuid, sizeof(uuid_t));
-		put_be(p + 16, name, 2);
-		memcpy(p + 18, d->name, name);
-		memcpy(p + 18 + name, d->target, target);
+	static const unsigned char zero[sizeof(uuid_t)];
+	size_t len = f->kind == U32 ? 4 : f->kind == U64 ? 8 : sizeof(uuid_t);
+	return f->optional && !memcmp(at, zero, len);
+}
+
+static void write_field(struct tlv_writer *w, const struct field *f, const struct record *r)
+{
+	const void *at = (const char *)r + f->offset;
+	const char *text = NULL;
+	const struct secret *secret = NULL;
+	switch (f->kind) {
+	case U32:
+		if (!is_absent(f, at))
+			tlv_put_u32(w, f->tag, *(const uint32_t *)at);
+		break;
+	case U64:
+		if (!is_absent(f, at))
+			tlv_put_u64(w, f->tag, *(const uint64_t *)at);
+		break;
+	case UUID:
+		if (!is_absent(f, at))
+			tlv_put(w, f->tag, at, sizeof(uuid_t));
+		break;
+	case PATH:
+	case NAME:
+		text = *(char *const *)at;
+		if (text)
+			tlv_put(w, f->tag, text, strlen(text));
+		break;
+	case CIPHER:
+		if (r->cipher[0])
+			tlv_put(w, f->tag, r->cipher, strlen(r->cipher));
+		break;
+	case DIGEST:
+		if (r->digest_len)
+			tlv_put(w, f->tag, r->digest, r->digest_len);
+		break;
+	case DOMAINS:
+		domains_write(w, f->tag, r);
+		break;
+	case WORK:
+		work_write(w, f->tag, at);
+		break;
+	case SECRET:
+		secret = *(struct secret *const *)at;
+		if (secret)
+			tlv_put(w, f->tag, secret->data, secret->len);
+		break;
+	case SALT:
+		tlv_put(w, f->tag, at, sizeof(r->geometry.digest_salt));
+		break;
 	}
 }
 
@@ -89,89 +158,15 @@ void fields_write(struct tlv_writer *w, enum fields_part part, const struct reco
 {
 	size_t n;
 	const struct field *table = table_of(part, &n);
-	for (const struct field *f = table; f < table + n; f++) {
-		const void *at = (const char *)r + f->offset;
-		const char *string = NULL;
-		const struct secret *secret = NULL;
-		switch (f->kind) {
-		case U32:
-			/* An absent number is 0: records from before there was such a field. */
-			if (!f->optional || *(const uint32_t *)at)
-				tlv_put_u32(w, f->tag, *(const uint32_t *)at);
-			break;
-		case U64:
-			tlv_put_u64(w, f->tag, *(const uint64_t *)at);
-			break;
-		case UUID:
-			tlv_put(w, f->tag, at, sizeof(uuid_t));
-			break;
-		case STRING:
-			string = *(char *const *)at;
-			if (string)
-				tlv_put(w, f->tag, string, strlen(string));
-			break;
-		case CIPHER:
-			if (r->cipher[0])
-				tlv_put(w, f->tag, r->cipher, strlen(r->cipher));
-			break;
-		case DIGEST:
-			if (r->digest_len)
-				tlv_put(w, f->tag, r->digest, r->digest_len);
-			break;
-		case DOMAINS:
-			write_domains(w, f->tag, r);
-			break;
-		case SECRET:
-			secret = *(struct secret *const *)at;
-			if (secret)
-				tlv_put(w, f->tag, secret->data, secret->len);
-			break;
-		case SALT:
-			tlv_put(w, f->tag, at, sizeof(r->geometry.digest_salt));
-			break;
-		}
-	}
+	for (const struct field *f = table; f < table + n; f++)
+		write_field(w, f, r);
+	if (part == FIELDS_PLAIN && r->unknown)
+		tlv_raw(w, r->unknown, r->unknown_len);
+	if (part == FIELDS_SEALED && r->sealed_unknown)
+		tlv_raw(w, r->sealed_unknown->data, r->sealed_unknown->len);
 }
 
 /* ---- reading ---- */
-
-/* A string of min..max bytes without a zero byte inside, as a new zero-terminated one. */
-static int read_string(const unsigned char *p, size_t len, size_t max, char **ret)
-{
-	if (!len || len > max || memchr(p, 0, len))
-		return -EBADMSG;
-	char *s = strndup((const char *)p, len);
-	if (!s)
-		return -ENOMEM;
-	free(*ret);
-	*ret = s;
-	return 0;
-}
-
-static int read_domain(const struct tlv *t, struct record *r)
-{
-	AUTOFREE char *name = NULL;
-	AUTOFREE char *target = NULL;
-	if (t->len < 18 || r->n_domains == RECORD_DOMAINS_MAX)
-		return -EBADMSG;
-	size_t name_len = (size_t)get_be(t->value + 16, 2);
-	if (name_len > t->len - 18)
-		return -EBADMSG;
-	int res = read_string(t->value + 18, name_len, RECORD_NAME_MAX, &name);
-	if (res == 0)
-		res = read_string(t->value + 18 + name_len, t->len - 18 - name_len, RECORD_NAME_MAX,
-				  &target);
-	if (res < 0)
-		return res;
-	size_t before = r->n_domains;
-	uuid_t uuid;
-	memcpy(uuid, t->value, sizeof(uuid));
-	res = record_add_domain(r, uuid, name, target, NULL);
-	if (res < 0)
-		return res;
-	/* The same pair twice would not come out of the writer. */
-	return r->n_domains == before ? -EBADMSG : 0;
-}
 
 static int read_secret(const struct tlv *t, struct secret **ret)
 {
@@ -180,21 +175,26 @@ static int read_secret(const struct tlv *t, struct secret **ret)
 	return secret_copy(t->value, t->len, ret, NULL);
 }
 
+static int read_number(const struct field *f, const struct tlv *t, void *at)
+{
+	bool ok = f->kind == U32 ? tlv_u32(t, at) : f->kind == U64 ? tlv_u64(t, at) : t->len == sizeof(uuid_t);
+	if (ok && f->kind == UUID)
+		memcpy(at, t->value, t->len);
+	return ok && !is_absent(f, at) ? 0 : -EBADMSG;
+}
+
 static int read_field(const struct field *f, const struct tlv *t, struct record *r)
 {
 	void *at = (char *)r + f->offset;
 	switch (f->kind) {
 	case U32:
-		return tlv_u32(t, at) && (!f->optional || *(const uint32_t *)at) ? 0 : -EBADMSG;
 	case U64:
-		return tlv_u64(t, at) ? 0 : -EBADMSG;
 	case UUID:
-		if (t->len != sizeof(uuid_t))
-			return -EBADMSG;
-		memcpy(at, t->value, t->len);
-		return 0;
-	case STRING:
-		return read_string(t->value, t->len, RECORD_PATH_MAX, at);
+		return read_number(f, t, at);
+	case PATH:
+		return text_read(t->value, t->len, RECORD_PATH_MAX, at);
+	case NAME:
+		return text_read(t->value, t->len, RECORD_NAME_MAX, at);
 	case CIPHER:
 		if (!t->len || t->len >= sizeof(r->cipher) || memchr(t->value, 0, t->len))
 			return -EBADMSG;
@@ -207,7 +207,9 @@ static int read_field(const struct field *f, const struct tlv *t, struct record 
 		r->digest_len = t->len;
 		return 0;
 	case DOMAINS:
-		return read_domain(t, r);
+		return domain_read(t, r);
+	case WORK:
+		return work_read(t, at);
 	case SECRET:
 		return read_secret(t, at);
 	case SALT:
@@ -219,17 +221,48 @@ static int read_field(const struct field *f, const struct tlv *t, struct record 
 	return -EBADMSG;
 }
 
-int fields_read(struct tlv_reader *t, enum fields_part part, struct record *r, struct error *e)
+static int newer(struct error *e, const char *what, unsigned number)
+{
+	return error_set(e, ERROR_FAILED, ENOTSUP, "a newer kvmcrypt wrote this record: %s %u is not known here; use that one",
+			 what, number);
+}
+
+/* All that is left, from `from` on, is optional and unknown here: its bytes are kept. */
+static int read_unknown(struct tlv_reader *t, enum fields_part part, const unsigned char *from, struct record *r,
+			struct error *e)
+{
+	struct tlv item;
+	int more;
+	while ((more = tlv_next(t, 0, &item)) > 0)
+		;
+	if (more < 0)
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "cut off or out of order");
+	size_t len = (size_t)(t->end - from);
+	if (part == FIELDS_SEALED)
+		return secret_copy(from, len, &r->sealed_unknown, e);
+	r->unknown = malloc(len);
+	if (!r->unknown)
+		return error_oom(e);
+	memcpy(r->unknown, from, len);
+	r->unknown_len = len;
+	return 0;
+}
+
+static int read_items(struct tlv_reader *t, enum fields_part part, uint32_t version, struct record *r, struct error *e)
 {
 	size_t n;
 	const struct field *f = table_of(part, &n), *end = f + n;
+	const unsigned char *from;
 	struct tlv item;
 	int more;
-	while ((more = tlv_next(t, repeats_of(part), &item)) > 0) {
+	while (from = t->p, (more = tlv_next(t, repeats_of(part), &item)) > 0) {
 		/* Both the items and the table ascend: step over what may be absent. */
 		while (f < end && f->tag < item.tag && f->optional)
 			f++;
-		if (f == end || f->tag != item.tag)
+		if (f == end && version == FIELDS_VERSION)
+			return item.tag < FIELDS_OPTIONAL ? newer(e, "field", item.tag)
+							  : read_unknown(t, part, from, r, e);
+		if (f == end || f->tag != item.tag || item.tag > last_of(part, version))
 			return error_set(e, ERROR_DAMAGED, EBADMSG, "unexpected field %u", item.tag);
 		int res = read_field(f, &item, r);
 		if (res == -EBADMSG)
@@ -241,32 +274,49 @@ int fields_read(struct tlv_reader *t, enum fields_part part, struct record *r, s
 	}
 	while (f < end && f->optional)
 		f++;
-	if (more < 0 || f != end)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "cut off or out of order");
-	const char *problem = part == FIELDS_PLAIN ? fields_problem(r) : NULL;
-	if (problem)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s", problem);
-	return 0;
+	return more < 0 || f != end ? error_set(e, ERROR_DAMAGED, EBADMSG, "cut off or out of order") : 0;
 }
 
-static bool bad_path(const char *path)
+int fields_read(struct tlv_reader *t, enum fields_part part, uint32_t version, struct record *r, struct error *e)
 {
-	return path && (path[0] != '/' || strlen(path) > RECORD_PATH_MAX);
+	int res = read_items(t, part, version, r, e);
+	if (res < 0 || part != FIELDS_PLAIN)
+		return res;
+	if (r->role > RECORD_GOLDEN)
+		return newer(e, "role", r->role);
+	const char *problem = fields_problem(r);
+	return problem ? error_set(e, ERROR_DAMAGED, EBADMSG, "%s", problem) : 0;
+}
+
+static const char *text_problem(const struct record *r)
+{
+	for (const struct field *f = plain; f < plain + ARRAY_LEN(plain); f++) {
+		if (f->kind != PATH && f->kind != NAME)
+			continue;
+		const char *text = *(char *const *)((const char *)r + f->offset);
+		if (!text && f->optional)
+			continue;
+		if (f->kind == PATH && (!text || text[0] != '/' || strlen(text) > RECORD_PATH_MAX))
+			return "a path is missing, not absolute or too long";
+		if (f->kind == NAME && (!text[0] || strlen(text) > RECORD_NAME_MAX))
+			return "a name in it is empty or too long";
+	}
+	return NULL;
 }
 
 const char *fields_problem(const struct record *r)
 {
 	if (uuid_is_null(r->uuid))
 		return "it has no UUID";
-	if (!r->path || bad_path(r->path) || bad_path(r->header_path) || bad_path(r->intent) ||
-	    bad_path(r->backing))
-		return "a path is missing, not absolute or too long";
-	if (r->integrity && (!r->integrity[0] || strlen(r->integrity) > RECORD_NAME_MAX))
-		return "the name of its integrity algorithm is empty or too long";
-	if (r->state < RECORD_READY || r->state > RECORD_PIVOTING)
-		return "its state is unknown";
+	const char *problem = text_problem(r);
+	if (problem)
+		return problem;
+	if (r->state < RECORD_READY)
+		return "it has no state";
 	if (r->format != RECORD_FORMAT_RAW && r->format != RECORD_FORMAT_QCOW2)
 		return "its format is unknown";
+	if (r->role > RECORD_GOLDEN)
+		return "its role is unknown";
 	if (r->luks_version > 2)
 		return "its LUKS version is unknown";
 	if (r->digest_len > sizeof(r->digest) || !memchr(r->cipher, 0, sizeof(r->cipher)))
@@ -278,5 +328,5 @@ const char *fields_problem(const struct record *r)
 		if (!name || name > RECORD_NAME_MAX || !target || target > RECORD_NAME_MAX)
 			return "the name of a domain or target is empty or too long";
 	}
-	return NULL;
+	return work_problem(&r->work);
 }

@@ -22,15 +22,52 @@ static void domain_clear(struct record_domain *d)
 	free(d->target);
 }
 
+void record_work_clear(struct record_work *w)
+{
+	for (size_t i = 0; i < w->n_files; i++)
+		free(w->files[i].path);
+	free(w->files);
+	free(w->params);
+	free(w->disposal);
+	free(w->newer);
+	*w = (struct record_work){ 0 };
+}
+
+int record_work_file(struct record_work *w, uint32_t role, const char *path, uint64_t dev, uint64_t inode,
+		     struct error *e)
+{
+	for (size_t i = 0; i < w->n_files; i++) {
+		struct record_file *f = &w->files[i];
+		if (f->role == role && !strcmp(f->path, path)) {
+			f->dev = dev;
+			f->inode = inode;
+			return 0;
+		}
+	}
+	AUTOFREE char *copy = strdup(path);
+	struct record_file *grown = copy ? realloc(w->files, (w->n_files + 1) * sizeof(*grown)) : NULL;
+	if (!grown)
+		return error_oom(e);
+	w->files = grown;
+	grown[w->n_files++] = (struct record_file){
+		.role = role, .dev = dev, .inode = inode, .path = TAKE_PTR(copy),
+	};
+	return 0;
+}
+
 void record_free(struct record *r)
 {
 	if (!r)
 		return;
-	free(r->path);
-	free(r->header_path);
-	free(r->intent);
-	free(r->backing);
-	free(r->integrity);
+	char *const texts[] = {
+		r->path, r->header_path, r->beside, r->backing, r->integrity, r->parent_format, r->snapshot,
+		r->backup.checkpoint, r->backup.digest, r->placement, r->moved, r->hash,
+	};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		free(texts[i]);
+	record_work_clear(&r->work);
+	free(r->unknown);
+	secret_free(r->sealed_unknown);
 	for (size_t i = 0; i < r->n_domains; i++)
 		domain_clear(&r->domains[i]);
 	free(r->domains);
@@ -93,6 +130,9 @@ const char *record_state_name(enum record_state s)
 		[RECORD_RESIZING] = "resizing",
 		[RECORD_PIVOTING] = "converting",
 		[RECORD_RETIRING] = "rotating",
+		[RECORD_LINKED] = "ready",
+		[RECORD_MOVING] = "moving",
+		[RECORD_MOVED_IN_PLACE] = "moving",
 	};
 	return (unsigned)s < ARRAY_LEN(names) && names[s] ? names[s] : "unknown";
 }

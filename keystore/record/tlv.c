@@ -22,6 +22,13 @@ void tlv_put(struct tlv_writer *w, uint16_t tag, const void *value, size_t len)
 		memcpy(p, value, len);
 }
 
+void tlv_raw(struct tlv_writer *w, const void *items, size_t len)
+{
+	if (w->buf)
+		memcpy(w->buf + w->len, items, len);
+	w->len += len;
+}
+
 void tlv_put_u64(struct tlv_writer *w, uint16_t tag, uint64_t v)
 {
 	unsigned char *p = tlv_reserve(w, tag, 8);

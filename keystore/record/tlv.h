@@ -33,6 +33,7 @@ struct tlv_writer {
 /* Reserves len bytes of value and returns where to write them; NULL when counting. */
 unsigned char *tlv_reserve(struct tlv_writer *w, uint16_t tag, size_t len);
 void tlv_put(struct tlv_writer *w, uint16_t tag, const void *value, size_t len);
+void tlv_raw(struct tlv_writer *w, const void *items, size_t len);	/* whole items, as they are */
 void tlv_put_u64(struct tlv_writer *w, uint16_t tag, uint64_t v);
 void tlv_put_u32(struct tlv_writer *w, uint16_t tag, uint32_t v);
 

@@ -132,7 +132,7 @@ static int make_file(const struct container_region *region, struct error *e)
 static int refuse_two_keys(const struct record *r, const struct header_state *found, struct error *e)
 {
 	bool ours = r->state == RECORD_CONVERTING || r->state == RECORD_PIVOTING;
-	if (ours && r->intent)
+	if (ours && r->beside)
 		return error_set(e, ERROR_BUSY, EBUSY, "%s has a copy under a new volume key beside it: run `kvmcrypt recover`",
 				 r->path);
 	if (found->condition == HEADER_REENCRYPTING)

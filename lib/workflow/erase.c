@@ -121,12 +121,12 @@ static int refuse_converting(const struct record *r, const struct volume_erase *
 static void remove_intent(const struct volume_env *env, const struct record *r, enum record_state was)
 {
 	struct stat st;
-	if (!r->intent || lstat(r->intent, &st) < 0)
+	if (!r->beside || lstat(r->beside, &st) < 0)
 		return;
 	if (S_ISLNK(st.st_mode) || was == RECORD_CONVERTING)
-		unlink(r->intent);
+		unlink(r->beside);
 	else if (was == RECORD_PIVOTING)
-		volume_note(env, "%s may be the newer image of this volume and was left", r->intent);
+		volume_note(env, "%s may be the newer image of this volume and was left", r->beside);
 }
 
 static int begin(const struct volume_env *env, struct record *r, struct error *e)

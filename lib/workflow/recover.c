@@ -35,7 +35,7 @@ static int commit_ready(const struct volume_env *env, struct record *r, const ch
 	r->geometry.header_offset = container_info(c)->header_offset;
 	r->geometry.header_length = container_info(c)->header_length;
 	r->state = RECORD_READY;
-	free(TAKE_PTR(r->intent));
+	free(TAKE_PTR(r->beside));
 	result = keystore_put(env->ks, r, "recover", detail, e);
 	if (result == 0)
 		outcome(ret, "finished", detail);
@@ -86,12 +86,12 @@ static int recover_create(const struct volume_env *env, struct record *r, struct
 	int slot, result = 0;
 	struct image_look look = { 0 };
 	struct error why = { 0 };
-	bool unfinished = r->intent && volume_path_taken(r->intent);
+	bool unfinished = r->beside && volume_path_taken(r->beside);
 	/* The kernel may still be writing to it for the one that died. */
 	if (r->format == RECORD_FORMAT_RAW)
 		result = create_raw_unmap(r, e);
-	if (result == 0 && r->intent)
-		remove_temporary(r->intent);
+	if (result == 0 && r->beside)
+		remove_temporary(r->beside);
 	if (result == 0)
 		result = recover_detached(r, unfinished, e);
 	if (result < 0)
@@ -182,7 +182,7 @@ static int recover_rotate(const struct volume_env *env, struct guest_connection 
 static int recover_reencrypt(const struct volume_env *env, struct guest_connection *g, struct record *r,
 			     struct volume_recovered *ret, struct error *e)
 {
-	bool finished = false, copied = r->intent;
+	bool finished = false, copied = r->beside;
 	int result = volume_reencrypt_settle(env, g, r, &finished, e);
 	if (result == 0)
 		outcome(ret, finished ? "finished" : "undone",
@@ -212,7 +212,7 @@ int volume_recover(const struct volume_env *env, struct guest_connection *g, con
 	if (result < 0)
 		return result;
 	ret->was = r->state;
-	if (r->state == RECORD_READY && !r->intent)
+	if (r->state == RECORD_READY && !r->beside)
 		return 0;
 	result = keystore_reveal(env->ks, &r, 1, "recover", NULL, e);
 	if (result < 0)

@@ -49,7 +49,7 @@ static void sealed(const uint8_t *data, size_t size)
 	if (record_new(&r, NULL) < 0)
 		return;
 	struct tlv_reader t = { .p = data, .end = data + size };
-	if (fields_read(&t, FIELDS_SEALED, r, NULL) == 0)
+	if (fields_read(&t, FIELDS_SEALED, FIELDS_VERSION, r, NULL) == 0)
 		must_be(r, FIELDS_SEALED, data, size);
 }
 

@@ -71,9 +71,9 @@ static void no_open_workflow_comes_in(void **state)
 		assert_bundle(ks, r, 1, 0, "malformed");
 	}
 	r->state = RECORD_READY;
-	r->intent = strdup("/etc/passwd");
+	r->beside = strdup("/etc/passwd");
 	assert_bundle(ks, r, 1, 0, "malformed");
-	free(TAKE_PTR(r->intent));
+	free(TAKE_PTR(r->beside));
 	assert_ok(secret_generate_passphrase(&r->pending, &e));
 	assert_bundle(ks, r, 1, 0, "malformed");
 	secret_free(TAKE_PTR(r->pending));

@@ -135,8 +135,8 @@ static int plan_files(const struct create_plan *plan, struct record *r, struct f
 		ret = create_raw_plan_header(plan->header, r->uuid, header, e);
 	if (ret < 0)
 		return ret;
-	r->intent = *file ? strdup((*file)->tmp) : NULL;
-	return *file && !r->intent ? error_oom(e) : 0;
+	r->beside = *file ? strdup((*file)->tmp) : NULL;
+	return *file && !r->beside ? error_oom(e) : 0;
 }
 
 /* Undoes a failed create at once; what even this cannot do is left to volume_recover(). */
@@ -218,7 +218,7 @@ static int create_once(const struct volume_env *env, const struct create_plan *p
 		return r;
 	}
 	record->state = RECORD_READY;
-	free(TAKE_PTR(record->intent));
+	free(TAKE_PTR(record->beside));
 	r = keystore_put(env->ks, record, "create", plan->path, e);
 	if (r < 0)
 		return error_prefix(e, "%s was made, its record is unfinished: run `kvmcrypt recover`", plan->path);

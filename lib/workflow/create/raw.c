@@ -128,7 +128,7 @@ int create_raw_unmap(const struct record *r, struct error *e)
 	create_raw_wipe_name(r, name, sizeof(name));
 	int result = mapping_name_taken(name) ? mapping_remove(name, e) : 0;
 	if (result == 0 && r->state == RECORD_CREATING)
-		result = mapping_remove_temporary(r->intent ? r->intent : r->path, e);
+		result = mapping_remove_temporary(r->beside ? r->beside : r->path, e);
 	/* With nothing above it the integrity layer is debris. */
 	return result < 0 ? result : volume_clear_debris(r->luks_uuid, NULL, e);
 }

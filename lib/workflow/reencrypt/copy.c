@@ -32,14 +32,14 @@ static void copy_clear(struct copy *c)
 
 static int open_target(const struct record *r, struct copy *c, struct error *e)
 {
-	c->to = open(r->intent, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	c->to = open(r->beside, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (c->to < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->intent);
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->beside);
 	struct stat st;
-	int result = image_lock(c->to, r->intent, e);
+	int result = image_lock(c->to, r->beside, e);
 	c->fresh = result == 0 && fstat(c->to, &st) == 0 && st.st_blocks == 0;
 	if (result == 0 && ftruncate(c->to, c->st.st_size) < 0)
-		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->intent);
+		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->beside);
 	return result;
 }
 
@@ -65,12 +65,12 @@ static int write_header(struct record *r, const struct copy *c, struct error *e)
 	size_t len;
 	int result = reencrypt_header(r, &l, e);
 	if (result == 0 && c->fresh)
-		return luks_write_used(l, 0, r->geometry.header_length, c->to, r->geometry.header_offset, r->intent, e);
+		return luks_write_used(l, 0, r->geometry.header_length, c->to, r->geometry.header_offset, r->beside, e);
 	/* An earlier run may have come as far as here: over all that it wrote. */
 	if (result == 0)
 		result = luks_bytes(l, &bytes, &len, e);
 	if (result == 0)
-		result = file_pwrite(c->to, bytes, r->geometry.header_length, r->geometry.header_offset, r->intent, e);
+		result = file_pwrite(c->to, bytes, r->geometry.header_length, r->geometry.header_offset, r->beside, e);
 	return result;
 }
 
@@ -90,7 +90,7 @@ static int copy_data(const struct volume_env *env, struct record *r, struct cont
 	uint64_t start = qcow2 ? 0 : luks->data_offset;
 	struct recrypt job = {
 		.from = { c->from, r->path, r->volume_key },
-		.to = { c->to, r->intent, r->next_volume_key },
+		.to = { c->to, r->beside, r->next_volume_key },
 		/* A rest that is no whole sector is no data. */
 		.size = info->file_size - (info->file_size - start) % luks->sector_size,
 		.sector_size = luks->sector_size,
@@ -108,7 +108,7 @@ static int copy_data(const struct volume_env *env, struct record *r, struct cont
 static int replace(const struct volume_env *env, struct record *r, struct container *old, struct error *e)
 {
 	struct error why = { 0 };
-	if (rename(r->intent, r->path) < 0)
+	if (rename(r->beside, r->path) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
 	int result = file_sync_dir_of(r->path, e);
 	if (result == 0)
@@ -140,10 +140,10 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 	if (result == 0)
 		result = copy_data(env, r, old, &c, &ret->kept, e);
 	if (result == 0)
-		result = file_sync(c.to, r->intent, e);
+		result = file_sync(c.to, r->beside, e);
 	/* The data was read back, and now the header: after this the old image goes. */
 	if (result == 0)
-		result = reencrypt_prove(r, r->intent, e);
+		result = reencrypt_prove(r, r->beside, e);
 	if (result < 0)
 		return error_prefix(e, "%s keeps its volume key", r->path);
 	ret->bytes = c.size;

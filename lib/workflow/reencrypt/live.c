@@ -38,14 +38,14 @@ static int write_qcow2(const struct container *old, const struct record *r, stru
 		.backing_format = h->backing[0] ? h->backing_format : NULL,
 	};
 	int result = qcow2_write(fd, &q, len, env->progress, &offset, e);
-	return result < 0 ? result : luks_write_used(l, 0, len, fd, offset, r->intent, e);
+	return result < 0 ? result : luks_write_used(l, 0, len, fd, offset, r->beside, e);
 }
 
 static int write_raw(const struct container *old, const struct record *r, struct luks *l, int fd, struct error *e)
 {
-	int result = luks_write_used(l, 0, r->geometry.header_length, fd, 0, r->intent, e);
+	int result = luks_write_used(l, 0, r->geometry.header_length, fd, 0, r->beside, e);
 	if (result == 0 && ftruncate(fd, (off_t)container_info(old)->file_size) < 0)
-		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->intent);
+		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->beside);
 	return result;
 }
 
@@ -57,16 +57,16 @@ static int make_destination(const struct volume_env *env, struct record *r, cons
 	int result = reencrypt_header(r, &l, e);
 	if (result < 0)
 		return result;
-	AUTOCLOSE int fd = open(r->intent, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	AUTOCLOSE int fd = open(r->beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->intent);
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->beside);
 	result = r->format == RECORD_FORMAT_QCOW2 ? write_qcow2(old, r, l, fd, env, e) : write_raw(old, r, l, fd, e);
 	if (result < 0)
 		return result;
 	if (stat(r->path, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode", r->path);
-	result = file_sync(fd, r->intent, e);
-	return result < 0 ? result : file_sync_dir_of(r->intent, e);
+	result = file_sync(fd, r->beside, e);
+	return result < 0 ? result : file_sync_dir_of(r->beside, e);
 }
 
 /* ---- the copy ---- */
@@ -78,7 +78,7 @@ static int start(const struct volume_env *env, virDomainPtr d, const char *targe
 	int result = layers_find(env->ks, r, &layers, e);
 	if (result < 0)
 		return result;
-	layers.guest[0].path = r->intent;
+	layers.guest[0].path = r->beside;
 	const struct guest_disk disk = {
 		.layers = layers.guest, .n_layers = layers.n, .target = target, .bus = "virtio",
 	};
@@ -105,19 +105,19 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 	struct stat tmp;
 	struct error why = { 0 };
 	/* Killed between the rename and the link, there is neither. */
-	bool there = lstat(r->intent, &tmp) == 0;
+	bool there = lstat(r->beside, &tmp) == 0;
 	if (!there && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "%s", r->intent);
+		return error_errno(e, ERROR_FAILED, errno, "%s", r->beside);
 	if (there && !S_ISLNK(tmp.st_mode)) {
 		open_old(env, r, &old);
-		if (rename(r->intent, r->path) < 0)
+		if (rename(r->beside, r->path) < 0)
 			return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
 		if (old && container_erase(old, &why) < 0)
 			volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
 	}
-	if (symlink(strrchr(r->path, '/') + 1, r->intent) < 0 && errno != EEXIST)
+	if (symlink(strrchr(r->path, '/') + 1, r->beside) < 0 && errno != EEXIST)
 		volume_note(env, "cannot leave a link at %s, by which libvirt knows the image until the guest stops: %s",
-			    r->intent, strerror(errno));
+			    r->beside, strerror(errno));
 	return file_sync_dir_of(r->path, e);
 }
 
@@ -127,7 +127,7 @@ static int finish(const struct volume_env *env, virDomainPtr d, const char *targ
 {
 	int result = take_name(env, r, e);
 	if (result == 0)
-		result = guest_copy_rename(d, target, r->intent, r->path, e);
+		result = guest_copy_rename(d, target, r->beside, r->path, e);
 	if (result == 0)
 		result = reencrypt_adopt(r, r->path, e);
 	/* The intent stays: it names the link, see reencrypt_drop_link(). */
@@ -173,8 +173,8 @@ static int has_pivoted(virDomainPtr d, const struct record *r, bool *ret, bool *
 	int result = guest_domain_xml(d, &xml, e);
 	if (result < 0)
 		return result;
-	*ret = guest_disk_mentions(xml.live, r->intent, false) || guest_disk_mentions(xml.config, r->intent, false);
-	*ret_copying = guest_disk_mentions(xml.live, r->intent, true);
+	*ret = guest_disk_mentions(xml.live, r->beside, false) || guest_disk_mentions(xml.config, r->beside, false);
+	*ret_copying = guest_disk_mentions(xml.live, r->beside, true);
 	guest_domain_xml_clear(&xml);
 	return 0;
 }
@@ -218,7 +218,7 @@ int reencrypt_live_settle(const struct volume_env *env, struct guest_connection 
 	if (!d && r->state == RECORD_PIVOTING)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
 				 "no domain tells whether %s or %s is the newer image: look at both, remove the other", r->path,
-				 r->intent);
+				 r->beside);
 	return 0;
 }
 
@@ -230,11 +230,11 @@ int reencrypt_drop_link(const struct volume_env *env, struct guest_connection *g
 	struct stat st;
 	char target[64];
 	bool used = false, copying;
-	if (r->state != RECORD_READY || !r->intent || !g || find_disk(g, r, &d, target, sizeof(target), NULL) < 0 ||
+	if (r->state != RECORD_READY || !r->beside || !g || find_disk(g, r, &d, target, sizeof(target), NULL) < 0 ||
 	    (d && has_pivoted(d, r, &used, &copying, NULL) < 0) || used)
 		return 0;
-	if (lstat(r->intent, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->intent) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
-	free(TAKE_PTR(r->intent));
+	if (lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->beside) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
+	free(TAKE_PTR(r->beside));
 	return keystore_put(env->ks, r, "link-removed", NULL, e);
 }

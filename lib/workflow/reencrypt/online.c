@@ -23,7 +23,7 @@ bool reencrypt_is_online(const struct record *r)
 	struct volume_mapping m = { 0 };
 	struct stat st;
 	if (r->state == RECORD_CONVERTING)
-		return !r->intent;
+		return !r->beside;
 	if (r->state != RECORD_READY || r->luks_version != 2 || r->format != RECORD_FORMAT_RAW)
 		return false;
 	/* Two files cannot be replaced at one moment. */

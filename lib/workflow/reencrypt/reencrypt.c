@@ -71,7 +71,7 @@ int reencrypt_undone(const struct volume_env *env, struct record *r, struct erro
 {
 	drop(&r->next_volume_key);
 	drop(&r->pending);
-	free(TAKE_PTR(r->intent));
+	free(TAKE_PTR(r->beside));
 	r->state = RECORD_READY;
 	return keystore_put(env->ks, r, "volume-key-undone", NULL, e);
 }
@@ -85,7 +85,7 @@ int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_i
 	r->rotated = (int64_t)time(NULL);
 	drop(&r->next_volume_key);
 	if (!keep_intent)
-		free(TAKE_PTR(r->intent));
+		free(TAKE_PTR(r->beside));
 	r->state = RECORD_RETIRING;
 	return keystore_put(env->ks, r, "volume-key", NULL, e);
 }
@@ -102,7 +102,7 @@ static int begin(const struct volume_env *env, struct record *r, struct error *e
 		result = secret_generate_passphrase(&r->pending, e);
 	if (result < 0)
 		return result;
-	r->intent = TAKE_PTR(f->tmp);
+	r->beside = TAKE_PTR(f->tmp);
 	f->committed = true;
 	r->state = RECORD_CONVERTING;
 	return keystore_put(env->ks, r, "volume-key-begin", NULL, e);
@@ -178,7 +178,7 @@ static int look_only(const struct volume_env *env, struct guest_connection *g, c
 static bool copy_is_beside(const struct record *r)
 {
 	struct stat st;
-	return r->state == RECORD_CONVERTING && r->intent && lstat(r->intent, &st) == 0 && S_ISREG(st.st_mode);
+	return r->state == RECORD_CONVERTING && r->beside && lstat(r->beside, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
@@ -198,8 +198,8 @@ int volume_reencrypt_settle(const struct volume_env *env, struct guest_connectio
 		return error_pass(e, &why);
 	/* Not renamed yet: the old image is as it was. */
 	if (result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
-		if (r->intent && unlink(r->intent) < 0 && errno != ENOENT)
-			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->intent);
+		if (r->beside && unlink(r->beside) < 0 && errno != ENOENT)
+			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
 		*ret_finished = false;
 		return reencrypt_undone(env, r, e);
 	}
@@ -236,7 +236,7 @@ static int run_live(const struct volume_env *env, struct guest_connection *g, vi
 	int result = r->state == RECORD_READY ? 0 : volume_reencrypt_settle(env, g, r, &finished, e);
 	if (result < 0 || finished)
 		return result;
-	if (r->intent)
+	if (r->beside)
 		return error_set(e, ERROR_BUSY, EBUSY,
 				 "guest %s runs since a live change of the volume key: the next one is possible after its restart",
 				 virDomainGetName(d));

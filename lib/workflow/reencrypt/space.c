@@ -19,7 +19,7 @@ int reencrypt_check_space(const struct record *r, struct error *e)
 		return error_errno(e, ERROR_FAILED, errno, "cannot ask for the free space beside %s", r->path);
 	uint64_t need = (uint64_t)st.st_blocks * 512 + SPARE, have = (uint64_t)fs.f_bavail * fs.f_frsize;
 	/* What an interrupted run has written already. */
-	if (lstat(r->intent, &there) == 0)
+	if (lstat(r->beside, &there) == 0)
 		have += (uint64_t)there.st_blocks * 512;
 	if (have < need)
 		return error_set(e, ERROR_FAILED, ENOSPC, "the copy of %s needs %s on its file system, which has %s free",
