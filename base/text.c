@@ -64,48 +64,50 @@ const char *text_size(uint64_t bytes, char *buf, size_t len)
 	return buf;
 }
 
+/* The last one is what is left when no larger one fits. */
+static const struct {
+	uint64_t seconds;
+	char letter;
+} durations[] = { { 7 * 86400, 'w' }, { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+
 int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e)
 {
-	uint64_t n = 0, factor = 1;
+	uint64_t n = 0;
 	char *end;
-	if (parse_number(text, &n, &end) < 0)
-		goto bad;
-	switch (*end) {
-	case 0:
-	case 's':
-		break;
-	case 'm':
-		factor = 60;
-		break;
-	case 'h':
-		factor = 3600;
-		break;
-	case 'd':
-		factor = 86400;
-		break;
-	default:
-		goto bad;
+	if (parse_number(text, &n, &end) == 0 && n && n <= UINT32_MAX) {
+		if (!*end)
+			return error_set(e, ERROR_USAGE, EINVAL,
+					 "'%s' has no unit; write it as %sd for days, or with w, h, m or s", text, text);
+		for (size_t i = 0; i < ARRAY_LEN(durations); i++)
+			if (*end == durations[i].letter && !end[1]) {
+				*ret_seconds = n * durations[i].seconds;
+				return 0;
+			}
 	}
-	if ((*end && end[1]) || n > UINT32_MAX)
-		goto bad;
-	*ret_seconds = n * factor;
-	return 0;
-bad:
-	return error_set(e, ERROR_USAGE, EINVAL, "'%s' is not a duration; write it as 90d, 12h, 30m or 45s",
-			 text);
+	return error_set(e, ERROR_USAGE, EINVAL, "'%s' is not a duration; write it as 90d, 2w, 12h, 30m or 45s", text);
+}
+
+static const char *in_unit(uint64_t seconds, size_t i, char *buf, size_t len)
+{
+	snprintf(buf, len, "%llu%c", (unsigned long long)(seconds / durations[i].seconds), durations[i].letter);
+	return buf;
+}
+
+const char *text_duration(uint64_t seconds, char *buf, size_t len)
+{
+	/* Nobody writes 90 days in weeks or 8 hours in seconds. */
+	size_t i = 1;
+	while (seconds && seconds % durations[i].seconds)
+		i++;
+	return in_unit(seconds, seconds ? i : ARRAY_LEN(durations) - 1, buf, len);
 }
 
 const char *text_age(uint64_t seconds, char *buf, size_t len)
 {
-	static const struct {
-		uint64_t seconds;
-		char letter;
-	} units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
-	size_t i = 0;
-	while (i < 3 && seconds < units[i].seconds)
+	size_t i = 1;
+	while (i < ARRAY_LEN(durations) - 1 && seconds < durations[i].seconds)
 		i++;
-	snprintf(buf, len, "%llu%c", (unsigned long long)(seconds / units[i].seconds), units[i].letter);
-	return buf;
+	return in_unit(seconds, i, buf, len);
 }
 
 const char *text_time(int64_t when, char *buf, size_t len)

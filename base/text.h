@@ -15,10 +15,13 @@ int text_parse_size(const char *text, uint64_t *ret, struct error *e);
 /* "20G" where exact, else the largest unit with one decimal: "1.5G". buf of 32 bytes is enough. */
 const char *text_size(uint64_t bytes, char *buf, size_t len);
 
-/* "90d", "12h", "30m", "45s" or plain seconds. ERROR_USAGE. */
+/* "90d", "2w", "12h", "30m", "45s"; a number without a unit is ERROR_USAGE too. */
 int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e);
 
-/* The other way, rounded down to one unit: "12d", "5h", "3m", "8s". buf of 32 bytes is enough. */
+/* The other way, exact, in the largest of d, h, m, s that divides it: "90d", "36h". buf of 32 bytes is enough. */
+const char *text_duration(uint64_t seconds, char *buf, size_t len);
+
+/* An age or what is left of a time, rounded down to one unit: "12d", "5h", "3m", "8s". buf of 32 bytes is enough. */
 const char *text_age(uint64_t seconds, char *buf, size_t len);
 
 /* RFC 3339 in UTC, "2026-11-23T18:00:00Z"; NULL for 0, which stands for "never". buf ≥ 32 bytes. */

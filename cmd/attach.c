@@ -73,6 +73,7 @@ static const struct operand_spec operands[] = {
 
 const struct command command_attach = {
 	.name = "attach",
+	.group = GROUP_GUESTS,
 	.summary = "make a volume a disk of a domain",
 	.description = "Registers the key of VOLUME as a private secret of libvirt and adds the volume as an "
 		       "encrypted disk to DOMAIN: to its configuration and, if the guest runs, to the guest. "

@@ -27,6 +27,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_boot_disable = {
 	.name = "boot disable",
+	.group = GROUP_GUESTS,
 	.summary = "do not load keys when the host starts",
 	.description = "Disables the units of `kvmcrypt boot enable`. What is loaded stays so until the host restarts.",
 	.options = options,

@@ -38,6 +38,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_boot_enable = {
 	.name = "boot enable",
+	.group = GROUP_GUESTS,
 	.summary = "load keys when the host starts",
 	.description = "Enables the systemd units that unseal the keystore when the host starts and give libvirt the keys "
 		       "before it starts guests. With a Tang slot they wait for the network. Whatever fails there, libvirt and all other guests start.",

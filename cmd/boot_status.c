@@ -20,6 +20,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_boot_status = {
 	.name = "boot status",
+	.group = GROUP_GUESTS,
 	.summary = "say whether encrypted guests start with the host",
 	.description = "Shows the units, how they last went, and what would keep encrypted guests from starting by themselves "
 		       "after a restart of the host: a line for each such thing, and exit code 1.",

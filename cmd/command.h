@@ -12,13 +12,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
-/* What a shell offers as completion. VOLUME and DOMAIN complete to real values. */
+/* What a shell offers as completion. VOLUME and DOMAIN complete to real values, COMMAND to the words of one. */
 enum complete {
 	COMPLETE_NONE,
 	COMPLETE_FILE,
 	COMPLETE_VOLUME,
 	COMPLETE_DOMAIN,
+	COMPLETE_COMMAND,
 };
 
 /* How the text of an option is checked and what field it fills. */
@@ -66,8 +68,18 @@ struct context {
 	bool document_done;		/* the JSON document is out and tells of the failure */
 };
 
+/* Where the overview of `kvmcrypt --help` shows a command. */
+enum command_group {
+	GROUP_VOLUMES = 0,
+	GROUP_KEYS,
+	GROUP_GUESTS,
+	GROUP_KEYSTORE,
+	GROUP_HELP,
+};
+
 struct command {
 	const char *name;		/* "create", "keystore add-slot" */
+	enum command_group group;
 	const char *summary;		/* for the list and the man page's NAME */
 	const char *description;	/* a paragraph for --help */
 	const struct operand_spec *operands;
@@ -109,9 +121,19 @@ extern const struct option_spec common_options[];
 int command_parse(const struct command *c, int argc, char **argv, struct context *ctx, void *options,
 		  char ***ret_operands, size_t *ret_n, bool *ret_help, struct error *e);
 
-/* The usage text, from the tables. */
+/* The usage text, from the tables: of one command, of those that begin with `word`, of all in their groups. */
 void command_print_help(const struct command *c);
-void command_print_synopsis(const struct command *c);
+void command_print_family(const char *word, FILE *out);
+void command_print_overview(FILE *out);
+
+/* The command that the first of n words name: *ret_words says how many they are (1 or 2). NULL: none. */
+const struct command *command_find(char **words, size_t n, int *ret_words);
+
+/* Is it the first word of commands that have two, as "keystore" is? */
+bool command_is_family(const char *word);
+
+/* ERROR_USAGE for words that are no command: says which, and what may have been meant. */
+int command_unknown(char **words, size_t n, struct error *e);
 
 /* Machine-readable and generated forms of the tables (cmd/dump.c, hidden options of main). */
 void dump_cli(void);

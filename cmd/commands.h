@@ -14,6 +14,7 @@ extern const struct command command_detach;
 extern const struct command command_erase;
 extern const struct command command_header_restore;
 extern const struct command command_header_show;
+extern const struct command command_help;
 extern const struct command command_import;
 extern const struct command command_init;
 extern const struct command command_keystore_add_slot;

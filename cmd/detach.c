@@ -56,6 +56,7 @@ static const struct operand_spec operands[] = {
 
 const struct command command_detach = {
 	.name = "detach",
+	.group = GROUP_GUESTS,
 	.summary = "take a volume away from a domain",
 	.description = "Removes the disk from the running guest and from the configuration of DOMAIN, and then the "
 		       "secrets that no domain needs any more. A volume that is not attached is no error.",

@@ -75,6 +75,7 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 
 const struct command command_header_restore = {
 	.name = "header restore",
+	.group = GROUP_KEYS,
 	.summary = "rebuild a destroyed LUKS header from the keystore",
 	.description = "Builds a new LUKS1 or LUKS2 header from the sealed volume key and geometry and puts it in the place "
 		       "of the lost one: at the start of a raw volume, in its detached file, or inside the qcow2. A "

@@ -23,6 +23,7 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 
 const struct command command_header_show = {
 	.name = "header show",
+	.group = GROUP_KEYS,
 	.summary = "show the LUKS header of a volume, and whether it could be rebuilt",
 	.description = "Shows what is at the place of VOLUME's LUKS header: good, locked (the keystore's passphrase opens "
 		       "no keyslot), foreign (of another volume), damaged, re-encrypting, gone, or missing with its file; and what "

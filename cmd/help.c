@@ -1,78 +1,32 @@
-/* --help, from the tables. */
-#include "cmd/command.h"
+/* kvmcrypt help: of a command, of those that begin with a word, or of all. */
+#include "cmd/commands.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#define HELP_COLUMN 28
-#define HELP_WIDTH 90
-
-void command_print_synopsis(const struct command *c)
+static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
-	printf("kvmcrypt %s [OPTION]...", c->name);
-	for (const struct operand_spec *o = c->operands; o && o->name; o++)
-		printf(" %s%s%s%s", o->optional ? "[" : "", o->name, o->repeated ? "..." : "",
-		       o->optional ? "]" : "");
-	putchar('\n');
-}
-
-/* Words of text from the given column on, broken before `width`. */
-static void print_wrapped(const char *text, int column, int indent)
-{
-	int at = column;
-	while (*text) {
-		size_t word = strcspn(text, " ");
-		if (at > indent && at + 1 + (int)word > HELP_WIDTH) {
-			printf("\n%*s", indent, "");
-			at = indent;
-		} else if (at > indent) {
-			putchar(' ');
-			at++;
-		}
-		printf("%.*s", (int)word, text);
-		at += (int)word;
-		text += word + strspn(text + word, " ");
+	int words = 0;
+	(void)ctx, (void)opaque;
+	if (!n) {
+		command_print_overview(stdout);
+		return 0;
 	}
-	putchar('\n');
+	const struct command *c = command_find(operands, n, &words);
+	if (c)
+		command_print_help(c);
+	else if (n == 1 && command_is_family(operands[0]))
+		command_print_family(operands[0], stdout);
+	else
+		return command_unknown(operands, n, e);
+	return 0;
 }
 
-static void print_options(const struct option_spec *table)
-{
-	for (; table && table->kind != OPTION_END; table++) {
-		char left[128];
-		if (table->letter)
-			snprintf(left, sizeof(left), "  -%c, --%s", table->letter, table->name);
-		else
-			snprintf(left, sizeof(left), "      --%s", table->name);
-		if (table->arg)
-			snprintf(left + strlen(left), sizeof(left) - strlen(left),
-				 table->kind == OPTION_AUTO ? "[=%s]" : "=%s", table->arg);
-		int len = (int)strlen(left);
-		printf("%s", left);
-		if (len >= HELP_COLUMN)
-			printf("\n%*s", HELP_COLUMN, "");
-		else
-			printf("%*s", HELP_COLUMN - len, "");
-		print_wrapped(table->help, HELP_COLUMN, HELP_COLUMN);
-	}
-}
+static const struct operand_spec operands[] = { { "COMMAND", true, true, COMPLETE_COMMAND, NULL }, { 0 } };
 
-void command_print_help(const struct command *c)
-{
-	printf("Usage: ");
-	command_print_synopsis(c);
-	print_wrapped(c->description, 0, 0);
-	if (c->options && c->options->kind != OPTION_END) {
-		printf("\nOptions:\n");
-		print_options(c->options);
-	}
-	printf("\nCommon options:\n");
-	print_options(common_options);
-	printf("  -h, --help%*sshow this help\n", HELP_COLUMN - 12, "");
-	char page[64];
-	snprintf(page, sizeof(page), "kvmcrypt-%.48s", c->name);
-	char *space = strchr(page, ' ');
-	if (space)
-		*space = 0;
-	printf("\nMore, with examples: man %s\n", page);
-}
+const struct command command_help = {
+	.name = "help",
+	.group = GROUP_HELP,
+	.summary = "say what a command does",
+	.description = "Prints what `kvmcrypt COMMAND --help` prints; without COMMAND the list of all commands. "
+		       "`man kvmcrypt-COMMAND` says more.",
+	.operands = operands,
+	.run = run,
+};

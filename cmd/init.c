@@ -75,6 +75,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_init = {
 	.name = "init",
+	.group = GROUP_KEYSTORE,
 	.summary = "make the keystore",
 	.description = "Makes the keystore and its seal. Every way given here (a passphrase, a key file, a generated "
 		       "recovery key, a TPM, Tang servers, a security token) unseals it alone. Without any, asks for a passphrase twice. The keystore is "

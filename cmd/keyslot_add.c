@@ -83,6 +83,7 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 
 const struct command command_keyslot_add = {
 	.name = "keyslot add",
+	.group = GROUP_KEYS,
 	.summary = "add a passphrase of a person, or a recovery key, to a volume",
 	.description = "Adds a LUKS keyslot that opens VOLUME without this keystore: with a passphrase (asked twice "
 		       "without an option; its key derivation is slow on purpose), or with a generated recovery key. "

@@ -48,6 +48,7 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 
 const struct command command_keyslot_list = {
 	.name = "keyslot list",
+	.group = GROUP_KEYS,
 	.summary = "list the keyslots of a volume and whose they are",
 	.description = "Lists the LUKS keyslots of VOLUME: kvmcrypt's own, recovery keys that kvmcrypt made, and others. "
 		       "While the keystore is sealed, which one is its own is not known.",

@@ -64,6 +64,7 @@ static const struct operand_spec operands[] = {
 
 const struct command command_keyslot_remove = {
 	.name = "keyslot remove",
+	.group = GROUP_KEYS,
 	.summary = "destroy a keyslot of a volume that is not kvmcrypt's own",
 	.description = "Destroys the LUKS keyslot number SLOT of VOLUME, once the keystore's own passphrase was seen to "
 		       "open it. kvmcrypt's own keyslot is refused: `kvmcrypt rotate` replaces that one.",

@@ -53,6 +53,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_keystore_add_slot = {
 	.name = "keystore add-slot",
+	.group = GROUP_KEYSTORE,
 	.summary = "add a way to unseal the keystore",
 	.description = "Adds a passphrase (asked twice without an option), a key file, a generated recovery key, a TPM, "
 		       "Tang servers or a security token to the seal, and proves it by opening before the seal is replaced. The keystore must be unsealed.",

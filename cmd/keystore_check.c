@@ -108,6 +108,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_keystore_check = {
 	.name = "keystore check",
+	.group = GROUP_KEYSTORE,
 	.summary = "verify every record, the audit trail and the seal",
 	.description = "Opens every record, follows the chain of the audit trail from its first row, and compares both "
 		       "with each other, with the seal and with the database. Each finding is a line on standard "

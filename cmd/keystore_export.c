@@ -121,6 +121,7 @@ static const struct operand_spec operands[] = { { "VOLUME", true, true, COMPLETE
 
 const struct command command_keystore_export = {
 	.name = "keystore export",
+	.group = GROUP_KEYSTORE,
 	.summary = "take the keys of volumes to another host",
 	.description = "Writes the records of the volumes, keys included, to a bundle that only the other host's keystore (--to) "
 		       "or who has the passphrase can open. Take it there with the images, and run `kvmcrypt keystore import`. "

@@ -148,6 +148,7 @@ static const struct operand_spec operands[] = { { "FILE", false, false, COMPLETE
 
 const struct command command_keystore_import = {
 	.name = "keystore import",
+	.group = GROUP_KEYSTORE,
 	.summary = "take in the keys of volumes from another host",
 	.description = "Stores the volumes of a bundle that `kvmcrypt keystore export` made on another host for this keystore's "
 		       "certificate, or with a passphrase. The images are to lie where they were, or in --directory. Volumes "

@@ -78,6 +78,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_keystore_log = {
 	.name = "keystore log",
+	.group = GROUP_KEYSTORE,
 	.summary = "show the audit trail",
 	.description = "Shows who did what with the keystore, oldest row first. Works while it is sealed; whether the "
 		       "rows are genuine is for `kvmcrypt keystore check` to say.",

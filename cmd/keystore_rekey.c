@@ -46,6 +46,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_keystore_rekey = {
 	.name = "keystore rekey",
+	.group = GROUP_KEYSTORE,
 	.summary = "give the keystore a new root key",
 	.description = "Makes a new root key and a new seal, seals every record anew and destroys the old seal. Slots that "
 		       "work without a person (key files, TPM, Tang servers) are carried over; give a passphrase, PIN or "

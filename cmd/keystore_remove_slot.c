@@ -57,6 +57,7 @@ static const struct operand_spec operands[] = { { "SLOT", false, false, COMPLETE
 
 const struct command command_keystore_remove_slot = {
 	.name = "keystore remove-slot",
+	.group = GROUP_KEYSTORE,
 	.summary = "remove a way to unseal the keystore",
 	.description = "Removes SLOT, a number from `kvmcrypt keystore status`, and its key material. Asks first. The "
 		       "last way to unseal is never removed. The keystore must be unsealed.",

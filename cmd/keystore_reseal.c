@@ -93,6 +93,7 @@ static const struct operand_spec operands[] = { { "SLOT", true, true, COMPLETE_N
 
 const struct command command_keystore_reseal = {
 	.name = "keystore reseal",
+	.group = GROUP_KEYSTORE,
 	.summary = "renew the TPM's slots for the PCR values of now",
 	.description = "Makes each slot of a TPM anew with the options it was made with, for the PCR values that the TPM has "
 		       "now, proves it by opening, and removes the old one. For after a firmware update: unseal with the "

@@ -15,6 +15,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_keystore_status = {
 	.name = "keystore status",
+	.group = GROUP_KEYSTORE,
 	.summary = "show the keystore and its slots",
 	.description = "Shows where the keystore is, whether its root key is in the kernel keyring, what is in it and "
 		       "which slots unseal it. The audit head, noted elsewhere, lets `kvmcrypt keystore check "

@@ -63,7 +63,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	r = keystore_each(ks, add_row, &w, e);
 	if (r == 0 && w.options->due && w.due) {
 		char age[32];
-		text_age(w.options->due, age, sizeof(age));
+		text_duration(w.options->due, age, sizeof(age));
 		r = error_set(e, ERROR_FAILED, ETIME,
 			      "%zu volume%s a passphrase older than %s: run `kvmcrypt rotate --all --older-than %s`", w.due,
 			      w.due == 1 ? " has" : "s have", age, age);

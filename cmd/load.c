@@ -284,6 +284,7 @@ static const struct operand_spec operands[] = { { "VOLUME", true, true, COMPLETE
 
 const struct command command_load = {
 	.name = "load",
+	.group = GROUP_GUESTS,
 	.summary = "register the secrets of volumes with libvirt",
 	.description = "Gives libvirt the keys of the named volumes, or of all, so that guests that have them as "
 		       "disks can start. A volume that fails does not stop the others. With --ram this is done "
@@ -297,6 +298,7 @@ const struct command command_load = {
 
 const struct command command_unload = {
 	.name = "unload",
+	.group = GROUP_GUESTS,
 	.summary = "make libvirt forget the secrets of volumes",
 	.description = "Undefines the secrets of the named volumes, or of all. A running guest goes on; its next "
 		       "start fails until `kvmcrypt load`. Works while the keystore is sealed.",

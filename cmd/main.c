@@ -34,6 +34,7 @@ const struct command *const commands[] = {
 	&command_erase,
 	&command_header_restore,
 	&command_header_show,
+	&command_help,
 	&command_import,
 	&command_init,
 	&command_keyslot_add,
@@ -74,53 +75,6 @@ static void sanitise_descriptors(void)
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		close(fd);
-}
-
-static void print_overview(FILE *out)
-{
-	fprintf(out, "Usage: kvmcrypt COMMAND [OPTION]... [OPERAND]...\n"
-		     "Encrypted disks for KVM guests: creates them, keeps their keys in a sealed keystore,\n"
-		     "hands them to libvirt when a guest needs them.\n\nCommands:\n");
-	for (const struct command *const *c = commands; *c; c++)
-		fprintf(out, "  %-22s %s\n", (*c)->name, (*c)->summary);
-	fprintf(out, "\n`kvmcrypt COMMAND --help` says more of a command, `man kvmcrypt` of all.\n");
-}
-
-static bool is_group(const char *word)
-{
-	size_t len = strlen(word);
-	for (const struct command *const *c = commands; *c; c++)
-		if (!strncmp((*c)->name, word, len) && (*c)->name[len] == ' ')
-			return true;
-	return false;
-}
-
-/* Finds "keystore add-slot" or "create" at the start of argv; *ret_words says how many it took. */
-static const struct command *find_command(int argc, char **argv, int *ret_words)
-{
-	char two[128];
-	if (argc > 2)
-		snprintf(two, sizeof(two), "%s %s", argv[1], argv[2]);
-	for (const struct command *const *c = commands; *c; c++) {
-		if (!strcmp((*c)->name, argv[1])) {
-			*ret_words = 1;
-			return *c;
-		}
-		if (argc > 2 && !strcmp((*c)->name, two)) {
-			*ret_words = 2;
-			return *c;
-		}
-	}
-	return NULL;
-}
-
-static void print_group(const char *word, FILE *out)
-{
-	size_t len = strlen(word);
-	fprintf(out, "Usage: kvmcrypt %s COMMAND [OPTION]...\n\nCommands:\n", word);
-	for (const struct command *const *c = commands; *c; c++)
-		if (!strncmp((*c)->name, word, len) && (*c)->name[len] == ' ')
-			fprintf(out, "  %-22s %s\n", (*c)->name, (*c)->summary);
 }
 
 static int report(const struct context *ctx, const struct error *e)
@@ -212,7 +166,7 @@ static int move_leading_options(int argc, char **argv, char ***ret, struct error
 		return error_oom(e);
 	int lead = n - 1 < argc - 1 ? n - 1 : argc - 1, words = argc - 1 - lead;
 	/* Two words at most are the command's; the options go behind them. */
-	int front = words > 1 && is_group(argv[n]) ? 2 : words > 0 ? 1 : 0, at = 0;
+	int front = words > 1 && command_is_family(argv[n]) ? 2 : words > 0 ? 1 : 0, at = 0;
 	moved[at++] = argv[0];
 	for (int i = 0; i < front; i++)
 		moved[at++] = argv[1 + lead + i];
@@ -245,11 +199,11 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
 	if (argc < 2) {
-		print_overview(stderr);
+		command_print_overview(stderr);
 		return ERROR_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		print_overview(stdout);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		command_print_overview(stdout);
 		return flushed();
 	}
 	if (!strcmp(argv[1], "--version")) {
@@ -270,18 +224,16 @@ int main(int argc, char **argv)
 		return report(&none, &e);
 	}
 	int words = 0;
-	const struct command *c = find_command(argc, argv, &words);
+	const struct command *c = command_find(argv + 1, (size_t)argc - 1, &words);
 	if (c)
 		return run_command(c, argc - words, argv + words);
-	if (is_group(argv[1])) {
+	if (command_is_family(argv[1])) {
 		bool help = argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"));
-		print_group(argv[1], help ? stdout : stderr);
+		if (help || argc == 2)
+			command_print_family(argv[1], help ? stdout : stderr);
 		if (help)
 			return flushed();
 	}
-	bool group = is_group(argv[1]), bare = group && (argc < 3 || argv[2][0] == '-');
-	error_set(&e, ERROR_USAGE, EINVAL, "%s '%s%s%s' (see `kvmcrypt --help`)",
-		  bare ? "a command is missing behind" : "there is no command", argv[1], group && !bare ? " " : "",
-		  group && !bare ? argv[2] : "");
+	command_unknown(argv + 1, (size_t)argc - 1, &e);
 	return report(&none, &e);
 }

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cmd/suggest.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -151,6 +152,43 @@ static const struct option_spec *by_value(const struct parser *p, int value, voi
 	return NULL;
 }
 
+/* The word as getopt_long() read it: a long option without its value. */
+static int unknown_long(const struct command *c, const struct parser *p, const char *word, struct error *e)
+{
+	char name[64], names[160] = "";
+	size_t len = strcspn(word + 2, "="), n = 0;
+	struct suggestion near = { .word = name };
+	snprintf(name, sizeof(name), "%.*s", (int)len, word + 2);
+	for (size_t i = 0; i < p->n; i++) {
+		suggest_consider(&near, p->specs[i]->name, p->specs[i]->name);
+		if (!len || strncmp(p->specs[i]->name, name, len) != 0)
+			continue;
+		size_t used = strlen(names);
+		snprintf(names + used, sizeof(names) - used, "%s--%s", n++ ? ", " : "", p->specs[i]->name);
+	}
+	if (n > 1)
+		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' may be any of %s", name, names);
+	if (near.best)
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "unknown option '--%s': did you mean --%s? (see `kvmcrypt %s --help`)", name, near.best,
+				 c->name);
+	return error_set(e, ERROR_USAGE, EINVAL, "unknown option '--%s' (see `kvmcrypt %s --help`)", name, c->name);
+}
+
+/* getopt_long() returned '?' or ':' and has gone past `word`; optopt tells more. */
+static int bad_option(const struct command *c, const struct parser *p, int value, const char *word, struct error *e)
+{
+	void *base = NULL;
+	const struct option_spec *s = optopt ? by_value(p, optopt, &base) : NULL;
+	if (value == ':' && s)
+		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' needs a value: --%s=%s", s->name, s->name, s->arg);
+	if (s || optopt == VALUE_HELP)
+		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' takes no value", s ? s->name : "help");
+	if (!optopt)
+		return unknown_long(c, p, word, e);
+	return error_set(e, ERROR_USAGE, EINVAL, "unknown option '-%c' (see `kvmcrypt %s --help`)", optopt, c->name);
+}
+
 static int check_operands(const struct command *c, size_t n, struct error *e)
 {
 	size_t min = 0, max = 0;
@@ -180,7 +218,6 @@ int command_parse(const struct command *c, int argc, char **argv, struct context
 	opterr = 0;
 	optind = 0;
 	for (;;) {
-		int at = optind ? optind : 1;
 		int value = getopt_long(argc, argv, p.letters, p.longs, NULL);
 		if (value == -1)
 			break;
@@ -188,13 +225,8 @@ int command_parse(const struct command *c, int argc, char **argv, struct context
 			*ret_help = true;
 			return 0;
 		}
-		const char *word = argv[at < argc ? at : argc - 1];
-		if (value == '?')
-			return error_set(e, ERROR_USAGE, EINVAL,
-					 "unknown or ambiguous option '%s' (see `kvmcrypt %s --help`)", word,
-					 c->name);
-		if (value == ':')
-			return error_set(e, ERROR_USAGE, EINVAL, "option '%s' needs a value", word);
+		if (value == '?' || value == ':')
+			return bad_option(c, &p, value, argv[optind - 1], e);
 		void *base = NULL;
 		const struct option_spec *s = by_value(&p, value, &base);
 		int r = s ? set_field(s, base, optarg, e)

@@ -51,6 +51,7 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 
 const struct command command_passphrase_show = {
 	.name = "passphrase show",
+	.group = GROUP_KEYS,
 	.summary = "print the passphrase of a volume",
 	.description = "Prints the passphrase that opens VOLUME on standard output, without a newline unless that "
 		       "is a terminal. Asks first, and leaves a row in the audit trail.",

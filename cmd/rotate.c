@@ -153,6 +153,7 @@ static const struct operand_spec operands[] = { { "VOLUME", true, true, COMPLETE
 
 const struct command command_rotate = {
 	.name = "rotate",
+	.group = GROUP_KEYS,
 	.summary = "give volumes new passphrases",
 	.description = "Replaces the passphrase of each VOLUME, at rest, mapped, or attached to a running guest. The old "
 		       "one stays valid until the new one is proven and stored, then its keyslot is destroyed; "

@@ -34,6 +34,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_seal = {
 	.name = "seal",
+	.group = GROUP_KEYSTORE,
 	.summary = "close the keystore",
 	.description = "Removes the root key from the kernel keyring. Guests that run keep running, and keys that "
 		       "libvirt has been given stay there (see `kvmcrypt unload`). A keystore with a key-file slot "

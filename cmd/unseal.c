@@ -3,6 +3,8 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -183,8 +185,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0 || (!was && (r = keystore_audit(ks, "unseal", NULL, NULL, e)) < 0) ||
 	    (r = keystore_cache(ks, o->timeout, e)) < 0)
 		return r;
+	char time[32];
 	if (o->timeout)
-		say(ctx, "unsealed keystore %s for %llu seconds", keystore_path(ks), (unsigned long long)o->timeout);
+		say(ctx, "unsealed keystore %s for %s", keystore_path(ks), text_duration(o->timeout, time, sizeof(time)));
 	else
 		say(ctx, "unsealed keystore %s until reboot or `kvmcrypt seal`", keystore_path(ks));
 	return output(ctx, ks, o->timeout, true, e);
@@ -192,6 +195,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 
 const struct command command_unseal = {
 	.name = "unseal",
+	.group = GROUP_KEYSTORE,
 	.summary = "open the keystore for the commands that follow",
 	.description = "Opens the seal with a passphrase, recovery key, key file, TPM, Tang servers or a security token and "
 		       "puts the root key into the kernel keyring of this user. Without an option, tries what works without "

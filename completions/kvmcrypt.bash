@@ -4,11 +4,24 @@ _kvmcrypt_values() {
   local IFS=$'\n'
   case $1 in
   file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames 2>/dev/null ;;
+  commands) _kvmcrypt_commands "$prev" ;;
   volumes | domains)
     # not compgen -W, which would execute a $(command) in a name; quoted, or Enter would
     while read -r w; do
       [[ $w == "$cur"* ]] && COMPREPLY+=("$(printf %q "$w")")
     done < <("${COMP_WORDS[0]}" --dump-values "$1" 2>/dev/null) ;;
+  esac
+}
+# the words of commands that may follow the word $1
+_kvmcrypt_commands() {
+  local IFS=$' \t\n'
+  case $1 in
+  boot) _kvmcrypt_words 'disable enable status ' ;;
+  header) _kvmcrypt_words 'restore show ' ;;
+  keyslot) _kvmcrypt_words 'add list remove ' ;;
+  keystore) _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;
+  passphrase) _kvmcrypt_words 'show ' ;;
+  '' | help) _kvmcrypt_words 'attach boot close create detach erase header help import init keyslot keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
   esac
 }
 _kvmcrypt() {
@@ -105,6 +118,7 @@ _kvmcrypt() {
     'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --missing --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot add') _kvmcrypt_words '--no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -139,12 +153,6 @@ _kvmcrypt() {
     return
   fi
   case $cmd in
-  '') _kvmcrypt_words 'attach boot boot boot close create detach erase header header import init keyslot keyslot keyslot keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
-  'boot') _kvmcrypt_words 'disable enable status ' ;;
-  'header') _kvmcrypt_words 'restore show ' ;;
-  'keyslot') _kvmcrypt_words 'add list remove ' ;;
-  'keystore') _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;
-  'passphrase') _kvmcrypt_words 'show ' ;;
   'attach') case $operand in
     -1) _kvmcrypt_values domains ;;
     0) _kvmcrypt_values volumes ;;
@@ -168,6 +176,9 @@ _kvmcrypt() {
     esac ;;
   'header show') case $operand in
     -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'help') case $operand in
+    *) _kvmcrypt_values commands ;;
     esac ;;
   'import') case $operand in
     -1) _kvmcrypt_values file ;;
@@ -223,6 +234,7 @@ _kvmcrypt() {
   'unload') case $operand in
     *) _kvmcrypt_values volumes ;;
     esac ;;
+  *) _kvmcrypt_commands "$cmd" ;;
   esac
 }
 complete -F _kvmcrypt kvmcrypt

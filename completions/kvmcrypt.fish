@@ -11,15 +11,14 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l target -r -d 'na
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -a '(kvmcrypt --dump-values domains 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a boot
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from boot' -a 'disable enable status '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and test (count (commandline -opc)) -eq 2' -a disable -d 'do not load keys when the host starts'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from disable' -l root -r -F -d 'the file system of a host that does not run, below DIR'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from disable' -l dry-run -d 'show what would be done and change nothing'
-complete -c kvmcrypt -n __fish_use_subcommand -a boot
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and test (count (commandline -opc)) -eq 2' -a enable -d 'load keys when the host starts'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l no-ram -d 'leave libvirt'\''s directory of secrets as it is: keys come after its start, and guests by `load --start`'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l root -r -F -d 'the file system of a host that does not run, below DIR'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l dry-run -d 'show what would be done and change nothing'
-complete -c kvmcrypt -n __fish_use_subcommand -a boot
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and test (count (commandline -opc)) -eq 2' -a status -d 'say whether encrypted guests start with the host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from status' -l root -r -F -d 'the file system of a host that does not run, below DIR'
 complete -c kvmcrypt -n __fish_use_subcommand -a close -d 'undo open'
@@ -60,15 +59,17 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l no-libvirt -d 'do
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a header
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from header' -a 'restore show '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a restore -d 'rebuild a destroyed LUKS header from the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l backup -r -F -d 'first copy what is at the header'\''s place into the new FILE'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l overwrite-foreign -d 'destroy even a whole LUKS header of another volume that is there now'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from restore' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
-complete -c kvmcrypt -n __fish_use_subcommand -a header
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a show -d 'show the LUKS header of a volume, and whether it could be rebuilt'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from show' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a help -d 'say what a command does'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help' -a 'attach boot close create detach erase header help import init keyslot keystore list load open passphrase recover resize rotate seal show unload unseal '
 complete -c kvmcrypt -n __fish_use_subcommand -a import -d 'take an existing LUKS volume into the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l format -r -f -a 'qcow2 raw' -d 'qcow2 or raw (default: what the file'\''s first bytes say)'
@@ -102,22 +103,22 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l tpm2-with-pin -d '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l unseal -d 'leave the keystore unsealed, as `kvmcrypt unseal` would'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from init' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
 complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from keyslot' -a 'add list remove '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a add -d 'add a passphrase of a person, or a recovery key, to a volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l no-libvirt -d 'do not ask libvirt whether a guest runs with the volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l passphrase-file -r -F -d 'read the new passphrase from FILE (- for stdin), up to a trailing newline'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l passphrase-fd -r -d 'read the new passphrase from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -l recovery-key -r -F -d 'generate a recovery key and write it to the new FILE (- for stdout)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from add' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
-complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a list -d 'list the keyslots of a volume and whose they are'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from list' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
-complete -c kvmcrypt -n __fish_use_subcommand -a keyslot
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and test (count (commandline -opc)) -eq 2' -a remove -d 'destroy a keyslot of a volume that is not kvmcrypt'\''s own'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -l no-libvirt -d 'do not ask libvirt whether a guest runs with the volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -f
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from keystore' -a 'add-slot backup certificate check export import log rekey remove-slot reseal restore status '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a add-slot -d 'add a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l credential -r -F -d 'unseal with the content of FILE, which will come as systemd'\''s credential kvmcrypt.key'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l fido2 -F -d 'unseal with a FIDO2 security token, by touching it'
@@ -140,17 +141,13 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l tpm2-signature -r -F -d 'the signed values (default: /etc/systemd/tpm2-pcr-signature.json and the like)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l tpm2-with-pin -d 'the TPM wants a PIN besides, so a person has to unseal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a backup -d 'copy the whole keystore to a file'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from backup' -F
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a certificate -d 'print what another host exports volumes to'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a check -d 'verify every record, the audit trail and the seal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l expect-head -r -d 'the audit head that `keystore status` showed earlier must still be there'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l repair -d 'accept the keystore as it is, so that its keys can be used again; logged'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l yes -s y -d 'do not ask for confirmation'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a export -d 'take the keys of volumes to another host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l all -s a -d 'every volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l output -s o -r -F -d 'write the bundle to the new FILE'
@@ -158,7 +155,6 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l passphrase-fd -r -d 'read the bundle'\''s passphrase from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l to -r -F -d 'encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a import -d 'take in the keys of volumes from another host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l directory -r -F -d 'the images lie in DIR here (default: where they were)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'
@@ -166,11 +162,9 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l passphrase-file -r -F -d 'read the bundle'\''s passphrase from FILE (- for stdin), up to a trailing newline'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l passphrase-fd -r -d 'read the bundle'\''s passphrase from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -F
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a log -d 'show the audit trail'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l last -r -d 'only the newest N rows'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from log' -l volume -r -f -a '(kvmcrypt --dump-values volumes 2>/dev/null)' -d 'only rows of this volume: a path, or a UUID, also of one that was erased'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a rekey -d 'give the keystore a new root key'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l credential -r -F -d 'unseal with the content of FILE, which will come as systemd'\''s credential kvmcrypt.key'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l drop-others -d 'lose the ways to unseal that are neither given here nor work without a person'
@@ -194,22 +188,18 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-signature -r -F -d 'the signed values (default: /etc/systemd/tpm2-pcr-signature.json and the like)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-with-pin -d 'the TPM wants a PIN besides, so a person has to unseal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a remove-slot -d 'remove a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from remove-slot' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from remove-slot' -f
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a reseal -d 'renew the TPM'\''s slots for the PCR values of now'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -l pin-fd -r -d 'read the PIN from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -l pin-file -r -F -d 'read the PIN from FILE (- for stdin), up to a trailing newline'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -f
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a restore -d 'put a backup in the place of the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l yes -s y -d 'replace the keystore even if records are lost by it'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -F
-complete -c kvmcrypt -n __fish_use_subcommand -a keystore
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a status -d 'show the keystore and its slots'
 complete -c kvmcrypt -n __fish_use_subcommand -a list -d 'list the volumes of the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l due -r -d 'only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one'
@@ -233,6 +223,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from open' -l writable -d 'with 
 complete -c kvmcrypt -n '__fish_seen_subcommand_from open' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from open' -F
 complete -c kvmcrypt -n __fish_use_subcommand -a passphrase
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from passphrase' -a 'show '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from passphrase; and test (count (commandline -opc)) -eq 2' -a show -d 'print the passphrase of a volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from passphrase; and __fish_seen_subcommand_from show' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from passphrase; and __fish_seen_subcommand_from show' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'

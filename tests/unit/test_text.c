@@ -44,7 +44,7 @@ static void sizes_are_written(void **state)
 
 static void durations(void **state)
 {
-	static const char *const bad[] = { "", "d", "-1d", "1w", "1dd", "90 d", "4294967296", "1.5h" };
+	static const char *const bad[] = { "", "d", "-1d", "1y", "1dd", "90 d", "4294967296", "1.5h" };
 	uint64_t n;
 	(void)state;
 	assert_ok(text_parse_duration("90d", &n, &e));
@@ -55,10 +55,26 @@ static void durations(void **state)
 	assert_true(n == 1800);
 	assert_ok(text_parse_duration("45s", &n, &e));
 	assert_true(n == 45);
-	assert_ok(text_parse_duration("45", &n, &e));
-	assert_true(n == 45);
+	assert_ok(text_parse_duration("1w", &n, &e));
+	assert_true(n == 7 * 86400);
+	assert_fails(text_parse_duration("90", &n, &e), ERROR_USAGE, "write it as 90d");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_fails(text_parse_duration(bad[i], &n, &e), ERROR_USAGE, "is not a duration");
+}
+
+static void durations_are_written(void **state)
+{
+	static const char *const typed[] = { "90d", "8h", "36h", "90m", "45s", "7d" };
+	char buf[32];
+	uint64_t seconds;
+	(void)state;
+	for (size_t i = 0; i < sizeof(typed) / sizeof(*typed); i++) {
+		assert_ok(text_parse_duration(typed[i], &seconds, &e));
+		assert_string_equal(text_duration(seconds, buf, sizeof(buf)), typed[i]);
+	}
+	assert_string_equal(text_duration(0, buf, sizeof(buf)), "0s");
+	assert_string_equal(text_age(36 * 3600, buf, sizeof(buf)), "1d");
+	assert_string_equal(text_age(59, buf, sizeof(buf)), "59s");
 }
 
 static void times(void **state)
@@ -98,7 +114,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(base64url),
 		cmocka_unit_test(sizes_are_read), cmocka_unit_test(sizes_are_written),
-		cmocka_unit_test(durations),	  cmocka_unit_test(times),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(durations_are_written),	  cmocka_unit_test(times),
 		cmocka_unit_test(hex),
 	};
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
