@@ -2,6 +2,9 @@
 
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "lib/volume/find.h"
+
+#include <errno.h>
 
 static void print_note(void *context, const char *text)
 {
@@ -16,6 +19,20 @@ struct volume_env environment(struct context *ctx, struct keystore *ks)
 		.note = print_note,
 		.note_context = ctx,
 	};
+}
+
+int environment_find(const struct context *ctx, struct keystore *ks, const char *text, struct record **ret,
+		     struct error *e)
+{
+	AUTOGUEST struct guest_connection *g = NULL;
+	struct error why = { 0 }, in_pool = { 0 };
+	int r = volume_find(ks, text, ret, &why);
+	if (r == 0 || why.kind != ERROR_NOT_FOUND || !volume_may_be_in_pool(text) ||
+	    guest_connect(ctx->connect, &g, NULL) < 0)
+		return r < 0 ? error_pass(e, &why) : 0;
+	r = volume_find_in_pool(ks, g, text, ret, &in_pool);
+	/* What names no pool was meant as a path. */
+	return r == 0 ? 0 : error_pass(e, in_pool.kind == ERROR_LIBVIRT && in_pool.err == ENOENT ? &why : &in_pool);
 }
 
 int environment_try_connect(const struct context *ctx, struct guest_connection **ret,
@@ -51,7 +68,7 @@ int environment_attach(struct context *ctx, const char *volume, struct keystore 
 {
 	int r = person_unsealed_keystore(ctx, ret_ks, e);
 	if (r == 0)
-		r = volume_find(*ret_ks, volume, ret_record, e);
+		r = environment_find(ctx, *ret_ks, volume, ret_record, e);
 	if (r == 0)
 		r = guest_connect(ctx->connect, ret_guest, e);
 	return r;

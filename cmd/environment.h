@@ -9,6 +9,10 @@
 /* Notes of the workflow go to stderr, progress as --progress says. */
 struct volume_env environment(struct context *ctx, struct keystore *ks);
 
+/* volume_find(), and POOL/VOLUME as libvirt's storage pools have it. */
+int environment_find(const struct context *ctx, struct keystore *ks, const char *text, struct record **ret,
+		     struct error *e);
+
 /*
  * libvirt for a command that can do without: NULL and *ret_why when it cannot be reached. With
  * --connect given a failure is an error all the same.

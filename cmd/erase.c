@@ -5,6 +5,7 @@
 #include "cmd/person.h"
 
 #include "lib/serve/attach.h"
+#include "lib/volume/users.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0)
 		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
 	if (r == 0 && g)

@@ -44,7 +44,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r < 0)
 		return r;
 	/* What would be refused is refused before anybody is asked. */
@@ -63,7 +63,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (!ctx->json)
 		return 0;
 	record_free(TAKE_PTR(record));
-	if ((r = volume_find(ks, operands[0], &record, e)) < 0 ||
+	if ((r = environment_find(ctx, ks, operands[0], &record, e)) < 0 ||
 	    (r = keystore_reveal(ks, &record, 1, "header-show", NULL, e)) < 0)
 		return r;
 	struct json_object *j = header_json(record, &found);

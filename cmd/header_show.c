@@ -1,5 +1,6 @@
 /* kvmcrypt header show: the LUKS header that is there, and what the keystore could rebuild. */
 #include "cmd/commands.h"
+#include "cmd/environment.h"
 #include "cmd/header_json.h"
 #include "cmd/person.h"
 
@@ -11,7 +12,7 @@ static int run(struct context *ctx, void *options, char **operands, size_t n, st
 	(void)options, (void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0)
 		r = keystore_reveal(ks, &record, 1, "header-show", NULL, e);
 	if (r == 0)

@@ -50,7 +50,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0)
 		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /* kvmcrypt keyslot list: what opens a volume. */
 #include "cmd/commands.h"
+#include "cmd/environment.h"
 #include "cmd/person.h"
 #include "cmd/volume_json.h"
 
@@ -30,7 +31,7 @@ static int run(struct context *ctx, void *options, char **operands, size_t n, st
 		return r;
 	/* Sealed: everything but which keyslot is ours. */
 	bool unsealed = keystore_unseal_auto(ks, NULL) == 0;
-	r = volume_find(ks, operands[0], &record, e);
+	r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0 && unsealed)
 		r = keystore_reveal(ks, &record, 1, "show", NULL, e);
 	if (r == 0)

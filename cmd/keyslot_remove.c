@@ -34,7 +34,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 				 operands[1]);
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r < 0)
 		return r;
 	snprintf(question, sizeof(question), "This destroys keyslot %ld of %.900s; what it was made for opens the volume no more.",

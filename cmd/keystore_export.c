@@ -42,13 +42,13 @@ static int read_certificate(const char *file, char **ret, struct error *e)
 	return 0;
 }
 
-static int get_records(struct keystore *ks, const struct export_options *o, char **operands, size_t n,
+static int get_records(const struct context *ctx, struct keystore *ks, const struct export_options *o, char **operands, size_t n,
 		       struct record ***ret, size_t *ret_n, struct error *e)
 {
 	AUTOFREE uuid_t *uuids = NULL;
 	size_t count = 0, i = 0;
 	bool domains = false;
-	int r = volumes_chosen(ks, o->all, operands, n, NULL, &uuids, &count, &domains, e);
+	int r = volumes_chosen(ctx, ks, o->all, operands, n, NULL, &uuids, &count, &domains, e);
 	if (r < 0)
 		return r;
 	struct record **records = calloc(count ? count : 1, sizeof(*records));
@@ -96,7 +96,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (access(o->output, F_OK) == 0)
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", o->output);
 	int r = person_unsealed_keystore(ctx, &ks, e);
-	if (r < 0 || (r = get_records(ks, o, operands, n, &records, &count, e)) < 0)
+	if (r < 0 || (r = get_records(ctx, ks, o, operands, n, &records, &count, e)) < 0)
 		return r;
 	r = write_bundle(ctx, ks, o, records, count, e);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /* kvmcrypt keystore log: the audit trail. */
 #include "cmd/commands.h"
+#include "cmd/environment.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
 
@@ -47,12 +48,12 @@ static int add_row(void *opaque, const struct audit_row *row)
 }
 
 /* A UUID as it is, since the volume may be gone; a path through the store. */
-static int parse_volume(struct keystore *ks, const char *text, uuid_t ret, struct error *e)
+static int parse_volume(const struct context *ctx, struct keystore *ks, const char *text, uuid_t ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	if (uuid_parse(text, ret) == 0)
 		return 0;
-	int result = volume_find(ks, text, &r, e);
+	int result = environment_find(ctx, ks, text, &r, e);
 	if (result == 0)
 		uuid_copy(ret, r->uuid);
 	return result;
@@ -66,7 +67,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	uuid_t volume;
 	(void)operands, (void)n;
 	int r = person_open_keystore(ctx, &ks, e);
-	if (r < 0 || (o->volume && (r = parse_volume(ks, o->volume, volume, e)) < 0) ||
+	if (r < 0 || (o->volume && (r = parse_volume(ctx, ks, o->volume, volume, e)) < 0) ||
 	    (r = output_list_begin(ctx, "rows", columns, &w.list, e)) < 0)
 		return r;
 	if (o->volume)

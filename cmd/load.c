@@ -89,14 +89,14 @@ static int add_started(void *opaque, const struct volume_started *s)
 	return 0;
 }
 
-static int find_all(struct keystore *ks, char **operands, size_t n, uuid_t **ret, size_t *ret_n, struct error *e)
+static int find_all(struct context *ctx, struct keystore *ks, char **operands, size_t n, uuid_t **ret, size_t *ret_n, struct error *e)
 {
 	uuid_t *uuids = calloc(n, sizeof(uuid_t));
 	if (!uuids)
 		return error_oom(e);
 	for (size_t i = 0; i < n; i++) {
 		AUTORECORD struct record *r = NULL;
-		int result = volume_find(ks, operands[i], &r, e);
+		int result = environment_find(ctx, ks, operands[i], &r, e);
 		if (result < 0) {
 			free(uuids);
 			return result;
@@ -109,12 +109,12 @@ static int find_all(struct keystore *ks, char **operands, size_t n, uuid_t **ret
 }
 
 /* The volumes meant: named, all, or with --ram those that domains of this host have. */
-static int volumes_meant(struct keystore *ks, const struct load_options *o, char **operands, size_t n, uuid_t **ret,
+static int volumes_meant(struct context *ctx, struct keystore *ks, const struct load_options *o, char **operands, size_t n, uuid_t **ret,
 			 size_t *ret_n, struct error *ret_damaged, struct error *e)
 {
 	AUTOFREE char *configurations = NULL;
 	if (n)
-		return find_all(ks, operands, n, ret, ret_n, e);
+		return find_all(ctx, ks, operands, n, ret, ret_n, e);
 	if (o->ram && asprintf(&configurations, "%s/../qemu", o->secrets_dir) < 0) {
 		configurations = NULL;
 		return error_oom(e);
@@ -133,7 +133,7 @@ static int run_online(struct context *ctx, const struct load_options *o, char **
 	struct error *e = w->e;
 	int r = w->load ? person_unsealed_keystore(ctx, &ks, e) : person_open_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volumes_meant(ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
+		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
 	if (r == 0)
 		r = guest_connect(ctx->connect, &g, e);
 	if (r == 0)
@@ -177,7 +177,7 @@ static int load_before(struct context *ctx, const struct load_options *o, char *
 		return r;
 	bool unsealed = r == 0;
 	if (unsealed)
-		r = volumes_meant(ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
+		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
 	int begun = o->dry_run ? 0 : secrets_dir_begin(o->secrets_dir, print_note, ctx, &dir, &why);
 	if (begun < 0)
 		return error_pass(e, &why);
@@ -208,7 +208,7 @@ static int unload_after(struct context *ctx, const struct load_options *o, char 
 	bool was = false;
 	int r = person_open_keystore(ctx, &ks, w->e);
 	if (r == 0)
-		r = volumes_meant(ks, o, operands, n, &uuids, &n_uuids, &damaged, w->e);
+		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, w->e);
 	if (r == 0)
 		r = output_list_begin(ctx, "volumes", columns, &w->list, w->e);
 	if (r == 0) {

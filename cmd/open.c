@@ -90,7 +90,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r < 0)
 		return r;
 	if (o->export)

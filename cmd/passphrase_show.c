@@ -1,5 +1,6 @@
 /* kvmcrypt passphrase show: the one way a key leaves the keystore for a person; asked and logged. */
 #include "cmd/commands.h"
+#include "cmd/environment.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
 
@@ -36,7 +37,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return error_set(e, ERROR_USAGE, EINVAL, "a passphrase is never part of JSON: leave out --json");
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r < 0)
 		return r;
 	snprintf(question, sizeof(question), "This prints the passphrase that opens %.900s, and is logged.",

@@ -45,7 +45,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volume_find(ks, operands[0], &record, e);
+		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0)
 		r = connect_if_attached(ctx, record, &g, e);
 	if (r < 0)

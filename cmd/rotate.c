@@ -118,7 +118,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 					.volume_key = o->volume_key };
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volumes_chosen(ks, o->all, operands, n, can_rotate, &uuids, &n_uuids, &domains, e);
+		r = volumes_chosen(ctx, ks, o->all, operands, n, can_rotate, &uuids, &n_uuids, &domains, e);
 	/* A volume may be known to libvirt by `load` alone, so it is asked in any case. */
 	if (r == 0 && !o->no_libvirt)
 		r = environment_try_connect(ctx, &g, &why, e);

@@ -36,7 +36,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	bool unsealed = keystore_unseal_auto(ks, &why) == 0;
 	if (!unsealed && why.err == ENOMEM)
 		return error_pass(e, &why);
-	r = volume_find(ks, operands[0], &record, e);
+	r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0 && unsealed)
 		r = keystore_peek(ks, record, e);
 	if (r == 0)

@@ -1,10 +1,9 @@
 #include "lib/guest/boot.h"
 
 #include "lib/guest/lazy.h"
+#include "lib/guest/xml.h"
 
 #include <errno.h>
-#include <libxml/parser.h>
-#include <libxml/tree.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,23 +14,10 @@ static bool is_named(xmlNodePtr n, const char *name)
 	return n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, name);
 }
 
-static xmlNodePtr child_named(xmlNodePtr parent, const char *name)
-{
-	for (xmlNodePtr c = parent ? parent->children : NULL; c; c = c->next)
-		if (is_named(c, name))
-			return c;
-	return NULL;
-}
-
-static xmlDocPtr parse(const char *xml)
-{
-	return xmlReadDoc(BAD_CAST xml, "domain.xml", NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-}
-
 bool guest_boot_in_os(const char *xml)
 {
-	xmlDocPtr doc = parse(xml);
-	bool yes = doc && child_named(child_named(xmlDocGetRootElement(doc), "os"), "boot");
+	xmlDocPtr doc = guest_xml_parse(xml);
+	bool yes = doc && guest_xml_child(guest_xml_child(xmlDocGetRootElement(doc), "os"), "boot");
 	xmlFreeDoc(doc);
 	return yes;
 }
@@ -53,10 +39,9 @@ static xmlNodePtr device_meant(xmlNodePtr devices, const char *dev)
 		for (xmlNodePtr n = devices->children; n; n = n->next) {
 			if (!is_named(n, kinds[k].element))
 				continue;
-			xmlChar *device = xmlGetProp(n, BAD_CAST "device");
-			bool match = !kinds[k].device || !strcmp(device ? (char *)device : "disk", kinds[k].device);
-			lazy_xml_free(device);
-			if (match)
+			char device[16];
+			guest_xml_copy(n, "device", device, sizeof(device));
+			if (!kinds[k].device || !strcmp(device[0] ? device : "disk", kinds[k].device))
 				return n;
 		}
 	}
@@ -83,13 +68,13 @@ static size_t take_os_boot(xmlNodePtr os, xmlNodePtr devices, xmlNodePtr *list)
 
 char *guest_boot_insert(const char *xml, const char *disk_xml, unsigned order, struct error *e)
 {
-	xmlDocPtr doc = parse(xml), disk_doc = parse(disk_xml);
+	xmlDocPtr doc = guest_xml_parse(xml), disk_doc = guest_xml_parse(disk_xml);
 	xmlNodePtr root = doc ? xmlDocGetRootElement(doc) : NULL;
-	xmlNodePtr devices = child_named(root, "devices");
+	xmlNodePtr devices = guest_xml_child(root, "devices");
 	xmlNodePtr list[BOOT_MAX + 1];
 	char *copy = NULL;
 	if (devices && disk_doc) {
-		size_t n = take_os_boot(child_named(root, "os"), devices, list);
+		size_t n = take_os_boot(guest_xml_child(root, "os"), devices, list);
 		size_t at = order - 1 < n ? order - 1 : n;
 		memmove(list + at + 1, list + at, (n - at) * sizeof(*list));
 		list[at] = xmlAddChild(devices, xmlDocCopyNode(xmlDocGetRootElement(disk_doc), doc, 1));
@@ -100,11 +85,7 @@ char *guest_boot_insert(const char *xml, const char *disk_xml, unsigned order, s
 			if (boot)
 				xmlNewProp(boot, BAD_CAST "order", BAD_CAST number);
 		}
-		xmlChar *text = NULL;
-		int len;
-		xmlDocDumpMemory(doc, &text, &len);
-		copy = text && lazy_xml_memory(NULL) == 0 ? strdup((char *)text) : NULL;
-		lazy_xml_free(text);
+		copy = guest_xml_dump_all(doc);
 	}
 	xmlFreeDoc(doc);
 	xmlFreeDoc(disk_doc);

@@ -112,18 +112,35 @@ int guest_require_secure(struct guest_connection *g, struct error *e)
 			 g->uri);
 }
 
+/* 1: *ret is it; 0: libvirt says that there is none. */
+static int found(virDomainPtr d, virDomainPtr *ret, const char *name, struct error *e)
+{
+	if (!d && virGetLastErrorCode() != VIR_ERR_NO_DOMAIN)
+		return guest_error(e, "cannot ask for domain '%s'", name);
+	if (d)
+		*ret = d;
+	return d != NULL;
+}
+
 int guest_find_domain(struct guest_connection *g, const char *name, virDomainPtr *ret, struct error *e)
 {
-	virDomainPtr d = virDomainLookupByName(g->conn, name);
-	if (!d)
-		d = virDomainLookupByUUIDString(g->conn, name);
-	if (!d && *name && strspn(name, "0123456789") == strlen(name))
-		d = virDomainLookupByID(g->conn, atoi(name));
-	if (!d)
+	uuid_t uuid;
+	int r = found(virDomainLookupByName(g->conn, name), ret, name, e);
+	if (r == 0 && uuid_parse(name, uuid) == 0)
+		r = found(virDomainLookupByUUID(g->conn, uuid), ret, name, e);
+	if (r == 0 && *name && strspn(name, "0123456789") == strlen(name))
+		r = found(virDomainLookupByID(g->conn, atoi(name)), ret, name, e);
+	if (r == 0)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
 				 "libvirt at %s has no domain '%s' (see `virsh list --all`)", g->uri, name);
-	*ret = d;
-	return 0;
+	return r < 0 ? r : 0;
+}
+
+int guest_find_recorded(struct guest_connection *g, const uuid_t uuid, const char *name, virDomainPtr *ret,
+			struct error *e)
+{
+	int r = found(virDomainLookupByUUID(g->conn, uuid), ret, name, e);
+	return r ? r : found(virDomainLookupByName(g->conn, name), ret, name, e);
 }
 
 int guest_each_domain(struct guest_connection *g, int (*fn)(void *ctx, const char *name), void *ctx,

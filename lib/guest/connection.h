@@ -7,6 +7,7 @@
 
 #include <libvirt/libvirt.h>
 #include <stdbool.h>
+#include <uuid/uuid.h>
 
 struct guest_connection {
 	virConnectPtr conn;
@@ -30,8 +31,15 @@ int guest_require_secure(struct guest_connection *g, struct error *e);
 /* libvirt's last error as ours, with context; its "no such domain/secret" is ERROR_NOT_FOUND. */
 int guest_error(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* By name, UUID or, if running, ID. ERROR_NOT_FOUND. The caller frees with virDomainFree(). */
+/*
+ * By name, UUID or, if running, ID. ERROR_NOT_FOUND when libvirt says that there is none; ERROR_LIBVIRT when it does
+ * not say. The caller frees with virDomainFree().
+ */
 int guest_find_domain(struct guest_connection *g, const char *name, virDomainPtr *ret, struct error *e);
+
+/* As it was when it was noted: by UUID, or else (it was defined anew) by name. 1: *ret is it; 0: there is none. */
+int guest_find_recorded(struct guest_connection *g, const uuid_t uuid, const char *name, virDomainPtr *ret,
+			struct error *e);
 
 /* The name of every domain, running or not, to fn; a non-zero result of fn stops and is returned. */
 int guest_each_domain(struct guest_connection *g, int (*fn)(void *ctx, const char *name), void *ctx,

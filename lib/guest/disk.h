@@ -28,15 +28,6 @@ struct guest_disk {
 /* The <disk> element; caller frees. NULL when out of memory. */
 char *guest_disk_xml(const struct guest_disk *disk);
 
-/* What a domain's XML says of disks. */
-struct guest_use {
-	bool found;		/* a disk whose source is the path, or that has the secret */
-	bool encrypted;		/* and it has <encryption> */
-	bool our_secret;	/* with this secret UUID */
-	char target[32];
-	char bus[16];
-};
-
 /* Both views of a domain; XML strings are the caller's to free. */
 struct guest_domain_xml {
 	char *live;	/* NULL if it is not running */
@@ -46,9 +37,6 @@ struct guest_domain_xml {
 int guest_domain_xml(virDomainPtr d, struct guest_domain_xml *ret, struct error *e);
 void guest_domain_xml_clear(struct guest_domain_xml *x);
 
-/* Looks for a disk with path as its source, or with the secret, in one XML (NULL: nothing found). */
-int guest_disk_find(const char *xml, const char *path, const uuid_t secret, struct guest_use *ret,
-		    struct error *e);
 /* Is a target name taken in it? */
 bool guest_target_taken(const char *xml, const char *target);
 /* First free name on a bus ("virtio" → vda, vdb …) in both XMLs. ERROR_FAILED if there is none. */
@@ -75,12 +63,5 @@ int guest_disk_needs(const char *xml, int (*fn)(void *ctx, const char *secret, c
 
 /* Does a disk in xml have path as its source, or, with mirror, as the destination of a running copy? */
 bool guest_disk_mentions(const char *xml, const char *path, bool mirror);
-
-/*
- * Which domain has path as a disk source or the secret in a disk, running or defined? The first
- * one other than `except` (may be NULL); *ret_name NULL if none. Caller frees *ret_name.
- */
-int guest_find_user(struct guest_connection *g, const char *path, const uuid_t secret,
-		    virDomainPtr except, char **ret_name, struct error *e);
 
 #endif

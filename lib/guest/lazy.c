@@ -46,6 +46,13 @@
 	F(virDomainPtr, virDomainLookupByID, (virConnectPtr c, int id), (c, id))                            \
 	F(virDomainPtr, virDomainLookupByName, (virConnectPtr c, const char *n), (c, n))                    \
 	F(virDomainPtr, virDomainLookupByUUIDString, (virConnectPtr c, const char *u), (c, u))              \
+	F(virDomainPtr, virDomainLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))           \
+	F(int, virDomainHasManagedSaveImage, (virDomainPtr d, unsigned int f), (d, f))                      \
+	F(char *, virDomainManagedSaveGetXMLDesc, (virDomainPtr d, unsigned int f), (d, f))                 \
+	F(int, virDomainListAllSnapshots, (virDomainPtr d, virDomainSnapshotPtr * *s, unsigned int f), (d, s, f)) \
+	F(int, virDomainSnapshotFree, (virDomainSnapshotPtr s), (s))                                        \
+	F(const char *, virDomainSnapshotGetName, (virDomainSnapshotPtr s), (s))                            \
+	F(char *, virDomainSnapshotGetXMLDesc, (virDomainSnapshotPtr s, unsigned int f), (s, f))            \
 	F(virErrorPtr, virGetLastError, (void), ())                                                         \
 	F(int, virGetLastErrorCode, (void), ())                                                             \
 	F(virSecretPtr, virSecretDefineXML, (virConnectPtr c, const char *xml, unsigned int f), (c, xml, f)) \
@@ -53,7 +60,14 @@
 	F(char *, virSecretGetXMLDesc, (virSecretPtr s, unsigned int f), (s, f))                            \
 	F(virSecretPtr, virSecretLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))           \
 	F(int, virSecretSetValue, (virSecretPtr s, const unsigned char *v, size_t n, unsigned int f), (s, v, n, f)) \
-	F(int, virSecretUndefine, (virSecretPtr s), (s))
+	F(int, virSecretUndefine, (virSecretPtr s), (s))                                                    \
+	F(int, virStoragePoolFree, (virStoragePoolPtr p), (p))                                              \
+	F(char *, virStoragePoolGetXMLDesc, (virStoragePoolPtr p, unsigned int f), (p, f))                  \
+	F(int, virStoragePoolIsActive, (virStoragePoolPtr p), (p))                                          \
+	F(virStoragePoolPtr, virStoragePoolLookupByName, (virConnectPtr c, const char *n), (c, n))          \
+	F(int, virStorageVolFree, (virStorageVolPtr v), (v))                                                \
+	F(char *, virStorageVolGetPath, (virStorageVolPtr v), (v))                                          \
+	F(virStorageVolPtr, virStorageVolLookupByName, (virStoragePoolPtr p, const char *n), (p, n))
 
 #define XML_FUNCTIONS(F)                                                                                    \
 	F(xmlNodePtr, xmlAddChild, (xmlNodePtr p, xmlNodePtr c), (p, c))                                    \

@@ -3,10 +3,10 @@
 #include "base/file.h"
 
 #include "lib/guest/lazy.h"
+#include "lib/guest/xml.h"
 
 #include <errno.h>
 #include <libvirt/virterror.h>
-#include <libxml/tree.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,7 +33,7 @@ char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral)
 	char secret_text[37], volume_text[37], usage[64];
 	uuid_unparse_lower(secret, secret_text);
 	uuid_unparse_lower(volume, volume_text);
-	snprintf(usage, sizeof(usage), "kvmcrypt/%s", volume_text);
+	snprintf(usage, sizeof(usage), GUEST_SECRET_USAGE "%s", volume_text);
 	xmlDocPtr doc = xmlNewDoc(BAD_CAST "1.0");
 	xmlNodePtr root = doc ? xmlNewNode(NULL, BAD_CAST "secret") : NULL;
 	if (!root) {
@@ -49,11 +49,7 @@ char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral)
 	if (u)
 		xmlNewProp(u, BAD_CAST "type", BAD_CAST "volume");
 	xmlNewTextChild(u, NULL, BAD_CAST "volume", BAD_CAST usage);
-	xmlChar *text = NULL;
-	int len;
-	xmlDocDumpMemory(doc, &text, &len);
-	char *copy = text && lazy_xml_memory(NULL) == 0 ? strdup((char *)text) : NULL;
-	lazy_xml_free(text);
+	char *copy = guest_xml_dump_all(doc);
 	xmlFreeDoc(doc);
 	return copy;
 }

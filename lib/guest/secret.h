@@ -7,6 +7,9 @@
 
 #include <uuid/uuid.h>
 
+/* Its usage is this and the volume's UUID. */
+#define GUEST_SECRET_USAGE "kvmcrypt/"
+
 /* The UUID of a volume's secret: a name-based UUID (RFC 4122, 4.3, SHA-1) in the volume's namespace,
  * so that every host and every run comes to the same. */
 void guest_secret_uuid(const uuid_t volume, uuid_t ret);

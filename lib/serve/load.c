@@ -14,24 +14,6 @@
 /* So many keys are in memory, and so many uses in one audit transaction, at a time. */
 #define BATCH 256
 
-int volume_check_unused(struct guest_connection *g, const struct record *r, struct error *e)
-{
-	AUTOFREE char *user = NULL;
-	uuid_t secret;
-	char name[MAPPING_NAME_LEN], source[MAPPING_NAME_LEN + 16];
-	guest_secret_uuid(r->uuid, secret);
-	int result = guest_find_user(g, r->path, secret, NULL, &user, e);
-	if (result == 0 && !user && volume_is_mapped_for_guests(r)) {
-		volume_guest_mapping(r, name, sizeof(name));
-		snprintf(source, sizeof(source), "/dev/mapper/%s", name);
-		result = guest_find_user(g, source, secret, NULL, &user, e);
-	}
-	if (result < 0 || !user)
-		return result;
-	return error_set(e, ERROR_REFUSED, EBUSY, "domain %s has %s as a disk: `kvmcrypt detach %s %s` first", user,
-			 r->path, user, r->path);
-}
-
 int volume_forget_secret(struct guest_connection *g, const struct record *r, struct error *e)
 {
 	return guest_secret_forget(g, r->uuid, NULL, e);

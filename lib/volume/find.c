@@ -1,21 +1,65 @@
+#include "lib/volume/find.h"
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/guest/image.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
-/* A file that is one of ours but was moved: its LUKS UUID knows the record. */
-static int find_moved(struct keystore *ks, const char *path, struct error *e)
+/* One file or device by two names: a hard link, another node of a device, a link that udev made. */
+static bool is_same(const char *a, const char *b)
+{
+	struct stat of_a, of_b;
+	if (stat(a, &of_a) < 0 || stat(b, &of_b) < 0 || (of_a.st_mode & S_IFMT) != (of_b.st_mode & S_IFMT))
+		return false;
+	return S_ISBLK(of_a.st_mode) ? of_a.st_rdev == of_b.st_rdev
+				     : of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+struct search {
+	const char *path;
+	uuid_t found;
+	bool any;
+};
+
+static int look_for_data(void *ctx, const struct record *r)
+{
+	struct search *s = ctx;
+	if (!r->header_path || !is_same(r->path, s->path))
+		return 0;
+	uuid_copy(s->found, r->uuid);
+	s->any = true;
+	return 1;
+}
+
+/* Data beside a detached header has nothing in it that tells whose it is. */
+static int find_data(struct keystore *ks, const char *path, struct record **ret, struct error *e)
+{
+	struct search s = { .path = path };
+	int r = keystore_each(ks, look_for_data, &s, e);
+	if (r < 0)
+		return r;
+	return s.any ? keystore_get(ks, s.found, ret, e)
+		     : error_set(e, ERROR_NOT_FOUND, ENOENT,
+				 "%s is no volume of keystore %s (see `kvmcrypt list`, `kvmcrypt import`)", path,
+				 keystore_path(ks));
+}
+
+/* An image of ours by another name than the record's, or one that was moved: its LUKS UUID knows the record. */
+static int find_by_header(struct keystore *ks, const char *path, struct record **ret, struct error *e)
 {
 	struct image_look look;
 	AUTORECORD struct record *r = NULL;
 	char uuid[37];
 	if (image_look(path, &look, NULL) < 0 || !look.encrypted ||
 	    keystore_find_luks(ks, look.luks_uuid, &r, NULL) < 0)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT,
-				 "%s is no volume of keystore %s (see `kvmcrypt list`, `kvmcrypt import`)", path,
-				 keystore_path(ks));
+		return find_data(ks, path, ret, e);
+	if (is_same(path, r->path)) {
+		*ret = TAKE_PTR(r);
+		return 0;
+	}
 	uuid_unparse_lower(r->uuid, uuid);
 	return error_set(e, ERROR_NOT_FOUND, ENOENT,
 			 "%s holds volume %s, which the keystore knows at %s: `kvmcrypt move %s %s` takes note of the new place",
@@ -33,6 +77,23 @@ int volume_find(struct keystore *ks, const char *text, struct record **ret, stru
 		return r;
 	r = keystore_find_path(ks, path, ret, e);
 	if (r == -ENOENT)
-		return find_moved(ks, path, e);
+		return find_by_header(ks, path, ret, e);
 	return r;
+}
+
+bool volume_may_be_in_pool(const char *text)
+{
+	const char *slash = strchr(text, '/');
+	return slash && slash > text && slash[1] && text[0] != '.' && !volume_path_taken(text);
+}
+
+int volume_find_in_pool(struct keystore *ks, struct guest_connection *g, const char *text, struct record **ret,
+			struct error *e)
+{
+	AUTOFREE char *path = NULL;
+	AUTOFREE char *pool = strndup(text, strcspn(text, "/"));
+	if (!pool)
+		return error_oom(e);
+	int r = guest_pool_path(g, pool, text + strlen(pool) + 1, &path, e);
+	return r < 0 ? r : volume_find(ks, path, ret, e);
 }

@@ -45,13 +45,6 @@ int volume_cheap_slot(struct luks *luks, const struct secret *passphrase);
 int volume_check_ready(const struct record *r, struct error *e);
 
 /*
- * A running domain that has the volume as a disk, with the name of that disk; *ret NULL: none. g
- * NULL: nobody to ask.
- */
-int volume_find_guest(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target,
-		      size_t len, struct error *e);
-
-/*
  * Gives libvirt the passphrase of *r (revealed, or revealed here for `purpose`), and makes sure that
  * what it has in the end is the newest. ret_… may be NULL.
  */

@@ -2,6 +2,7 @@
 
 #include "lib/guest/secret.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -25,7 +25,10 @@ struct volume_env {
 	void *note_context;
 };
 
-/* VOLUME as a person gives it: a UUID or a path. Plain fields; ERROR_NOT_FOUND says what to do. */
+/*
+ * VOLUME as a person gives it: a UUID, or a path, link or device node that leads to the image. Plain fields;
+ * ERROR_NOT_FOUND says what to do.
+ */
 int volume_find(struct keystore *ks, const char *text, struct record **ret, struct error *e);
 
 /* ---- lock.c ---- */

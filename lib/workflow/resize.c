@@ -8,6 +8,7 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 #include "lib/workflow/resize_integrity.h"
 
 #include <errno.h>

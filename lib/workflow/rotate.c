@@ -1,6 +1,7 @@
 #include "lib/workflow/rotate.h"
 #include "lib/volume/keyslots.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 #include "lib/workflow/reencrypt/internal.h"
 
 #include "lib/guest/secret.h"

@@ -3,6 +3,7 @@
 
 #include "lib/guest/boot.h"
 #include "lib/guest/disk.h"
+#include "lib/guest/image.h"
 #include "lib/guest/lazy.h"
 
 #include <dlfcn.h>
@@ -83,9 +84,10 @@ static char *extract(void)
 
 static char *find(void)
 {
+	AUTOGUESTIMAGE struct guest_image image;
 	struct guest_use use = { 0 };
-	uuid_t none = { 0 };
-	if (guest_disk_find(domain, "/x", none, &use, &e) < 0)
+	guest_image_begin(&image, NULL, (uuid_t){ 0 });
+	if (guest_image_add(&image, "/x", false, &e) < 0 || guest_image_find(&image, domain, &use, &e) < 0)
 		return NULL;
 	return strdup(use.found ? use.target : "not found");
 }

@@ -1,6 +1,7 @@
 #include "lib/workflow/reencrypt/internal.h"
 #include "lib/volume/header.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 #include "lib/workflow/rotate.h"
 
 #include "base/file.h"

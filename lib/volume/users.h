@@ -1,0 +1,24 @@
+/* Who has a volume: domains that run with it, or have it in a configuration, a saved state or a snapshot. */
+#ifndef LIB_VOLUME_USERS_H
+#define LIB_VOLUME_USERS_H
+
+#include "lib/guest/users.h"
+#include "lib/volume/volume.h"
+
+/*
+ * The volume as domains may name it: its image by identity, the mapping that its guests get or that somebody has
+ * opened, its secret. As it is now: what is to hold for long is asked under the volume's lock. g: borrowed.
+ */
+int volume_image(struct guest_connection *g, const struct record *r, struct guest_image *ret, struct error *e);
+
+/* ERROR_REFUSED, naming who, while anybody has the volume as a disk or below one. */
+int volume_check_unused(struct guest_connection *g, const struct record *r, struct error *e);
+
+/*
+ * A running domain that has the volume as a disk, as QEMU opens it or as the kernel does, with the name of that disk;
+ * *ret NULL: none. g NULL: nobody to ask.
+ */
+int volume_find_guest(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target,
+		      size_t len, struct error *e);
+
+#endif
