@@ -1,16 +1,10 @@
 #include "base/error.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Bytes below space and DEL could drive a terminal; UTF-8 above 0x7f stays. */
-static void make_printable(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
 
 static int fill(struct error *e, enum error_kind kind, int err, const char *suffix, const char *fmt,
 		va_list ap)
@@ -27,7 +21,7 @@ static int fill(struct error *e, enum error_kind kind, int err, const char *suff
 		snprintf(e->message, sizeof(e->message), "%.800s: %s", text, suffix);
 	else
 		snprintf(e->message, sizeof(e->message), "%s", text);
-	make_printable(e->message);
+	text_make_printable(e->message);
 	return -err;
 }
 
@@ -65,7 +59,7 @@ int error_prefix(struct error *e, const char *fmt, ...)
 	snprintf(whole, sizeof(whole), "%s: %s", context, e->message);
 	memcpy(e->message, whole, sizeof(e->message) - 1);
 	e->message[sizeof(e->message) - 1] = 0;
-	make_printable(e->message);
+	text_make_printable(e->message);
 	return e->err > 0 ? -e->err : -EIO;
 }
 

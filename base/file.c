@@ -43,6 +43,19 @@ int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char
 	return 0;
 }
 
+int file_write(int fd, const void *buf, size_t len, const char *what, struct error *e)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_errno(e, ERROR_FAILED, n < 0 ? errno : EIO, "cannot write to %s", what);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
 /* Block devices and some network file systems know of no holes. */
 static bool tells_no_holes(int err)
 {

@@ -13,6 +13,8 @@
 int file_pread(int fd, void *buf, size_t len, uint64_t offset, const char *what, struct error *e);
 int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char *what,
 		struct error *e);
+/* To a pipe, a terminal or at the end of a file. */
+int file_write(int fd, const void *buf, size_t len, const char *what, struct error *e);
 int file_sync(int fd, const char *what, struct error *e);
 
 /*

@@ -4,9 +4,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <locale.h>
 #include <nettle/base64.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 /* A run of digits; *end points behind it. */
 static int parse_number(const char *text, uint64_t *ret, char **end)
@@ -118,6 +121,53 @@ const char *text_time(int64_t when, char *buf, size_t len)
 		return NULL;
 	strftime(buf, len, "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return buf;
+}
+
+void text_make_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+		if (*p < 0x20 || *p == 0x7f || c1)
+			*p = '?';
+		if (c1)
+			*++p = '?';
+	}
+}
+
+/* Without a locale that knows characters, each is taken for one column. */
+static int columns_in(locale_t locale, const char *text)
+{
+	mbstate_t state = { 0 };
+	int columns = 0;
+	while (*text) {
+		wchar_t c;
+		size_t n = locale ? mbrtowc(&c, text, MB_CUR_MAX, &state) : (size_t)-1;
+		bool character = n != (size_t)-1 && n != (size_t)-2;
+		int width = character ? wcwidth(c) : (*text & 0xc0) != 0x80;
+		columns += width < 0 ? 1 : width;
+		text += character ? n : 1;
+		if (!character)
+			memset(&state, 0, sizeof(state));
+	}
+	return columns;
+}
+
+int text_columns(const char *text)
+{
+	size_t len = strlen(text);
+	const char *p = text;
+	while (*p && !(*p & 0x80))
+		p++;
+	if (!*p)
+		return (int)len;
+	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t before = locale ? uselocale(locale) : (locale_t)0;
+	int columns = columns_in(locale, text);
+	if (locale) {
+		uselocale(before);
+		freelocale(locale);
+	}
+	return columns;
 }
 
 const char *text_hex(const void *data, size_t len, char *buf)

@@ -27,6 +27,15 @@ const char *text_age(uint64_t seconds, char *buf, size_t len);
 /* RFC 3339 in UTC, "2026-11-23T18:00:00Z"; NULL for 0, which stands for "never". buf ≥ 32 bytes. */
 const char *text_time(int64_t when, char *buf, size_t len);
 
+/*
+ * Replaces what could drive a terminal by question marks: control characters, those of ISO 8859-1 in UTF-8 too
+ * (U+009B begins what ESC [ does). Other UTF-8 stays.
+ */
+void text_make_printable(char *text);
+
+/* The columns that text takes on a terminal: wide characters two, combining ones none, in whatever locale. */
+int text_columns(const char *text);
+
 /* Lower-case hexadecimal; buf holds 2 * len + 1 bytes. */
 const char *text_hex(const void *data, size_t len, char *buf);
 

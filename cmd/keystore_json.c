@@ -73,7 +73,8 @@ static struct json_object *status_json(struct keystore *ks, const struct keystor
 static int print_slots(struct context *ctx, const struct slot *slots, size_t n, struct error *e)
 {
 	struct output_list *list = NULL;
-	printf("\n");
+	if (!ctx->quiet)
+		printf("\n");
 	int r = output_list_begin(ctx, "slots", slot_columns, &list, e);
 	if (r < 0)
 		return r;

@@ -44,7 +44,8 @@ static int add_row(void *opaque, const struct audit_row *row)
 	put_text(o, "action", row->action);
 	put_text(o, "volume", row->volume);
 	put_text(o, "detail", row->detail);
-	return output_list_add(w->list, o, w->e);
+	int ret = output_list_add(w->list, o, w->e);
+	return ret == 0 && output_is_lost() ? 1 : ret;
 }
 
 /* A UUID as it is, since the volume may be gone; a path through the store. */
@@ -74,7 +75,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = keystore_audit_each_of(ks, volume, o->last, add_row, &w, e);
 	else
 		r = keystore_audit_each(ks, 0, o->last, add_row, &w, e);
-	return output_list_end(w.list, r, NULL, e);
+	return output_list_end(w.list, r > 0 ? 0 : r, NULL, e);
 }
 
 const struct command command_keystore_log = {

@@ -43,7 +43,9 @@ static int add_row(void *ctx, const struct record *r)
 	w->due++;
 	struct volume_mapping m;
 	volume_mapping_in(w->maps, r, &m);
-	return output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
+	int ret = output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
+	/* A reader that has seen enough ends a list of a million. */
+	return ret == 0 && output_is_lost() ? 1 : ret;
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -68,7 +70,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 			      "%zu volume%s a passphrase older than %s: run `kvmcrypt rotate --all --older-than %s`", w.due,
 			      w.due == 1 ? " has" : "s have", age, age);
 	}
-	return output_list_end(w.list, r, NULL, e);
+	return output_list_end(w.list, r > 0 ? 0 : r, NULL, e);
 }
 
 const struct command command_list = {

@@ -94,13 +94,13 @@ static bool wants_json(int argc, char **argv)
 	return false;
 }
 
-/* What was printed for a person must have arrived: 0, or the exit code of the failure. */
-static int flushed(void)
+/* What was printed must have arrived: the exit code of the whole. A reader that has seen enough needs no message. */
+static int finish(int code)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return 0;
-	fprintf(stderr, "kvmcrypt: cannot write to standard output: %s\n", strerror(errno));
-	return ERROR_FAILED;
+	int lost = output_close();
+	if (lost && lost != EPIPE)
+		fprintf(stderr, "kvmcrypt: cannot write to standard output: %s\n", strerror(lost));
+	return code ? code : lost ? ERROR_FAILED : 0;
 }
 
 static int run_command(const struct command *c, int argc, char **argv)
@@ -118,7 +118,7 @@ static int run_command(const struct command *c, int argc, char **argv)
 	int r = command_parse(c, argc, argv, &ctx, options, &operands, &n, &help, &e);
 	if (r == 0 && help) {
 		command_print_help(c);
-		return flushed();
+		return 0;
 	}
 	if (r == 0)
 		r = secret_protect_process(&e);
@@ -131,11 +131,6 @@ static int run_command(const struct command *c, int argc, char **argv)
 	}
 	if (r < 0)
 		r = report(&ctx, &e);
-	/* Everything is wiped and the terminal restored: now end as whoever sent the signal expects. */
-	if (terminal_stopped_by()) {
-		signal(terminal_stopped_by(), SIG_DFL);
-		raise(terminal_stopped_by());
-	}
 	return r;
 }
 
@@ -193,22 +188,19 @@ static int hidden(int argc, char **argv)
 	return -1;
 }
 
-int main(int argc, char **argv)
+static int start(int argc, char **argv)
 {
-	sanitise_descriptors();
-	signal(SIGPIPE, SIG_IGN);
-	umask(077);
 	if (argc < 2) {
 		command_print_overview(stderr);
 		return ERROR_USAGE;
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		command_print_overview(stdout);
-		return flushed();
+		return 0;
 	}
 	if (!strcmp(argv[1], "--version")) {
 		printf("kvmcrypt %s\n", KVMCRYPT_VERSION);
-		return flushed();
+		return 0;
 	}
 	int r = hidden(argc, argv);
 	if (r >= 0)
@@ -232,8 +224,22 @@ int main(int argc, char **argv)
 		if (help || argc == 2)
 			command_print_family(argv[1], help ? stdout : stderr);
 		if (help)
-			return flushed();
+			return 0;
 	}
 	command_unknown(argv + 1, (size_t)argc - 1, &e);
 	return report(&none, &e);
+}
+
+int main(int argc, char **argv)
+{
+	sanitise_descriptors();
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	int code = finish(start(argc, argv));
+	/* Everything is wiped and the terminal restored: now end as whoever sent the signal expects. */
+	if (terminal_stopped_by()) {
+		signal(terminal_stopped_by(), SIG_DFL);
+		raise(terminal_stopped_by());
+	}
+	return code;
 }

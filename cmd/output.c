@@ -13,11 +13,37 @@
 /* So many rows decide the column widths of a table before the first is printed. */
 #define WIDTH_ROWS 500
 
-static int check_stdout(struct error *e)
+/* Why standard output no longer takes anything: an errno, or 0. */
+static int lost;
+
+/* Right behind what printed, as errno is of the last call that failed. */
+static void note_lost(void)
 {
-	if (fflush(stdout) == EOF || ferror(stdout))
-		return error_errno(e, ERROR_FAILED, errno, "cannot write to standard output");
-	return 0;
+	if (!lost && ferror(stdout))
+		lost = errno ? errno : EIO;
+}
+
+bool output_is_lost(void)
+{
+	return lost;
+}
+
+int output_close(void)
+{
+	note_lost();
+	if (fflush(stdout) == EOF && !lost)
+		lost = errno;
+	/* A network file system may say only now that it is full. */
+	if (fclose(stdout) == EOF && !lost)
+		lost = errno ? errno : EIO;
+	return lost;
+}
+
+/* text, and blanks up to the width. */
+static void print_cell(const char *text, int width)
+{
+	int columns = text_columns(text);
+	printf("%s%*s", text, width > columns ? width - columns : 0, "");
 }
 
 static struct json_object *lookup(struct json_object *o, const char *key)
@@ -75,30 +101,34 @@ static void render(struct json_object *v, enum show show, char *buf, size_t len)
 			snprintf(buf, len, "%s", json_object_get_string(v));
 		break;
 	}
-	for (char *p = buf; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	text_make_printable(buf);
+}
+
+static void print_lines(struct json_object *obj, const struct column *columns)
+{
+	int width = 0;
+	char text[4200];
+	for (const struct column *c = columns; c && c->key; c++)
+		if ((int)strlen(c->title) > width)
+			width = (int)strlen(c->title);
+	for (const struct column *c = columns; c && c->key; c++) {
+		render(lookup(obj, c->key), c->show, text, sizeof(text));
+		if (*text)
+			printf("%-*s  %s\n", width + 1, c->title, text);
+	}
 }
 
 int output_object(struct context *ctx, struct json_object *obj, const struct column *columns,
 		  struct error *e)
 {
-	if (ctx->json) {
+	(void)e;
+	if (ctx->json)
 		printf("%s\n", json_object_to_json_string_ext(obj, JSON_FLAGS));
-	} else {
-		int width = 0;
-		char text[4200];
-		for (const struct column *c = columns; c && c->key; c++)
-			if ((int)strlen(c->title) > width)
-				width = (int)strlen(c->title);
-		for (const struct column *c = columns; c && c->key; c++) {
-			render(lookup(obj, c->key), c->show, text, sizeof(text));
-			if (*text)
-				printf("%-*s  %s\n", width + 1, c->title, text);
-		}
-	}
+	else if (!ctx->quiet)
+		print_lines(obj, columns);
+	note_lost();
 	json_object_put(obj);
-	return check_stdout(e);
+	return 0;
 }
 
 struct output_list {
@@ -139,7 +169,7 @@ static void print_row(struct output_list *l, struct json_object *row)
 		if (i + 1 == l->n_columns)
 			printf("%s\n", text);
 		else
-			printf("%-*s  ", l->widths[i], text);
+			print_cell(text, l->widths[i] + 2);
 	}
 	json_object_put(row);
 }
@@ -153,8 +183,9 @@ static void flush_held(struct output_list *l)
 		l->widths[i] = (int)strlen(l->columns[i].title);
 		for (size_t k = 0; k < l->n_held; k++) {
 			render(lookup(l->held[k], l->columns[i].key), l->columns[i].show, text, sizeof(text));
-			if ((int)strlen(text) > l->widths[i])
-				l->widths[i] = (int)strlen(text);
+			int columns = text_columns(text);
+			if (columns > l->widths[i])
+				l->widths[i] = columns;
 		}
 	}
 	for (size_t i = 0; i < l->n_columns; i++)
@@ -170,8 +201,11 @@ static void flush_held(struct output_list *l)
 
 int output_list_add(struct output_list *l, struct json_object *row, struct error *e)
 {
+	(void)e;
 	if (l->ctx->json) {
 		printf("%s\n    %s", l->n_rows ? "," : "", json_object_to_json_string_ext(row, ROW_FLAGS));
+		json_object_put(row);
+	} else if (l->ctx->quiet) {
 		json_object_put(row);
 	} else if (l->header_done) {
 		print_row(l, row);
@@ -181,8 +215,7 @@ int output_list_add(struct output_list *l, struct json_object *row, struct error
 			flush_held(l);
 	}
 	l->n_rows++;
-	if (ferror(stdout))
-		return error_errno(e, ERROR_FAILED, EPIPE, "cannot write to standard output");
+	note_lost();
 	return 0;
 }
 
@@ -219,8 +252,8 @@ int output_list_end(struct output_list *l, int result, struct json_object *extra
 		json_object_put(l->held[i]);
 	json_object_put(extra);
 	free(l);
-	int written = check_stdout(result < 0 ? NULL : e);
-	return result < 0 ? result : written;
+	note_lost();
+	return result;
 }
 
 void output_error(const struct error *e)
@@ -228,17 +261,15 @@ void output_error(const struct error *e)
 	struct json_object *o = json_object_new_object();
 	json_object_object_add(o, "error", error_json(e));
 	printf("%s\n", json_object_to_json_string_ext(o, JSON_FLAGS));
+	note_lost();
 	json_object_put(o);
-	fflush(stdout);
 }
 
 static void talk(const char *fmt, va_list ap)
 {
 	char line[2048];
 	vsnprintf(line, sizeof(line), fmt, ap);
-	for (char *p = line; *p; p++)
-		if (((unsigned char)*p < 0x20 && *p != '\n') || *p == 0x7f)
-			*p = '?';
+	text_make_printable(line);
 	fprintf(stderr, "%s\n", line);
 }
 

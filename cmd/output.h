@@ -1,6 +1,7 @@
 /*
  * Output: a command fills a json-c object once; here it becomes a JSON document, a block of
- * "name: value" lines or a row of an aligned table. Never hand a secret to these functions.
+ * "name: value" lines or a row of an aligned table; nothing of the latter with --quiet. Never hand a secret to
+ * these functions. What standard output does not take is main's to say.
  */
 #ifndef CMD_OUTPUT_H
 #define CMD_OUTPUT_H
@@ -38,6 +39,15 @@ int output_list_begin(struct context *ctx, const char *key, const struct column 
 int output_list_add(struct output_list *l, struct json_object *row, struct error *e);	/* takes row */
 /* Frees l. result: of the work; a failure with its e is part of the JSON document, and returned. */
 int output_list_end(struct output_list *l, int result, struct json_object *extra, struct error *e);
+
+/*
+ * Standard output takes no more: a walk that only prints need not go on. What changes something goes on all
+ * the same, and main says at the end what was lost.
+ */
+bool output_is_lost(void);
+
+/* The one flush and close, at the end of the process: 0, or the errno of the first write that failed. */
+int output_close(void);
 
 /* The failure document for --json. */
 void output_error(const struct error *e);

@@ -4,6 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
+#include "base/file.h"
 #include "lib/volume/volume.h"
 
 #include <errno.h>
@@ -20,10 +21,10 @@ static const struct option_spec options[] = { OPTION_YES(struct show_options), {
  * a program that reads the passphrase as a key file gets exactly its bytes. */
 static int write_out(const struct secret *s, struct error *e)
 {
-	if (write(STDOUT_FILENO, s->data, s->len) != (ssize_t)s->len ||
-	    (isatty(STDOUT_FILENO) && write(STDOUT_FILENO, "\n", 1) != 1))
-		return error_errno(e, ERROR_FAILED, errno, "cannot write to standard output");
-	return 0;
+	int r = file_write(STDOUT_FILENO, s->data, s->len, "standard output", e);
+	if (r == 0 && isatty(STDOUT_FILENO))
+		r = file_write(STDOUT_FILENO, "\n", 1, "standard output", e);
+	return r;
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)

@@ -155,8 +155,7 @@ int person_write_recovery(const struct secret *key, const char *path, struct err
 	if (strcmp(path, "-") != 0)
 		return file_write_atomic(path, line->data, line->len, 0600, false, e);
 	/* Not through stdio, whose buffer would keep a copy. */
-	if (write(STDOUT_FILENO, line->data, line->len) != (ssize_t)line->len)
-		return error_errno(e, ERROR_FAILED, errno,
-				   "cannot write the recovery key to standard output; remove its slot");
+	if (file_write(STDOUT_FILENO, line->data, line->len, "standard output", e) < 0)
+		return error_prefix(e, "the recovery key was not written; remove its slot");
 	return 0;
 }

@@ -1,5 +1,7 @@
 #include "cmd/terminal.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -34,9 +36,7 @@ void terminal_ask(int tty, const char *question)
 {
 	char text[1400];
 	snprintf(text, sizeof(text), "%s", question);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
+	text_make_printable(text);
 	print(tty, text);
 }
 

@@ -33,7 +33,7 @@ check_is 0 "$(kvmcrypt list --state creating --json | jq '.volumes | length')" "
 
 mv a.qcow2 moved.qcow2
 check_is missing "$(kvmcrypt show --json "$uuid" | jq -r .state)" "a file that is gone is missing"
-check_error 4 'name it by its UUID' "the moved file is recognised" kvmcrypt show -q moved.qcow2
+check_error 4 'kvmcrypt move ' "the moved file is recognised" kvmcrypt show -q moved.qcow2
 cp b.raw a.qcow2
 check_is damaged "$(kvmcrypt show --json "$uuid" | jq -r .state)" "another image at its place is damaged"
 rm a.qcow2 && mv moved.qcow2 a.qcow2

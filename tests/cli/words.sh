@@ -44,3 +44,41 @@ check_error 2 "'90' has no unit; write it as 90d" "anywhere" kvmcrypt rotate --a
 check "weeks" kvmcrypt list --due 1w
 check_is "unsealed keystore $KVMCRYPT_KEYSTORE for 8h" "$(kvmcrypt unseal --timeout 8h 2>&1)" "hours are printed as hours"
 check_is "unsealed keystore $KVMCRYPT_KEYSTORE for 90m" "$(kvmcrypt unseal --timeout 5400s 2>&1)" "an odd time exactly"
+
+# A document that could not be written is a failure, with the reason; a reader that has seen enough is none.
+to_full() { "$KVMCRYPT" "$@" >/dev/full; }
+for c in list "list --json" "show a.qcow2" "show --json a.qcow2" "keyslot list a.qcow2" "keystore status" \
+	"keystore log --json" "keystore certificate" "passphrase show --yes a.qcow2" help --version "create --help" --dump-cli; do
+	# shellcheck disable=SC2086
+	check_error 1 'No space left on device' "$c on a full disk" to_full $c
+done
+check_error 1 'No space left on device' "one that changes something" to_full resize -q --json a.qcow2 9M
+check_is 9437184 "$(kvmcrypt show --json a.qcow2 | jq .size)" "has changed it all the same"
+check_exit 2 "a failure keeps its own code" to_full resize --json a.qcow2 9.5M
+to_nobody() { perl -e 'pipe(R, W) or die; close(R); open(STDOUT, ">&W") or die; close(W); exec @ARGV' "$KVMCRYPT" "$@"; }
+for c in list "keystore log" "list --json" "keystore status" help; do
+	# shellcheck disable=SC2086
+	check_exit 1 "$c | head -1, which has left" to_nobody $c
+	check_is "" "$(cat stderr)" "$c is silent then"
+done
+check_error 1 'Broken pipe' "a passphrase that nobody got is no matter of course" to_nobody passphrase show --yes a.qcow2
+
+# --quiet.
+for c in list "show a.qcow2" "keystore status" "keystore log" "keyslot list a.qcow2" "header show a.qcow2" "rotate a.qcow2"; do
+	# shellcheck disable=SC2086
+	check_is "" "$(kvmcrypt $c -q 2>&1)" "$c -q prints no table"
+done
+check_is a.qcow2 "$(basename "$(kvmcrypt list -q --json | jq -r '.volumes[0].path')")" "with --json the document comes"
+
+# Columns.
+mkdir wide
+kvmcrypt create -q wide/plain.raw 1M
+kvmcrypt create -q wide/$'\xe7\xa3\x81\xe7\xa2\x9f'.raw 1M
+kvmcrypt create -q wide/$'e\xcc\x81e\xcc\x81'.raw 1M
+# Where FORMAT's column begins in each line, counted by Perl's own tables.
+column() {
+	# shellcheck disable=SC2016
+	kvmcrypt list | perl -CSD -ne 'if (/^(.*  )(FORMAT|qcow2|raw) +[\dS]/) { $_ = $1; $wide = () = /\p{East_Asian_Width=W}/g; s/\pM//g; print length() + $wide, "\n" }' | sort -u | wc -l
+}
+check_is 1 "$(column)" "tables align with wide and combining characters"
+check_is 1 "$(export LC_ALL=C; column)" "whatever the locale"
