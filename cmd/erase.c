@@ -44,23 +44,19 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0)
 		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
-	if (r == 0 && g)
-		r = volume_check_unused(g, record, e);
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
-	/* What would be refused is refused before anybody is asked and before the secret is gone. */
+	/* What would be refused is refused before anybody is asked. */
 	struct volume_erase p = { .keep_file = o->keep_file, .damaged = o->damaged, .missing = o->missing, .dry_run = true };
-	if ((r = volume_erase(&env, record, &p, &destroyed, e)) < 0)
+	if ((r = volume_erase(&env, g, record->uuid, &p, &destroyed, e)) < 0)
 		return r;
 	p.dry_run = false;
 	snprintf(question, sizeof(question), "This destroys every key of %.900s; its data cannot be read again.",
 		 record->path);
 	if (!o->dry_run && (r = person_confirm(ctx, o->yes, question, e)) < 0)
 		return r;
-	/* The secret first, as without the record nobody would know of it any more. */
-	if (!o->dry_run && ((g && (r = volume_forget_secret(g, record, e)) < 0) ||
-			    (r = volume_erase(&env, record, &p, &destroyed, e)) < 0))
+	if (!o->dry_run && (r = volume_erase(&env, g, record->uuid, &p, &destroyed, e)) < 0)
 		return r;
 	say(ctx, "%s %s", o->dry_run ? "would erase" : destroyed ? "erased" : "destroyed the record of", record->path);
 	if (!o->dry_run)

@@ -4,6 +4,7 @@
 #include "cmd/volume_json.h"
 
 #include "base/text.h"
+#include "lib/volume/state.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,7 +37,7 @@ struct walk {
 static int add_row(void *ctx, const struct record *r)
 {
 	struct walk *w = ctx;
-	if (w->options->state && strcmp(record_state_name(r->state), w->options->state) != 0)
+	if (w->options->state && strcmp(volume_state_name(r->state), w->options->state) != 0)
 		return 0;
 	if (w->options->due && volume_key_age(r) <= w->options->due)
 		return 0;

@@ -4,6 +4,7 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
+#include "lib/volume/state.h"
 #include "lib/volume/mapped.h"
 
 #include <errno.h>
@@ -85,7 +86,7 @@ static int recover_one(struct output_list *list, const struct volume_env *env, s
 	struct json_object *row = json_object_new_object();
 	put_uuid(row, "uuid", uuid);
 	put_text(row, "path", path);
-	put_text(row, "was", record_state_name(done.was));
+	put_text(row, "was", volume_state_name(done.was));
 	put_text(row, "outcome", done.outcome);
 	put_text(row, "detail", done.detail);
 	return output_list_add(list, row, e);

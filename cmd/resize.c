@@ -51,7 +51,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
-	r = volume_resize(&env, g, record, &p, &done, e);
+	r = volume_resize(&env, g, record->uuid, &p, &done, e);
 	if (r < 0)
 		return r;
 	say(ctx, "%s %s: %s, was %s%s%s",

@@ -5,6 +5,7 @@
 #include "cmd/person.h"
 #include "cmd/volumes.h"
 
+#include "lib/volume/state.h"
 #include "lib/workflow/rotate.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 
 static bool can_rotate(const struct record *r)
 {
-	return r->state != RECORD_CREATING && r->state != RECORD_IMPORTING && r->state != RECORD_ERASING;
+	return !(volume_state_flags(r->state) & STATE_NO_KEY);
 }
 
 /* One that fails by itself keeps its own message and exit code. */

@@ -1,6 +1,7 @@
 #include "cmd/volume_json.h"
 
 #include "base/text.h"
+#include "lib/volume/state.h"
 #include "lib/serve/export.h"
 
 #include <stdio.h>
@@ -52,7 +53,7 @@ struct json_object *volume_json(const struct record *r)
 	put_time(o, "rotated", r->rotated);
 	put_number(o, "key_age", volume_key_age(r));
 	put_time(o, "last_used", r->last_used);
-	put_text(o, "state", record_state_name(r->state));
+	put_text(o, "state", volume_state_name(r->state));
 	put_text(o, "mapping", NULL);
 	put_text(o, "mapped", NULL);
 	json_object_object_add(o, "domains", domains_json(r));

@@ -35,6 +35,8 @@ enum record_state {
 	RECORD_LINKED = 10,	/* ready; `beside` is a link to the image that a running guest knows it by */
 	RECORD_MOVING = 11,
 	RECORD_MOVED_IN_PLACE = 12,	/* the image is at its new path, what names the old one is not done */
+	RECORD_RESTORING = 13,		/* a lost LUKS header is being written */
+	RECORD_KEYSLOT = 14,		/* a keyslot of somebody else is being added or removed */
 };
 
 /* What the image is for. Stored, so never renumber. */

@@ -37,9 +37,6 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, stru
 int volume_detach(const struct volume_env *env, struct guest_connection *g, struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e);
 
-/* Undefines libvirt's secret of the volume; none is fine. */
-int volume_forget_secret(struct guest_connection *g, const struct record *r, struct error *e);
-
 /* One volume of a load or unload, for the caller to show. error.kind NONE: done. */
 struct volume_loaded {
 	const struct record *record;

@@ -31,7 +31,7 @@ int job_lock(struct job *j, const struct record *r, bool ready, struct error *e)
 	if (result < 0)
 		return result;
 	/* With two images about, the domain is what tells which one it uses. */
-	bool matters = ready || now->state == RECORD_CONVERTING || now->state == RECORD_PIVOTING;
+	bool matters = ready || volume_state_flags(now->state) & STATE_TWO_IMAGES;
 	return matters ? volume_check_ready(now, e) : 0;
 }
 

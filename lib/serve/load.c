@@ -14,11 +14,6 @@
 /* So many keys are in memory, and so many uses in one audit transaction, at a time. */
 #define BATCH 256
 
-int volume_forget_secret(struct guest_connection *g, const struct record *r, struct error *e)
-{
-	return guest_secret_forget(g, r->uuid, NULL, e);
-}
-
 struct all {
 	uuid_t *uuids;
 	size_t n, room;
@@ -29,7 +24,7 @@ struct all {
  * passphrase opens it at every moment of them. */
 static bool has_key(const struct record *r)
 {
-	return r->state != RECORD_CREATING && r->state != RECORD_IMPORTING && r->state != RECORD_ERASING;
+	return !(volume_state_flags(r->state) & STATE_NO_KEY);
 }
 
 static bool is_used(const struct guest_config *config, const struct record *r)

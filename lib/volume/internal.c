@@ -117,12 +117,13 @@ int volume_unlock_cheap(struct luks *luks, const struct secret *passphrase, int 
 	return 0;
 }
 
-int volume_check_ready(const struct record *r, struct error *e)
+int volume_check_here(const struct record *r, struct error *e)
 {
-	if (r->state != RECORD_READY)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`",
-				 r->path, record_state_name(r->state));
-	return 0;
+	if (!r->moved || !r->moved[0])
+		return 0;
+	return error_set(e, ERROR_REFUSED, EREMOTE,
+			 "%s was moved to host %s, which may be using it: nothing is changed from here until it comes back "
+			 "(`kvmcrypt keystore forget` drops the record)", r->path, r->moved);
 }
 
 static int prove(struct container *c, const struct record *r, const char *path, int *ret_slot, struct error *e)

@@ -3,6 +3,7 @@
 #define LIB_VOLUME_INTERNAL_H
 
 #include "lib/guest/connection.h"
+#include "lib/volume/state.h"
 #include "lib/volume/volume.h"
 
 /* note() of the environment, if there is one. */
@@ -41,8 +42,8 @@ int volume_unlock_cheap(struct luks *luks, const struct secret *passphrase, int 
 /* The same among the cheap keyslots alone: -1 for none. */
 int volume_cheap_slot(struct luks *luks, const struct secret *passphrase);
 
-/* ERROR_BUSY, naming `kvmcrypt recover`, unless no workflow of the volume is open. */
-int volume_check_ready(const struct record *r, struct error *e);
+/* ERROR_REFUSED when another host has the volume now. */
+int volume_check_here(const struct record *r, struct error *e);
 
 /*
  * Gives libvirt the passphrase of *r (revealed, or revealed here for `purpose`), and makes sure that

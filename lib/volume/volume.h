@@ -110,18 +110,18 @@ struct volume_erase {
 	bool dry_run;
 };
 /*
- * Crypto-erase of an unsealed keystore's record and its image: keyslots on disk destroyed, file
- * removed, record destroyed. A missing file is ERROR_REFUSED, or with .missing noted; a file that is damaged, or
- * is another image, is ERROR_DAMAGED with nothing changed, or with .damaged noted and left alone.
- * *ret_destroyed (unless dry_run): keyslots were destroyed. The caller has undefined libvirt's secret.
+ * Crypto-erase: keyslots on disk destroyed, libvirt's secret undefined, file removed, record destroyed. g: NULL when
+ * libvirt is not to be asked; else ERROR_REFUSED while a domain has the volume. A file that is missing, damaged, or
+ * another image is an error with nothing changed, or with .missing or .damaged noted and left alone.
+ * *ret_destroyed (unless dry_run): keyslots were destroyed.
  */
-int volume_erase(const struct volume_env *env, struct record *r, const struct volume_erase *p,
-		 bool *ret_destroyed, struct error *e);
+int volume_erase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		 const struct volume_erase *p, bool *ret_destroyed, struct error *e);
 
 /* ---- recover.c ---- */
 struct volume_recovered {
-	enum record_state was;
-	const char *outcome;	/* "finished", "undone", "in_progress", "needs_attention", "failed" */
+	uint32_t was;
+	const char *outcome;	/* "finished", "undone", "waits", "in_progress", "needs_attention", "failed" */
 	char detail[512];
 };
 /*

@@ -1,5 +1,9 @@
+#include "lib/workflow/workflow.h"
+
+#include "lib/guest/secret.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
@@ -37,14 +41,20 @@ static int refuse_backing(const struct volume_env *env, const struct record *r, 
 	return 0;
 }
 
-/* What an erase works on, locked against QEMU and other kvmcrypts until it ends. */
+/* What an erase works on, locked against QEMU from the check under the volume's lock on. */
 struct target {
+	bool open;
 	struct container *image;	/* NULL: nothing of ours lies at the path */
 	int data;			/* the data file beside a detached header, or -1 */
+	struct error why;		/* of an image that is NULL */
+	bool drop_copy;			/* the file beside it is surely the older one */
 };
 
-static void target_close(struct target *t)
+static void target_close(void *state)
 {
+	struct target *t = state;
+	if (!t->open)
+		return;
 	container_free(t->image);
 	cleanup_close(&t->data);
 }
@@ -79,7 +89,7 @@ static int open_target(const struct record *r, enum container_mode mode, const s
 	t->image = NULL;
 	/* It may lie on a file system that is not mounted, or have been moved, with its key still wanted. */
 	if (why->kind == ERROR_NOT_FOUND)
-		return p->missing || r->state == RECORD_ERASING ? 0 : error_set(e, ERROR_REFUSED, ENOENT,
+		return (p && p->missing) || r->state == RECORD_ERASING ? 0 : error_set(e, ERROR_REFUSED, ENOENT,
 			"%.700s: mount its file system, or `kvmcrypt move` the volume to where it is now (--missing destroys "
 			"the record and its key without it)", why->message);
 	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE) {
@@ -87,7 +97,7 @@ static int open_target(const struct record *r, enum container_mode mode, const s
 		return ret;
 	}
 	/* An erase that was interrupted has itself destroyed the header, keyslots first. */
-	if (p->damaged || r->state == RECORD_ERASING)
+	if ((p && p->damaged) || r->state == RECORD_ERASING)
 		return 0;
 	return error_set(e, ERROR_DAMAGED, EBADMSG,
 			 "%.700s; its keyslots cannot be destroyed, so nothing was changed (--damaged destroys the "
@@ -102,89 +112,121 @@ static int remove_files(const struct record *r, struct target *t, struct error *
 	return ret < 0 ? error_prefix(e, "the keys of %s are destroyed, but not its file", r->path) : 0;
 }
 
-static bool is_converting(const struct record *r)
+static int open_state(struct flow *f, struct error *e)
 {
-	return r->state == RECORD_CONVERTING || r->state == RECORD_PIVOTING;
+	struct target *t = f->state;
+	if (t->open)
+		return 0;
+	t->open = true;
+	t->data = -1;
+	return open_target(f->record, f->dry_run || !f->locked ? CONTAINER_LOOK : CONTAINER_CHANGE, f->params, t, &t->why, e);
 }
 
 /* There may be a second image, or data with a second key, whose keys would be forgotten and not destroyed. */
-static int refuse_converting(const struct record *r, const struct volume_erase *p, struct error *e)
+static int refuse_two(const struct record *r, const struct volume_erase *p, struct error *e)
 {
-	if (!is_converting(r) || p->damaged)
+	if (!(volume_state_flags(r->state) & (STATE_TWO_IMAGES | STATE_TWO_KEYS)) || p->damaged)
 		return 0;
 	return error_set(e, ERROR_BUSY, EBUSY,
-			 "%s was being encrypted anew when that was interrupted: run `kvmcrypt recover` first (--damaged goes on without)",
-			 r->path);
+			 "%s was in the middle of a workflow with two images or keys (%s) when that was interrupted: run "
+			 "`kvmcrypt recover` first (--damaged goes on without)", r->path, volume_state_name(r->state));
+}
+
+static int check(struct flow *f, struct error *e)
+{
+	const struct record *r = f->record;
+	if (volume_path_taken(r->path) && image_is_in_use(r->path))
+		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use: stop its guest or detach it first", r->path);
+	int ret = f->g ? volume_check_unused(f->g, r, e) : 0;
+	if (ret == 0)
+		ret = volume_check_unmapped(r, e);
+	if (ret == 0)
+		ret = refuse_backing(f->env, r, e);
+	if (ret == 0)
+		ret = refuse_two(r, f->params, e);
+	return ret < 0 ? ret : open_state(f, e);
+}
+
+static int intend(struct flow *f, struct error *e)
+{
+	struct target *t = f->state;
+	(void)e;
+	t->drop_copy = f->record->state == RECORD_CONVERTING;
+	return 0;
 }
 
 /* A link that a live change of the volume key left, or a copy that nobody will finish. */
-static void remove_intent(const struct volume_env *env, const struct record *r, enum record_state was)
+static void remove_beside(struct flow *f)
 {
+	const struct record *r = f->record;
 	struct stat st;
 	if (!r->beside || lstat(r->beside, &st) < 0)
 		return;
-	if (S_ISLNK(st.st_mode) || was == RECORD_CONVERTING)
+	if (S_ISLNK(st.st_mode) || ((struct target *)f->state)->drop_copy)
 		unlink(r->beside);
-	else if (was == RECORD_PIVOTING)
-		volume_note(env, "%s may be the newer image of this volume and was left", r->beside);
+	else
+		flow_note(f, "%s may be the newer image of this volume and was left", r->beside);
 }
 
-static int begin(const struct volume_env *env, struct record *r, struct error *e)
+/* The secret first: without the record nobody would know of it any more. */
+static int act(struct flow *f, struct error *e)
 {
-	if (r->state == RECORD_ERASING)
-		return 0;
-	r->state = RECORD_ERASING;
-	return keystore_put(env->ks, r, "erase-begin", r->path, e);
-}
-
-static int look_only(const struct record *r, const struct volume_erase *p, struct error *e)
-{
-	CLEANUP(target_close) struct target t = { .data = -1 };
-	struct error why = { 0 };
-	return open_target(r, CONTAINER_LOOK, p, &t, &why, e);
-}
-
-int volume_erase(const struct volume_env *env, struct record *r, const struct volume_erase *p,
-		 bool *ret_destroyed, struct error *e)
-{
-	AUTOCLOSE int lock = -1;
-	AUTORECORD struct record *fresh = NULL;
-	CLEANUP(target_close) struct target t = { .data = -1 };
-	struct error why = { 0 };
-	if (volume_path_taken(r->path) && image_is_in_use(r->path))
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use: stop its guest or detach it first", r->path);
-	int ret = volume_check_unmapped(r, e);
-	if (ret == 0)
-		ret = refuse_backing(env, r, e);
-	if (ret == 0)
-		ret = refuse_converting(r, p, e);
-	if (ret == 0 && p->dry_run)
-		ret = look_only(r, p, e);
-	if (ret < 0 || p->dry_run)
-		return ret;
-	ret = volume_lock(env->ks, r->uuid, true, &lock, e);
-	if (ret == 0)
-		ret = keystore_get(env->ks, r->uuid, &fresh, e);
-	if (ret == 0)
-		ret = refuse_converting(fresh, p, e);
-	enum record_state was = ret == 0 ? fresh->state : RECORD_READY;
-	if (ret == 0)
-		ret = open_target(fresh, CONTAINER_CHANGE, p, &t, &why, e);
-	if (ret == 0)
-		ret = keystore_reveal(env->ks, &fresh, 1, "erase", fresh->path, e);
-	if (ret == 0)
-		ret = begin(env, fresh, e);
-	if (ret == 0 && t.image)
-		ret = container_erase(t.image, e);
-	if (ret == 0 && t.image && !p->keep_file)
-		ret = remove_files(fresh, &t, e);
-	if (ret == 0)
-		ret = keystore_remove(env->ks, fresh, "erase", fresh->path, e);
+	const struct volume_erase *p = f->params;
+	struct target *t = f->state;
+	int ret = open_state(f, e);
+	if (ret == 0 && f->g)
+		ret = guest_secret_forget(f->g, f->record->uuid, NULL, e);
+	if (ret == 0 && t->image)
+		ret = container_erase(t->image, e);
+	if (ret == 0 && t->image && p && !p->keep_file)
+		ret = remove_files(f->record, t, e);
 	if (ret < 0)
 		return ret;
-	remove_intent(env, fresh, was);
-	if (!t.image)
-		volume_note(env, "%s; no keyslot was destroyed on disk", why.message);
-	*ret_destroyed = t.image;
+	remove_beside(f);
+	if (!t->image && t->why.kind)
+		flow_note(f, "%s; no keyslot was destroyed on disk", t->why.message);
+	if (f->result)
+		*(bool *)f->result = t->image;
+	flow_say(f, "%s", t->image ? "keyslots and record destroyed; the file itself was kept"
+				   : "the record was destroyed; no image of it was there any more");
 	return 0;
+}
+
+static int commit(struct flow *f, struct error *e)
+{
+	(void)e;
+	f->gone = true;
+	return 0;
+}
+
+static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+{
+	(void)f, (void)e;
+	*ret = FLOW_RESUME;
+	return 0;
+}
+
+const struct workflow workflow_erase = {
+	.name = "erase",
+	.begun = RECORD_ERASING,
+	.flags = FLOW_KEEP_WORK,
+	.state_size = sizeof(struct target),
+	.kept = "is not erased",
+	.done = "is erased",
+	.check = check,
+	.intend = intend,
+	.act = act,
+	.commit = commit,
+	.judge = judge,
+	.clear = target_close,
+};
+
+int volume_erase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		 const struct volume_erase *p, bool *ret_destroyed, struct error *e)
+{
+	const struct flow_call call = {
+		.env = env, .g = g, .volume = volume, .params = p, .result = ret_destroyed, .dry_run = p->dry_run,
+		.as_it_is = p->damaged || p->missing,
+	};
+	return workflow_run(&workflow_erase, &call, NULL, NULL, e);
 }

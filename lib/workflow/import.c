@@ -1,53 +1,86 @@
-#include "lib/volume/internal.h"
+#include "lib/workflow/workflow.h"
 
 #include "base/file.h"
 #include "lib/image/file/open.h"
+#include "lib/volume/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-/* 0: not known; 1: this very image is a volume already (record in *ret). */
-static int check_known(const struct volume_env *env, const char *path, const struct luks_info *info,
-		       struct record **ret, struct error *e)
+struct import_state {
+	char *path, *header;	/* canonical; header NULL: not detached */
+	struct container *c;
+};
+
+static void clear(void *state)
+{
+	struct import_state *s = state;
+	free(s->path);
+	free(s->header);
+	container_free(s->c);
+}
+
+/* ---- check ---- */
+
+/* Is this very image a volume already? Then there is nothing to do. */
+static int check_known(struct flow *f, const struct import_state *s, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	struct error none = { 0 };
-	int found = keystore_find_path(env->ks, path, &r, &none);
+	const struct luks_info *info = luks_info(container_luks(s->c));
+	int found = keystore_find_path(f->env->ks, s->path, &r, &none);
 	if (found == -ENOENT) {
 		none = (struct error){ 0 };
-		found = keystore_find_luks(env->ks, info->uuid, &r, &none);
+		found = keystore_find_luks(f->env->ks, info->uuid, &r, &none);
 		if (found == 0)
 			return error_set(e, ERROR_EXISTS, EEXIST,
 					 "%s has the LUKS UUID of the volume at %s: a copy needs its own UUID and key first",
-					 path, r->path);
+					 s->path, r->path);
 	}
-	if (found == -ENOENT)
-		return 0;
-	if (found < 0) {
-		*e = none;
-		return found;
-	}
-	if (r->state == RECORD_IMPORTING) {
-		struct volume_recovered done;
-		int rec = volume_recover(env, NULL, r->uuid, &done, e);
-		if (rec < 0)
-			return rec;
-		if (!strcmp(done.outcome, "undone"))
-			return 0;
-		record_free(TAKE_PTR(r));
-		found = keystore_find_path(env->ks, path, &r, e);
-		if (found < 0)
-			return found;
-	}
+	if (found < 0)
+		return found == -ENOENT ? 0 : error_pass(e, &none);
 	if (volume_check_binding(r, info, NULL) < 0)
 		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "the keystore has another volume for %s: mount its file system, or `kvmcrypt move` it to where it is now",
-				 path);
-	*ret = TAKE_PTR(r);
-	return 1;
+				 "the keystore has another volume for %s: `kvmcrypt keystore forget` or `kvmcrypt move` that one first",
+				 s->path);
+	int ret = volume_check_ready(r, e);
+	if (ret < 0)
+		return ret;
+	f->record = TAKE_PTR(r);
+	f->unchanged = true;
+	return 0;
 }
+
+static int open_image(const struct volume_import *p, struct import_state *s, enum container_mode mode, struct error *e)
+{
+	container_free(TAKE_PTR(s->c));
+	return container_open(s->header ? s->header : s->path, s->header ? IMAGE_FORMAT_RAW : p->format, mode, &s->c, e);
+}
+
+/* Under the lock nobody but us writes to it, and it has to be what was looked at. */
+static int check_locked(struct flow *f, struct import_state *s, struct error *e)
+{
+	int r = open_image(f->params, s, CONTAINER_CHANGE, e);
+	return r < 0 ? r : volume_check_binding(f->record, luks_info(container_luks(s->c)), e);
+}
+
+static int check(struct flow *f, struct error *e)
+{
+	struct import_state *s = f->state;
+	const struct volume_import *p = f->params;
+	if (f->locked)
+		return check_locked(f, s, e);
+	int r = volume_new_path(p->path, &s->path, e);
+	if (r == 0 && p->header)
+		r = file_canonical(p->header, &s->header, e);
+	if (r == 0)
+		r = open_image(p, s, CONTAINER_LOOK, e);
+	return r < 0 ? r : check_known(f, s, e);
+}
+
+/* ---- the record ---- */
 
 /* A relative name counts from the directory of the image. A backing file that is away is no obstacle. */
 static int canonical_backing(const char *image, const char *name, char **ret, struct error *e)
@@ -96,7 +129,6 @@ static int make_record(const char *path, const char *header, struct container *c
 		return result;
 	uuid_generate_random(r->uuid);
 	r->generation = 1;
-	r->state = RECORD_IMPORTING;
 	r->path = strdup(path);
 	if (!r->path)
 		return error_oom(e);
@@ -116,17 +148,85 @@ static int make_record(const char *path, const char *header, struct container *c
 	return 0;
 }
 
-/* Adds our keyslot on disk and proves it by opening the file anew. */
-static int add_our_keyslot(struct container *c, const struct record *r, int *ret_slot, struct error *e)
+static int make(struct flow *f, struct error *e)
 {
-	int ret = luks_add_keyslot(container_luks(c), -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED,
-				   ret_slot, e);
-	if (ret == 0)
-		ret = container_write_back(c, e);
-	if (ret == 0)
-		ret = volume_prove(r, volume_header_path(r), ret_slot, e);
-	return ret;
+	struct import_state *s = f->state;
+	const struct volume_import *p = f->params;
+	AUTOSECRET struct secret *volume_key = NULL;
+	int slot, r = luks_unlock(container_luks(s->c), -1, p->passphrase, &slot, &volume_key, e);
+	if (r < 0)
+		return error_prefix(e, "%s", s->path);
+	return make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
 }
+
+/* ---- the way there ---- */
+
+static int act(struct flow *f, struct error *e)
+{
+	struct import_state *s = f->state;
+	int slot, r = luks_add_keyslot(container_luks(s->c), -1, f->record->volume_key, f->record->passphrase,
+				       LUKS_KDF_GENERATED, &slot, e);
+	return r < 0 ? r : container_write_back(s->c, e);
+}
+
+static int prove(struct flow *f, struct error *e)
+{
+	int slot;
+	return volume_prove(f->record, volume_header_path(f->record), &slot, e);
+}
+
+static int commit(struct flow *f, struct error *e)
+{
+	(void)e;
+	f->record->state = RECORD_READY;
+	return 0;
+}
+
+static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+{
+	struct error why = { 0 };
+	int r = prove(f, &why);
+	if (r == 0) {
+		*ret = FLOW_FINISH;
+	} else if (why.kind == ERROR_BAD_KEY) {
+		/* Our keyslot opens nothing, so the record is worth nothing and the image was not changed. */
+		*ret = FLOW_UNDO;
+	} else if (why.kind == ERROR_NOT_FOUND || why.kind == ERROR_DAMAGED) {
+		/* The record may be what rebuilds the header one day. */
+		*ret = FLOW_STUCK;
+		flow_say(f, "%s", why.message);
+	} else {
+		return error_pass(e, &why);
+	}
+	return 0;
+}
+
+static int undo(struct flow *f, struct error *e)
+{
+	(void)e;
+	f->gone = true;
+	return 0;
+}
+
+const struct workflow workflow_import = {
+	.name = "import",
+	.begun = RECORD_IMPORTING,
+	.flags = FLOW_NEW,
+	.state_size = sizeof(struct import_state),
+	.undone = "our keyslot had not been written; the image is as it was",
+	.finished = "our keyslot was there",
+	.done = "was imported",
+	.check = check,
+	.make = make,
+	.act = act,
+	.prove = prove,
+	.commit = commit,
+	.judge = judge,
+	.undo = undo,
+	.clear = clear,
+};
+
+/* ---- --replace ---- */
 
 /*
  * Every keyslot that the given passphrase opens, but never our own. Only after the record is
@@ -154,70 +254,33 @@ static int remove_given_keyslots(const struct volume_env *env, const struct volu
 	return ret;
 }
 
-/* --replace of an image that was imported before: without it, or killed before its last step. */
-static int replace_known(const struct volume_env *env, const struct volume_import *p, struct container *c,
-			 struct record *r, struct error *e)
+/* Of an image that was imported just now, before, or before somebody was killed in the middle of this. */
+static int replace(const struct volume_env *env, const struct volume_import *p, const uuid_t volume, struct error *e)
 {
-	int ours;
-	int ret = volume_check_ready(r, e);
-	if (ret == 0)
-		ret = keystore_reveal(env->ks, &r, 1, "import", r->path, e);
-	if (ret == 0)
-		ret = volume_prove(r, volume_header_path(r), &ours, e);
-	return ret < 0 ? ret : remove_given_keyslots(env, p, c, ours, e);
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	AUTOCONTAINER struct container *c = NULL;
+	int ours, r = volume_hold(env, volume, "import", 0, &h, e);
+	if (r == 0)
+		r = volume_prove(h.record, volume_header_path(h.record), &ours, e);
+	if (r == 0)
+		r = volume_open_header(h.record, CONTAINER_CHANGE, &c, e);
+	return r < 0 ? r : remove_given_keyslots(env, p, c, ours, e);
 }
 
 int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,
 		  bool *ret_existed, struct error *e)
 {
-	AUTOFREE char *path = NULL, *header = NULL;
-	AUTOCONTAINER struct container *c = NULL;
-	AUTORECORD struct record *record = NULL;
-	AUTOSECRET struct secret *volume_key = NULL;
-	AUTOCLOSE int lock = -1;
-	int slot, ours;
-
-	int r = volume_new_path(p->path, &path, e);
-	if (r == 0 && p->header)
-		r = file_canonical(p->header, &header, e);
-	if (r == 0)
-		r = container_open(header ? header : path, header ? IMAGE_FORMAT_RAW : p->format,
-				   p->dry_run ? CONTAINER_LOOK : CONTAINER_CHANGE, &c, e);
-	if (r < 0)
-		return r;
-	const struct luks_info *info = luks_info(container_luks(c));
-	r = check_known(env, path, info, &record, e);
-	if (r < 0)
-		return r;
-	*ret_existed = r == 1;
-	if (r == 1) {
-		if (p->replace && !p->dry_run && (r = replace_known(env, p, c, record, e)) < 0)
-			return r;
-		*ret = TAKE_PTR(record);
-		return 0;
-	}
-	r = luks_unlock(container_luks(c), -1, p->passphrase, &slot, &volume_key, e);
-	if (r < 0)
-		return error_prefix(e, "%s", path);
-	r = make_record(path, header, c, &volume_key, &record, e);
-	if (r < 0)
-		return r;
-	if (p->dry_run) {
-		*ret = TAKE_PTR(record);
-		return 0;
-	}
-	if ((r = volume_lock(env->ks, record->uuid, false, &lock, e)) < 0 ||
-	    (r = keystore_put(env->ks, record, "import-begin", path, e)) < 0)
-		return r;
-	r = add_our_keyslot(c, record, &ours, e);
-	if (r < 0)
-		return error_prefix(e, "%s was not imported (`kvmcrypt recover` clears what is left)", path);
-	record->state = RECORD_READY;
-	r = keystore_put(env->ks, record, "import", path, e);
-	if (r == 0 && p->replace)
-		r = remove_given_keyslots(env, p, c, ours, e);
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(record);
-	return 0;
+	const struct flow_call call = { .env = env, .params = p, .dry_run = p->dry_run };
+	AUTOFREE char *path = NULL;
+	AUTORECORD struct record *r = NULL;
+	int result = volume_new_path(p->path, &path, e);
+	if (result == 0 && !p->dry_run)
+		result = workflow_settle_path(env, NULL, path, e);
+	if (result == 0)
+		result = workflow_run(&workflow_import, &call, &r, ret_existed, e);
+	if (result == 0 && p->replace && !p->dry_run)
+		result = replace(env, p, r->uuid, e);
+	if (result == 0)
+		*ret = TAKE_PTR(r);
+	return result;
 }

@@ -1,241 +1,186 @@
-#include "lib/workflow/create/raw.h"
+/* What an interruption left: the disk is asked, and the workflow is undone or finished. */
+#include "lib/workflow/internal.h"
 #include "lib/volume/internal.h"
-#include "lib/workflow/reencrypt/internal.h"
-#include "lib/workflow/resize_integrity.h"
-#include "lib/workflow/rotate.h"
-
-#include "base/file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-static void outcome(struct volume_recovered *ret, const char *word, const char *detail)
+/* More workflows than these do not lie one in another. */
+#define ROUNDS 6
+
+static int finish(struct flow *f, struct error *e)
 {
-	ret->outcome = word;
-	snprintf(ret->detail, sizeof(ret->detail), "%.*s", (int)sizeof(ret->detail) - 1, detail);
+	int r = 0;
+	/* Only the record is behind. */
+	if (f->record->state != f->workflow->committed)
+		r = flow_commit(f, e);
+	return r < 0 ? r : flow_finish(f, e);
 }
 
-static int commit_ready(const struct volume_env *env, struct record *r, const char *detail,
-			struct volume_recovered *ret, struct error *e)
+static int undo(struct flow *f, struct error *e)
 {
-	int result = 0, slot;
-	AUTOCONTAINER struct container *c = NULL;
-	/* The geometry of a create is known only from the finished file. */
-	result = volume_prove(r, volume_header_path(r), &slot, e);
-	if (result == 0)
-		result = container_open(volume_header_path(r),
-					volume_image_format(r),
-					CONTAINER_CHANGE, &c, e);
-	/* A LUKS2 header of which one copy had been written was made whole in memory. */
-	if (result == 0)
-		result = container_write_back(c, e);
-	if (result < 0)
-		return result;
-	r->geometry.header_offset = container_info(c)->header_offset;
-	r->geometry.header_length = container_info(c)->header_length;
-	r->state = RECORD_READY;
-	free(TAKE_PTR(r->beside));
-	result = keystore_put(env->ks, r, "recover", detail, e);
-	if (result == 0)
-		outcome(ret, "finished", detail);
-	return result;
+	int r = flow_do(f, f->workflow->undo, e);
+	if (r == 0 && !f->gone)
+		f->record->state = RECORD_READY;
+	return r < 0 ? r : flow_store_as(f, "-undone", e);
 }
 
-static int drop_record(const struct volume_env *env, struct record *r, const char *detail,
-		       struct volume_recovered *ret, struct error *e)
+static int resume(struct flow *f, struct error *e)
 {
-	int result = keystore_remove(env->ks, r, "recover", detail, e);
-	if (result == 0)
-		outcome(ret, "undone", detail);
-	return result;
+	f->resumed = true;
+	int r = flow_act(f, e);
+	return r < 0 ? r : flow_finish(f, e);
 }
 
-/* Only a name that create itself makes may be removed, whatever a record says. */
-static void remove_temporary(const char *path)
+static void tell(const struct flow *f, const char *words, char *detail)
 {
-	size_t len = strlen(path), n = strlen(FILE_NEW_SUFFIX);
-	if (len > n && !strcmp(path + len - n, FILE_NEW_SUFFIX))
-		unlink(path);
+	snprintf(detail, 512, "%s", f->detail[0] ? f->detail : words ? words : "");
 }
 
-/*
- * A detached header gets its name before the data does. Without data it is taken back, if it is
- * ours: the record's key opens it. 1: there was no data.
- */
-static int recover_detached(const struct record *r, bool unfinished, struct error *e)
+/* One workflow of the record. *ret stays NOTHING where one waits that harms nobody. */
+static int settle_one(struct flow *f, bool may_resume, enum flow_outcome *ret, char *detail, struct error *e)
 {
-	int slot;
-	AUTOFILE_NEW struct file_new *header = NULL;
-	if (!r->header_path)
+	const struct workflow *w = f->workflow;
+	enum flow_verdict verdict = FLOW_STUCK;
+	int r = w->judge(f, &verdict, e);
+	if (r < 0)
+		return r;
+	switch (verdict) {
+	case FLOW_UNDO:
+		r = undo(f, e);
+		*ret = FLOW_UNDONE;
+		tell(f, w->undone, detail);
+		return r;
+	case FLOW_RESUME:
+		if (!may_resume)
+			break;
+		r = resume(f, e);
+		*ret = FLOW_FINISHED;
+		tell(f, w->finished, detail);
+		return r;
+	case FLOW_FINISH:
+		r = finish(f, e);
+		*ret = FLOW_FINISHED;
+		tell(f, w->finished, detail);
+		return r;
+	default:
+		break;
+	}
+	*ret = verdict == FLOW_RESUME ? FLOW_HALFWAY : verdict == FLOW_LATER ? FLOW_WAITS : FLOW_NEEDS_PERSON;
+	tell(f, verdict == FLOW_RESUME ? "it can only be gone on with" : NULL, detail);
+	return 0;
+}
+
+static bool is_end(enum flow_outcome o)
+{
+	return o == FLOW_WAITS || o == FLOW_HALFWAY || o == FLOW_NEEDS_PERSON;
+}
+
+static int settle(struct flow *f, bool may_resume, enum flow_outcome *ret, char *detail, struct error *e)
+{
+	for (int round = 0; f->record; round++) {
+		enum flow_outcome one = FLOW_NOTHING;
+		uint32_t number = volume_state_of(f->record);
+		const struct workflow *w = workflow_of(number);
+		if (number == RECORD_READY)
+			return 0;
+		if (round == ROUNDS)
+			return error_set(e, ERROR_FAILED, EIO, "%s does not come to an end", f->record->path);
+		if (!w) {
+			*ret = FLOW_NEEDS_PERSON;
+			snprintf(detail, 512, "a newer kvmcrypt is at it (workflow %u)", number);
+			return 0;
+		}
+		f->record->state = number;
+		f->detail[0] = 0;
+		int r = flow_begin(f, w, e);
+		if (r == 0)
+			r = settle_one(f, may_resume, &one, detail, e);
+		flow_end(f);
+		if (r < 0)
+			return r;
+		/* What was brought to an end before is the news, not that the rest waits. */
+		if (one != FLOW_WAITS || *ret == FLOW_NOTHING)
+			*ret = one;
+		if (is_end(one))
+			return 0;
+	}
+	return 0;
+}
+
+int workflow_settle(const struct volume_env *env, struct guest_connection *g, struct volume_hold *h, bool may_resume,
+		    enum flow_outcome *ret, char *detail, struct error *e)
+{
+	struct flow f = { .env = env, .g = g, .record = TAKE_PTR(h->record), .locked = true };
+	enum flow_outcome outcome = FLOW_NOTHING;
+	detail[0] = 0;
+	int r = settle(&f, may_resume, &outcome, detail, e);
+	h->record = f.record;
+	if (r == 0)
+		*ret = outcome;
+	return r;
+}
+
+int workflow_settle_for(const struct volume_env *env, struct guest_connection *g, struct volume_hold *h,
+			struct error *e)
+{
+	enum flow_outcome outcome;
+	char detail[512], path[1024];
+	snprintf(path, sizeof(path), "%s", h->record->path);
+	int r = workflow_settle(env, g, h, false, &outcome, detail, e);
+	if (r < 0)
+		return error_prefix(e, "%s is in an unfinished workflow", path);
+	if (!h->record)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is gone: %s", path, detail);
+	if (volume_is_ready(h->record))
 		return 0;
-	int ret = create_raw_plan_header(r->header_path, r->uuid, &header, e);
-	if (ret < 0)
-		return ret;
-	remove_temporary(header->tmp);
-	if (!unfinished && volume_path_taken(r->path))
-		return 0;
-	if (volume_prove(r, r->header_path, &slot, NULL) == 0)
-		unlink(r->header_path);
-	return 1;
+	return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover` (%s)", path,
+			 volume_state_name(h->record->state), detail);
 }
 
-static int recover_create(const struct volume_env *env, struct record *r, struct volume_recovered *ret,
-			  struct error *e)
+int workflow_settle_path(const struct volume_env *env, struct guest_connection *g, const char *path, struct error *e)
 {
-	int slot, result = 0;
-	struct image_look look = { 0 };
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	AUTORECORD struct record *seen = NULL;
 	struct error why = { 0 };
-	bool unfinished = r->beside && volume_path_taken(r->beside);
-	/* The kernel may still be writing to it for the one that died. */
-	if (r->format == RECORD_FORMAT_RAW)
-		result = create_raw_unmap(r, e);
-	if (result == 0 && r->beside)
-		remove_temporary(r->beside);
-	if (result == 0)
-		result = recover_detached(r, unfinished, e);
-	if (result < 0)
-		return result;
-	if (result == 1)
-		return drop_record(env, r, "the image was not complete and was removed", ret, e);
-	/* Renamed: it was synced and proven before, so only the record is behind. */
-	if (volume_prove(r, volume_header_path(r), &slot, &why) == 0)
-		return commit_ready(env, r, "the image was complete", ret, e);
-	if (why.kind == ERROR_FAILED) {
-		*e = why;
-		return -why.err;
-	}
-	/* Renamed and damaged since: the record may be what rebuilds its header. */
-	if (image_look(r->path, &look, NULL) == 0 && uuid_compare(look.luks_uuid, r->luks_uuid) == 0) {
-		outcome(ret, "needs_attention", why.message);
+	int r = keystore_find_path(env->ks, path, &seen, &why);
+	if (r == 0 && !volume_is_ready(seen))
+		r = volume_hold(env, seen->uuid, "recover", HOLD_UNFINISHED, &h, &why);
+	/* It went away, or it is as it should be. */
+	if (r < 0 && why.kind != ERROR_NOT_FOUND)
+		return error_pass(e, &why);
+	if (!h.record)
 		return 0;
-	}
-	return drop_record(env, r, "the image was not complete and was removed", ret, e);
+	r = workflow_settle_for(env, g, &h, &why);
+	return r < 0 && why.kind != ERROR_NOT_FOUND ? error_pass(e, &why) : 0;
 }
 
-static int recover_import(const struct volume_env *env, struct record *r, struct volume_recovered *ret,
-			  struct error *e)
-{
-	int slot;
-	struct error why = { 0 };
-	if (volume_prove(r, volume_header_path(r), &slot, &why) == 0)
-		return commit_ready(env, r, "our keyslot was there", ret, e);
-	/* Our keyslot opens nothing, so the record is worth nothing and the image was not changed. */
-	if (why.kind == ERROR_BAD_KEY)
-		return drop_record(env, r, "our keyslot had not been written; the image is as it was", ret, e);
-	/* Damaged: the record may be what rebuilds the header one day, so it stays. */
-	if (why.kind == ERROR_NOT_FOUND || why.kind == ERROR_DAMAGED) {
-		outcome(ret, "needs_attention", why.message);
-		return 0;
-	}
-	*e = why;
-	return -why.err;
-}
+/* ---- recover ---- */
 
-static int recover_erase(const struct volume_env *env, struct record *r, int lock,
-			 struct volume_recovered *ret, struct error *e)
-{
-	const struct volume_erase keep = { .keep_file = true };
-	/* volume_erase() takes the same lock. */
-	close(lock);
-	bool destroyed = false;
-	int result = volume_erase(env, r, &keep, &destroyed, e);
-	if (result == 0)
-		outcome(ret, "finished", destroyed ? "keyslots and record destroyed; the file itself was kept"
-						   : "the record was destroyed; no image of it was there any more");
-	return result;
-}
-
-/* The image says how far the resize got: either it has the new size or the old one. With integrity it goes back. */
-static int recover_resize(const struct volume_env *env, struct record *r, struct volume_recovered *ret,
-			  struct error *e)
-{
-	char detail[96];
-	uint64_t size;
-	int result = r->integrity ? resize_integrity_undo(r, e) : 0;
-	if (result == 0)
-		result = volume_actual_size(r, &size, e);
-	if (result < 0)
-		return result;
-	bool same = r->size == size;
-	r->size = size;
-	r->state = RECORD_READY;
-	snprintf(detail, sizeof(detail), "the image has %llu bytes", (unsigned long long)r->size);
-	result = keystore_put(env->ks, r, "recover", detail, e);
-	if (result == 0)
-		outcome(ret, same ? "undone" : "finished", detail);
-	return result;
-}
-
-static int recover_rotate(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			  struct volume_recovered *ret, struct error *e)
-{
-	bool finished = false;
-	int result = volume_rotate_settle(env, g, r, &finished, e);
-	if (result == 0)
-		outcome(ret, finished ? "finished" : "undone",
-			finished ? "the new passphrase is in force, the old keyslot is destroyed"
-				 : "the old passphrase is in force, the new keyslot is destroyed");
-	return result;
-}
-
-static int recover_reencrypt(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			     struct volume_recovered *ret, struct error *e)
-{
-	bool finished = false, copied = r->beside;
-	int result = volume_reencrypt_settle(env, g, r, &finished, e);
-	if (result == 0)
-		outcome(ret, finished ? "finished" : "undone",
-			finished ? "the volume has its new volume key" :
-			copied	 ? "the volume has its old volume key, the copy was removed" :
-				   "the volume has its old volume key, nothing had been encrypted anew");
-	return result;
-}
+static const char *const words[] = {
+	[FLOW_NOTHING] = "finished", [FLOW_UNDONE] = "undone",	   [FLOW_FINISHED] = "finished",
+	[FLOW_WAITS] = "waits",	     [FLOW_HALFWAY] = "halfway",   [FLOW_NEEDS_PERSON] = "needs_attention",
+};
 
 int volume_recover(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		   struct volume_recovered *ret, struct error *e)
 {
-	AUTORECORD struct record *r = NULL;
-	AUTOCLOSE int lock = -1;
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	enum flow_outcome outcome = FLOW_NOTHING;
 	struct error busy = { 0 };
 	*ret = (struct volume_recovered){ .was = RECORD_READY, .outcome = "finished" };
-	int result = volume_lock(env->ks, volume, false, &lock, &busy);
-	if (result == -EBUSY) {
-		outcome(ret, "in_progress", busy.message);
+	int r = volume_hold(env, volume, "recover", HOLD_UNFINISHED | HOLD_TRY, &h, &busy);
+	if (r == -EBUSY) {
+		ret->outcome = "in_progress";
+		snprintf(ret->detail, sizeof(ret->detail), "%.500s", busy.message);
 		return 0;
 	}
-	if (result < 0) {
-		*e = busy;
-		return result;
-	}
-	result = keystore_get(env->ks, volume, &r, e);
-	if (result < 0)
-		return result;
-	ret->was = r->state;
-	if (r->state == RECORD_READY && !r->beside)
-		return 0;
-	result = keystore_reveal(env->ks, &r, 1, "recover", NULL, e);
-	if (result < 0)
-		return result;
-	if (r->state == RECORD_READY)
-		return reencrypt_drop_link(env, g, r, e);
-	switch (r->state) {
-	case RECORD_CREATING:
-		return recover_create(env, r, ret, e);
-	case RECORD_IMPORTING:
-		return recover_import(env, r, ret, e);
-	case RECORD_ERASING:
-		return recover_erase(env, r, TAKE_FD(lock), ret, e);
-	case RECORD_ROTATING:
-	case RECORD_RETIRING:
-		return recover_rotate(env, g, r, ret, e);
-	case RECORD_CONVERTING:
-	case RECORD_PIVOTING:
-		return recover_reencrypt(env, g, r, ret, e);
-	case RECORD_RESIZING:
-		return recover_resize(env, r, ret, e);
-	default:
-		outcome(ret, "needs_attention", "this version does not know the workflow it is in");
-		return 0;
-	}
+	if (r < 0)
+		return error_pass(e, &busy);
+	ret->was = volume_state_of(h.record);
+	r = workflow_settle(env, g, &h, true, &outcome, ret->detail, e);
+	if (r == 0)
+		ret->outcome = words[outcome];
+	return r;
 }

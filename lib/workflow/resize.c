@@ -1,4 +1,5 @@
 #include "lib/workflow/resize.h"
+#include "lib/workflow/workflow.h"
 
 #include "base/file.h"
 #include "base/process.h"
@@ -116,15 +117,26 @@ static int resize_live(virDomainPtr d, const char *target, const struct volume_r
 	return 0;
 }
 
-static int check(const struct record *r, const struct volume_resize *p, uint64_t now, struct error *e)
+struct resize_state {
+	uint64_t now;
+	struct volume_mapping mapping;
+	virDomainPtr domain;	/* the guest that runs with it, or NULL */
+	char target[32];
+};
+
+static void clear(void *state)
+{
+	struct resize_state *s = state;
+	if (s->domain)
+		virDomainFree(s->domain);
+}
+
+static int check_size(const struct record *r, const struct volume_resize *p, uint64_t now, struct error *e)
 {
 	char a[32], b[32];
 	unsigned sector = r->sector_size > 512 ? r->sector_size : 512;
 	if (!p->size || p->size % sector)
 		return error_set(e, ERROR_USAGE, EINVAL, "the size must be a multiple of %u bytes and not zero", sector);
-	int ret = r->state == RECORD_RESIZING ? 0 : volume_check_ready(r, e);
-	if (ret < 0)
-		return ret;
 	if (p->size < now && !p->shrink && !r->integrity)
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "%s has %s; making it %s cuts off what lies beyond: shrink its file system first, then add --shrink",
@@ -132,82 +144,104 @@ static int check(const struct record *r, const struct volume_resize *p, uint64_t
 	return 0;
 }
 
-static int begin(const struct volume_env *env, struct record **fresh, const struct record *r, struct error *e)
+static int check(struct flow *f, struct error *e)
 {
-	int ret = keystore_get(env->ks, r->uuid, fresh, e);
+	struct resize_state *s = f->state;
+	const struct volume_resize *p = f->params;
+	struct volume_resized *done = f->result;
+	const struct record *r = f->record;
+	int ret = volume_actual_size(r, &s->now, e);
 	if (ret == 0)
-		ret = keystore_reveal(env->ks, fresh, 1, "resize", NULL, e);
+		ret = check_size(r, p, s->now, e);
+	if (ret == 0)
+		ret = volume_mapping(r, &s->mapping, e);
+	if (ret == 0 && r->integrity)
+		ret = resize_integrity_check(r, p, s->now, &s->mapping, e);
+	if (ret == 0)
+		ret = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
 	if (ret < 0)
 		return ret;
-	(*fresh)->state = RECORD_RESIZING;
-	return keystore_put(env->ks, *fresh, "resize-begin", r->path, e);
+	done->old_size = s->now;
+	snprintf(done->domain, sizeof(done->domain), "%s", s->domain ? virDomainGetName(s->domain) : "");
+	f->unchanged = p->size == s->now && r->size == s->now &&
+		       !(s->mapping.name[0] && s->mapping.status.size != p->size);
+	if (!s->domain && image_is_in_use(r->path))
+		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", r->path);
+	return 0;
 }
 
-int volume_resize(const struct volume_env *env, struct guest_connection *g, struct record *r,
+static int act(struct flow *f, struct error *e)
+{
+	const struct resize_state *s = f->state;
+	const struct volume_resize *p = f->params;
+	const struct record *r = f->record;
+	if (s->mapping.name[0]) {
+		int ret = resize_mapped(r, &s->mapping, p, s->now, e);
+		/* A guest that has the block device learns of its size from QEMU. */
+		return ret < 0 || !s->domain ? ret : resize_live(s->domain, s->target, p, e);
+	}
+	if (r->integrity)
+		return resize_integrity(f->env, r, p, e);
+	if (s->domain)
+		return resize_live(s->domain, s->target, p, e);
+	return r->format == RECORD_FORMAT_QCOW2 ? resize_qcow2(f->env, r, p, e) : resize_raw(r, p, e);
+}
+
+/* Whatever a tool said: what counts is the size that the image has now. */
+static int commit(struct flow *f, struct error *e)
+{
+	const struct volume_resize *p = f->params;
+	uint64_t size;
+	int ret = volume_actual_size(f->record, &size, e);
+	if (ret == 0 && p && size != p->size)
+		ret = error_set(e, ERROR_FAILED, EIO, "it has %llu bytes after the resize, not %llu",
+				(unsigned long long)size, (unsigned long long)p->size);
+	if (ret < 0)
+		return ret;
+	f->record->size = size;
+	f->record->state = RECORD_READY;
+	return 0;
+}
+
+/* Without its tags a new part of a volume with integrity is none. */
+static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+{
+	uint64_t size;
+	int r = f->record->integrity ? resize_integrity_undo(f->record, e) : 0;
+	if (r == 0)
+		r = volume_actual_size(f->record, &size, e);
+	if (r < 0)
+		return r;
+	flow_say(f, "the image has %llu bytes", (unsigned long long)size);
+	*ret = size == f->record->size ? FLOW_UNDO : FLOW_FINISH;
+	return 0;
+}
+
+const struct workflow workflow_resize = {
+	.name = "resize",
+	.begun = RECORD_RESIZING,
+	.state_size = sizeof(struct resize_state),
+	.kept = "keeps its size",
+	.done = "has another size now",
+	.check = check,
+	.act = act,
+	.commit = commit,
+	.judge = judge,
+	.clear = clear,
+};
+
+int volume_resize(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		  const struct volume_resize *p, struct volume_resized *ret, struct error *e)
 {
-	AUTORECORD struct record *fresh = NULL;
-	AUTODOMAIN virDomainPtr domain = NULL;
-	AUTOCLOSE int lock = -1;
-	char target[32];
-	uint64_t now = 0, then = 0;
-	struct volume_mapping mapping;
-
-	*ret = (struct volume_resized){ 0 };
-	int result = volume_actual_size(r, &now, e);
-	if (result == 0)
-		result = check(r, p, now, e);
-	if (result == 0)
-		result = volume_mapping(r, &mapping, e);
-	if (result == 0 && r->integrity)
-		result = resize_integrity_check(r, p, now, &mapping, e);
-	if (result == 0)
-		result = volume_find_guest(g, r, &domain, target, sizeof(target), e);
-	if (result < 0)
-		return result;
-	ret->old_size = now;
-	ret->changed = p->size != now || r->size != now || r->state != RECORD_READY;
-	if (domain)
-		snprintf(ret->domain, sizeof(ret->domain), "%s", virDomainGetName(domain));
-	ret->changed = ret->changed || (mapping.name[0] && mapping.status.size != p->size);
-	if (!domain && image_is_in_use(r->path))
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", r->path);
-	if (p->dry_run || !ret->changed)
-		return 0;
-	if ((result = volume_lock(env->ks, r->uuid, true, &lock, e)) < 0 ||
-	    (result = begin(env, &fresh, r, e)) < 0)
-		return result;
-	struct error failure = { 0 };
-	if (ret->changed)
-		result = mapping.name[0] ? resize_mapped(fresh, &mapping, p, now, &failure)
-		       : r->integrity ? resize_integrity(env, fresh, p, &failure)
-		       : domain ? resize_live(domain, target, p, &failure)
-		       : r->format == RECORD_FORMAT_QCOW2 ? resize_qcow2(env, fresh, p, &failure)
-							  : resize_raw(fresh, p, &failure);
-	/* A guest that has the block device learns of its size from QEMU. */
-	if (result == 0 && mapping.name[0] && domain)
-		result = resize_live(domain, target, p, &failure);
-	/* Without its tags the new part is none. If this fails too, the record stays as it is for recover. */
-	if (result < 0 && r->integrity && resize_integrity_undo(fresh, NULL) < 0) {
-		*e = failure;
-		return result;
-	}
-	/* Whatever the tool said: what counts is the size that the image now has. */
-	int looked = volume_actual_size(fresh, &then, result < 0 ? NULL : e);
-	if (looked < 0) {
-		if (result < 0)
-			*e = failure;
-		return result < 0 ? result : looked;
-	}
-	fresh->size = then;
-	fresh->state = RECORD_READY;
-	int put = keystore_put(env->ks, fresh, "resize", r->path, result < 0 ? NULL : e);
-	if (result < 0) {
-		*e = failure;
-		return result;
-	}
-	if (put == 0 && then != p->size)
-		return error_set(e, ERROR_FAILED, EIO, "%s has %llu bytes after the resize, not %llu", r->path,
-				 (unsigned long long)then, (unsigned long long)p->size);
-	return put;
+	struct volume_resized done = { 0 };
+	bool unchanged = false;
+	const struct flow_call call = {
+		.env = env, .g = g, .volume = volume, .params = p, .result = &done, .dry_run = p->dry_run,
+	};
+	int r = workflow_run(&workflow_resize, &call, NULL, &unchanged, e);
+	if (r < 0)
+		return r;
+	done.changed = !unchanged;
+	*ret = done;
+	return 0;
 }

@@ -22,7 +22,7 @@ struct volume_resized {
  * then a volume that a guest has open is ERROR_BUSY. Smaller without shrink: ERROR_REFUSED.
  * Interrupted, volume_recover() takes over the size that the image has.
  */
-int volume_resize(const struct volume_env *env, struct guest_connection *g, struct record *r,
+int volume_resize(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		  const struct volume_resize *p, struct volume_resized *ret, struct error *e);
 
 #endif

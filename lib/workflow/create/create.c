@@ -1,6 +1,7 @@
 #include "lib/workflow/create/plan.h"
 #include "lib/workflow/create/raw.h"
 #include "lib/volume/internal.h"
+#include "lib/workflow/workflow.h"
 
 #include "base/file.h"
 
@@ -11,50 +12,67 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* 0: free to create; 1: the same volume is there (record in *ret); else an error. */
-static int check_existing(const struct volume_env *env, const struct create_plan *plan, struct record **ret,
-			  struct error *e)
+struct create_state {
+	struct create_plan plan;
+	bool planned;
+	struct luks *luks;		/* NULL with integrity until act() made it */
+	struct file_new *file;		/* NULL for a device */
+	struct file_new *header;	/* NULL without a detached one */
+};
+
+static void clear(void *state)
 {
-	AUTORECORD struct record *r = NULL;
-	struct error none = { 0 };
-	int found = keystore_find_path(env->ks, plan->path, &r, &none);
-	if (found < 0 && none.kind != ERROR_NOT_FOUND) {
-		*e = none;
-		return found;
-	}
-	if (found == 0 && r->state != RECORD_READY) {
-		/* Somebody is at it, or was: wait for the one, clean up after the other, look again. */
-		AUTOCLOSE int lock = -1;
-		struct volume_recovered done;
-		int busy = volume_lock(env->ks, r->uuid, true, &lock, e);
-		if (busy < 0)
-			return busy;
-		cleanup_close(&lock);
-		lock = -1;
-		int rec = volume_recover(env, NULL, r->uuid, &done, e);
-		if (rec < 0 && e->kind != ERROR_NOT_FOUND)
-			return rec;
-		record_free(TAKE_PTR(r));
-		none = (struct error){ 0 };
-		found = keystore_find_path(env->ks, plan->path, &r, &none);
-	}
-	if (found < 0 && plan->header && volume_path_taken(plan->header))
-		return error_set(e, ERROR_EXISTS, EEXIST, "--header: %s exists already", plan->header);
-	if (found < 0 && plan->device)
-		return create_raw_check_device(plan, e);
-	if (found < 0 && !volume_path_taken(plan->path))
-		return 0;
-	if (found < 0)
-		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "%s exists already and is not in the keystore (`kvmcrypt import` takes in a LUKS volume)",
-				 plan->path);
+	struct create_state *s = state;
+	luks_free(s->luks);
+	file_new_free(s->file);
+	file_new_free(s->header);
+	if (s->planned)
+		create_plan_clear(&s->plan);
+}
+
+/* ---- check ---- */
+
+/* Is the volume that is in the keystore for this path the one that is asked for? */
+static int check_same(struct flow *f, const struct create_plan *plan, struct record **r, struct error *e)
+{
 	if (!plan->p.if_absent)
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s is a volume of the keystore already", plan->path);
-	int same = create_plan_check_same(plan, r, e);
-	if (same < 0)
-		return same;
-	*ret = TAKE_PTR(r);
-	return 1;
+	int ret = volume_check_ready(*r, e);
+	if (ret == 0)
+		ret = create_plan_check_same(plan, *r, e);
+	if (ret < 0)
+		return ret;
+	f->record = TAKE_PTR(*r);
+	f->unchanged = true;
+	return 0;
+}
+
+static int check(struct flow *f, struct error *e)
+{
+	struct create_state *s = f->state;
+	struct create_plan *plan = &s->plan;
+	AUTORECORD struct record *r = NULL;
+	struct error none = { 0 };
+	int ret = s->planned ? 0 : create_plan_make(f->params, plan, e);
+	if (ret < 0)
+		return ret;
+	s->planned = true;
+	int found = keystore_find_path(f->env->ks, plan->path, &r, &none);
+	if (found < 0 && none.kind != ERROR_NOT_FOUND)
+		return error_pass(e, &none);
+	/* Under the lock it is ours, or somebody was faster. */
+	if (found == 0 && !(f->locked && f->record && !uuid_compare(r->uuid, f->record->uuid)))
+		return f->locked ? error_set(e, ERROR_EXISTS, EEXIST, "%s is a volume of the keystore already", plan->path)
+				 : check_same(f, plan, &r, e);
+	if (plan->header && volume_path_taken(plan->header))
+		return error_set(e, ERROR_EXISTS, EEXIST, "--header: %s exists already", plan->header);
+	if (plan->device)
+		return create_raw_check_device(plan, e);
+	if (!volume_path_taken(plan->path))
+		return 0;
+	return error_set(e, ERROR_EXISTS, EEXIST,
+			 "%s exists already and is not in the keystore (`kvmcrypt import` takes in a LUKS volume)",
+			 plan->path);
 }
 
 /* ---- the file ---- */
@@ -97,14 +115,13 @@ static void fill_from_plan(const struct create_plan *plan, struct record *r)
 	r->sector_size = plan->p.sector_size;
 }
 
-static int make_record(const struct create_plan *plan, struct luks *luks, struct secret **passphrase,
+static int make_record(const struct create_plan *plan, const struct luks *luks, struct secret **passphrase,
 		       struct secret **volume_key, struct record **ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	int result = record_new(&r, e);
 	if (result < 0)
 		return result;
-	r->state = RECORD_CREATING;
 	r->path = strdup(plan->path);
 	r->backing = plan->backing ? strdup(plan->backing) : NULL;
 	r->header_path = plan->header ? strdup(plan->header) : NULL;
@@ -139,106 +156,170 @@ static int plan_files(const struct create_plan *plan, struct record *r, struct f
 	return *file && !r->beside ? error_oom(e) : 0;
 }
 
-/* Undoes a failed create at once; what even this cannot do is left to volume_recover(). */
-static void undo(const struct volume_env *env, struct file_new *f, struct file_new *header, struct record *r)
+static int make(struct flow *f, struct error *e)
 {
-	if (f && f->committed)
-		return;
-	if (r->integrity && create_raw_unmap(r, NULL) < 0)
-		return;
-	if (f && f->fd >= 0)
-		unlink(f->tmp);
-	if (header && header->committed)
-		unlink(header->path);
-	keystore_remove(env->ks, r, "create-undone", NULL, NULL);
+	struct create_state *s = f->state;
+	AUTOSECRET struct secret *passphrase = NULL;
+	AUTOSECRET struct secret *volume_key = NULL;
+	const struct luks_params lp = create_plan_params(&s->plan);
+	int r = secret_generate_passphrase(&passphrase, e);
+	if (r == 0)
+		r = s->plan.integrity ? secret_random(luks_volume_key_len(&lp), &volume_key, e)
+				      : luks_format(&lp, passphrase, LUKS_KDF_GENERATED, &s->luks, &volume_key, e);
+	if (r == 0)
+		r = make_record(&s->plan, s->luks, &passphrase, &volume_key, &f->record, e);
+	return r < 0 ? r : plan_files(&s->plan, f->record, &s->file, &s->header, e);
 }
 
-static int build(const struct volume_env *env, const struct create_plan *plan, struct luks **luks,
-		 struct file_new *f, struct file_new *header, struct record *r, struct error *e)
+/* ---- act ---- */
+
+static int act_qcow2(struct flow *f, struct create_state *s, struct error *e)
 {
-	const struct create_raw raw = { env, plan, luks, f, header };
-	int ret;
-	if (plan->p.format == IMAGE_FORMAT_RAW) {
-		ret = create_raw_build(&raw, r, e);
-	} else {
-		ret = file_new_open(f, e);
-		if (ret == 0)
-			ret = write_qcow2(env, plan, *luks, f->fd, e);
-		if (ret == 0)
-			ret = volume_prove_new(r, f->tmp, e);
-	}
-	if (ret == 0 && f)
-		ret = set_owner(f->fd, &plan->p, e);
+	int r = file_new_open(s->file, e);
+	if (r == 0)
+		r = write_qcow2(f->env, &s->plan, s->luks, s->file->fd, e);
+	return r < 0 ? r : volume_prove_new(f->record, s->file->tmp, e);
+}
+
+static int act(struct flow *f, struct error *e)
+{
+	struct create_state *s = f->state;
+	const struct create_raw raw = { f->env, &s->plan, &s->luks, s->file, s->header };
+	int r = s->plan.p.format == IMAGE_FORMAT_RAW ? create_raw_build(&raw, f->record, e) : act_qcow2(f, s, e);
+	if (r == 0 && s->file)
+		r = set_owner(s->file->fd, &s->plan.p, e);
 	/* The data's file is the last to appear: with it the volume is complete. */
-	if (ret == 0 && header)
-		ret = file_new_commit(header, false, e);
-	if (ret == 0 && f)
-		ret = file_new_commit(f, false, e);
+	if (r == 0 && s->header)
+		r = file_new_commit(s->header, false, e);
+	return r < 0 || !s->file ? r : file_new_commit(s->file, false, e);
+}
+
+/* Of one that was interrupted the geometry is read from the finished file. */
+static int complete(struct record *r, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int ret = container_open(volume_header_path(r), volume_image_format(r), CONTAINER_CHANGE, &c, e);
+	/* A LUKS2 header of which one copy had been written was made whole in memory. */
+	if (ret == 0)
+		ret = container_write_back(c, e);
+	if (ret < 0)
+		return ret;
+	r->geometry.header_offset = container_info(c)->header_offset;
+	r->geometry.header_length = container_info(c)->header_length;
+	return 0;
+}
+
+static int commit(struct flow *f, struct error *e)
+{
+	int r = f->params ? 0 : complete(f->record, e);
+	if (r < 0)
+		return r;
+	free(TAKE_PTR(f->record->beside));
+	f->record->state = RECORD_READY;
+	return 0;
+}
+
+/* ---- after an interruption ---- */
+
+/* Renamed: it was synced and proven before, so only the record is behind. */
+static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+{
+	const struct record *r = f->record;
+	struct image_look look = { 0 };
+	struct error why = { 0 };
+	int slot;
+	bool unfinished = r->beside && volume_path_taken(r->beside);
+	*ret = FLOW_UNDO;
+	/* A detached header gets its name before the data does. */
+	if (r->header_path && (unfinished || !volume_path_taken(r->path)))
+		return 0;
+	if (volume_prove(r, volume_header_path(r), &slot, &why) == 0) {
+		*ret = FLOW_FINISH;
+		return 0;
+	}
+	if (why.kind == ERROR_FAILED)
+		return error_pass(e, &why);
+	/* Renamed and damaged since: the record may be what rebuilds its header. */
+	if (image_look(r->path, &look, NULL) == 0 && uuid_compare(look.luks_uuid, r->luks_uuid) == 0) {
+		*ret = FLOW_STUCK;
+		flow_say(f, "%s", why.message);
+	}
+	return 0;
+}
+
+/* Only a name that create itself makes may be removed, whatever a record says. */
+static void remove_temporary(const char *path)
+{
+	size_t len = strlen(path), n = strlen(FILE_NEW_SUFFIX);
+	if (len > n && !strcmp(path + len - n, FILE_NEW_SUFFIX))
+		unlink(path);
+}
+
+/* Without its data a detached header is of no use; it is ours if the record's key opens it. */
+static int undo_detached(const struct record *r, struct error *e)
+{
+	int slot;
+	AUTOFILE_NEW struct file_new *header = NULL;
+	int ret = create_raw_plan_header(r->header_path, r->uuid, &header, e);
+	if (ret < 0)
+		return ret;
+	remove_temporary(header->tmp);
+	if (volume_prove(r, r->header_path, &slot, NULL) == 0)
+		unlink(r->header_path);
+	return 0;
+}
+
+static int undo(struct flow *f, struct error *e)
+{
+	const struct record *r = f->record;
+	/* The kernel may still be writing to it for the one that died. */
+	int ret = r->format == RECORD_FORMAT_RAW ? create_raw_unmap(r, e) : 0;
+	if (ret == 0 && r->beside)
+		remove_temporary(r->beside);
+	if (ret == 0 && r->header_path)
+		ret = undo_detached(r, e);
+	f->gone = ret == 0;
 	return ret;
 }
 
-static int create_once(const struct volume_env *env, const struct create_plan *plan, struct record **ret,
-		       bool *ret_existed, struct error *e)
-{
-	AUTORECORD struct record *record = NULL;
-	AUTOSECRET struct secret *passphrase = NULL;
-	AUTOSECRET struct secret *volume_key = NULL;
-	AUTOLUKS struct luks *luks = NULL;
-	AUTOFILE_NEW struct file_new *file = NULL;
-	AUTOFILE_NEW struct file_new *header = NULL;
-	AUTOCLOSE int lock = -1;
+const struct workflow workflow_create = {
+	.name = "create",
+	.begun = RECORD_CREATING,
+	.flags = FLOW_NEW,
+	.state_size = sizeof(struct create_state),
+	.undone = "the image was not complete and was removed",
+	.finished = "the image was complete",
+	.done = "was made",
+	.check = check,
+	.make = make,
+	.act = act,
+	.commit = commit,
+	.judge = judge,
+	.undo = undo,
+	.clear = clear,
+};
 
-	int r = check_existing(env, plan, &record, e);
-	if (r < 0)
-		return r;
-	if (r == 1) {
-		*ret = TAKE_PTR(record);
-		*ret_existed = true;
-		return 0;
-	}
-	const struct luks_params lp = create_plan_params(plan);
-	if ((r = secret_generate_passphrase(&passphrase, e)) < 0)
-		return r;
-	r = plan->integrity ? secret_random(luks_volume_key_len(&lp), &volume_key, e)
-			    : luks_format(&lp, passphrase, LUKS_KDF_GENERATED, &luks, &volume_key, e);
-	if (r < 0 || (r = make_record(plan, luks, &passphrase, &volume_key, &record, e)) < 0 ||
-	    (r = plan_files(plan, record, &file, &header, e)) < 0)
-		return r;
-	if (plan->p.dry_run) {
-		*ret = TAKE_PTR(record);
-		*ret_existed = false;
-		return 0;
-	}
-	if ((r = volume_lock(env->ks, record->uuid, false, &lock, e)) < 0 ||
-	    (r = keystore_put(env->ks, record, "create-begin", plan->path, e)) < 0)
-		return r;
-	r = build(env, plan, &luks, file, header, record, e);
-	if (r < 0) {
-		undo(env, file, header, record);
-		return r;
-	}
-	record->state = RECORD_READY;
-	free(TAKE_PTR(record->beside));
-	r = keystore_put(env->ks, record, "create", plan->path, e);
-	if (r < 0)
-		return error_prefix(e, "%s was made, its record is unfinished: run `kvmcrypt recover`", plan->path);
-	*ret = TAKE_PTR(record);
-	*ret_existed = false;
-	return 0;
+/* Somebody is at it, or was: wait for the one, clean up after the other. */
+static int settle_path(const struct volume_env *env, const struct volume_create *p, struct error *e)
+{
+	AUTOFREE char *path = NULL;
+	int r = volume_new_path(p->path, &path, e);
+	return r < 0 ? r : workflow_settle_path(env, NULL, path, e);
 }
 
 int volume_create(const struct volume_env *env, const struct volume_create *p, struct record **ret,
 		  bool *ret_existed, struct error *e)
 {
-	CLEANUP(create_plan_clear) struct create_plan plan = { 0 };
-	int r = create_plan_make(p, &plan, e);
-	if (r < 0)
-		return r;
-	r = create_once(env, &plan, ret, ret_existed, e);
+	const struct flow_call call = { .env = env, .params = p, .dry_run = p->dry_run };
+	int r = p->dry_run ? 0 : settle_path(env, p, e);
+	if (r == 0)
+		r = workflow_run(&workflow_create, &call, ret, ret_existed, e);
 	/* Two pipelines at once: the one that came second finds the volume of the first. */
-	if (r == -EEXIST && p->if_absent) {
+	if (r == -EEXIST && p->if_absent && !p->dry_run) {
 		*e = (struct error){ 0 };
-		r = create_once(env, &plan, ret, ret_existed, e);
+		r = settle_path(env, p, e);
+		if (r == 0)
+			r = workflow_run(&workflow_create, &call, ret, ret_existed, e);
 	}
 	return r;
 }

@@ -4,6 +4,7 @@
 
 #include "lib/volume/internal.h"
 #include "lib/workflow/reencrypt/reencrypt.h"
+#include "lib/workflow/workflow.h"
 
 /* Is the file a whole container with the record's next volume key, which the passphrase opens? */
 int reencrypt_prove(const struct record *r, const char *path, struct error *e);
@@ -19,48 +20,40 @@ int reencrypt_adopt(struct record *r, const char *path, struct error *e);
  */
 int reencrypt_header(const struct record *r, struct luks **ret, struct error *e);
 
-/* As it was before: READY with the old keys, the intent is gone. */
-int reencrypt_undone(const struct volume_env *env, struct record *r, struct error *e);
-
-/*
- * The new image is in its place and adopted: the next passphrase is in force, the one before is to be
- * destroyed (RETIRING, see rotate.c). The intent stays if keep_intent.
- */
-int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_intent, struct error *e);
-
 /* ERROR_FAILED/ENOSPC when the file system has no room for what the image takes on it now. */
 int reencrypt_check_space(const struct record *r, struct error *e);
 
 /* Makes the copy: copy.c */
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
 
-/*
- * online.c: in place, by libcryptsetup; of a volume that is READY or was begun so. At the
- * end r is READY with the new volume key and the old passphrase.
- */
+enum reencrypt_way { REENCRYPT_COPY, REENCRYPT_LIVE, REENCRYPT_ONLINE };
+
+/* The workflow's state. */
+struct reencrypt_state {
+	enum reencrypt_way way;
+	virDomainPtr domain;	/* the guest that runs with the volume, or NULL */
+	char target[64];	/* its disk */
+};
+
+/* ---- online.c: in place, by libcryptsetup ---- */
+
 bool reencrypt_is_online(const struct record *r);
-int reencrypt_online(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e);
+/* What would be refused, before the record says anything of ours. */
+int reencrypt_online_check(const struct record *r, struct error *e);
+/* To the end, from wherever the header says that it is. */
+int reencrypt_online(struct flow *f, struct error *e);
+/* READY with the new volume key and the old passphrase. */
+int reencrypt_online_commit(struct flow *f, struct error *e);
+int reencrypt_online_judge(const struct record *r, enum flow_verdict *ret, struct error *e);
+int reencrypt_online_undo(const struct record *r, struct error *e);
 
-/* Takes back one that had changed nothing yet; finishes any other, unless only_undo. */
-int reencrypt_online_settle(const struct volume_env *env, struct record *r, bool only_undo, bool *ret_finished,
-			    struct error *e);
+/* ---- live.c: the copy by the QEMU of a running guest ---- */
 
-/*
- * live.c: the copy by the QEMU of a running guest, to its end; r is committed after it and
- * keeps the intent as the name of a link.
- */
-int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r,
-		   struct error *e);
-
-/*
- * What libvirt says of an interrupted one: 1 when the guest had gone over to the copy, which is
- * finished then; 0 when the copy is not in use, and can go.
- */
-int reencrypt_live_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			  bool *ret_finished, struct error *e);
-
-/* Removes the link that a finished one left, once no running guest is known by it. r is revealed. */
-int reencrypt_drop_link(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			struct error *e);
+/* To the pivot. */
+int reencrypt_live(struct flow *f, struct error *e);
+/* From the pivot on: name and configuration. */
+int reencrypt_live_commit(struct flow *f, struct error *e);
+/* What libvirt says of an interrupted one; *ret stays 0 when the copy is not in use, and can go. */
+int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e);
 
 #endif

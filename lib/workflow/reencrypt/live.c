@@ -121,47 +121,46 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 	return file_sync_dir_of(r->path, e);
 }
 
-/* From the pivot on: name, configuration, record. */
-static int finish(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r,
-		  struct error *e)
+int reencrypt_live_commit(struct flow *f, struct error *e)
 {
-	int result = take_name(env, r, e);
-	if (result == 0)
-		result = guest_copy_rename(d, target, r->beside, r->path, e);
-	if (result == 0)
-		result = reencrypt_adopt(r, r->path, e);
-	/* The intent stays: it names the link, see reencrypt_drop_link(). */
-	return result < 0 ? result : reencrypt_commit(env, r, true, e);
+	const struct reencrypt_state *s = f->state;
+	int result = take_name(f->env, f->record, e);
+	return result < 0 ? result : guest_copy_rename(s->domain, s->target, f->record->beside, f->record->path, e);
 }
 
-int reencrypt_live(const struct volume_env *env, virDomainPtr d, const char *target, struct record *r, struct error *e)
+static int check(const struct record *r, struct container **ret_old, struct error *e)
 {
-	AUTOCONTAINER struct container *old = NULL;
-	int result = volume_open_header(r, CONTAINER_LOOK, &old, e);
-	if (result == 0 && container_info(old)->qcow2.n_snapshots)
+	int result = volume_open_header(r, CONTAINER_LOOK, ret_old, e);
+	if (result == 0 && container_info(*ret_old)->qcow2.n_snapshots)
 		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
 				   "%s has internal snapshots, which a copy under a running guest would lose: stop the guest first",
 				   r->path);
+	return result < 0 ? result : reencrypt_check_space(r, e);
+}
+
+int reencrypt_live(struct flow *f, struct error *e)
+{
+	AUTOCONTAINER struct container *old = NULL;
+	const struct reencrypt_state *s = f->state;
+	struct record *r = f->record;
+	int result = check(r, &old, e);
 	if (result == 0)
-		result = reencrypt_check_space(r, e);
+		result = make_destination(f->env, r, old, e);
 	if (result == 0)
-		result = make_destination(env, r, old, e);
-	if (result == 0)
-		result = start(env, d, target, r, e);
+		result = start(f->env, s->domain, s->target, r, e);
 	if (result < 0)
 		return result;
-	result = guest_copy_wait(d, target, env->progress, e);
+	result = guest_copy_wait(s->domain, s->target, f->env->progress, e);
 	/* From here on the copy may be newer than the original: nobody removes it without asking libvirt. */
 	if (result == 0) {
 		r->state = RECORD_PIVOTING;
-		result = keystore_put(env->ks, r, "volume-key-pivot", NULL, e);
+		result = flow_store(f, "volume-key-pivot", e);
 	}
 	if (result < 0) {
-		guest_copy_abort(d, target);
+		guest_copy_abort(s->domain, s->target);
 		return result;
 	}
-	result = guest_copy_pivot(d, target, e);
-	return result < 0 ? result : finish(env, d, target, r, e);
+	return guest_copy_pivot(s->domain, s->target, e);
 }
 
 /* ---- after an interruption ---- */
@@ -196,45 +195,61 @@ static int find_disk(struct guest_connection *g, const struct record *r, virDoma
 	return 0;
 }
 
-int reencrypt_live_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			  bool *ret_finished, struct error *e)
+int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 {
-	AUTODOMAIN virDomainPtr d = NULL;
-	char target[64] = "";
+	struct reencrypt_state *s = f->state;
+	const struct record *r = f->record;
 	bool pivoted = false, copying = false;
-	int result = find_disk(g, r, &d, target, sizeof(target), e);
-	if (result == 0 && d)
-		result = has_pivoted(d, r, &pivoted, &copying, e);
+	int result = find_disk(f->g, r, &s->domain, s->target, sizeof(s->target), e);
+	if (result == 0 && s->domain)
+		result = has_pivoted(s->domain, r, &pivoted, &copying, e);
 	if (result < 0)
 		return result;
+	*ret = 0;
 	if (pivoted) {
-		*ret_finished = true;
-		result = finish(env, d, target, r, e);
-		return result < 0 ? result : 1;
+		s->way = REENCRYPT_LIVE;
+		*ret = FLOW_FINISH;
+		return 0;
 	}
 	if (copying)
-		guest_copy_abort(d, target);
+		guest_copy_abort(s->domain, s->target);
 	/* No domain that could tell, and the copy may be the newer one. */
-	if (!d && r->state == RECORD_PIVOTING)
+	if (!s->domain && r->state == RECORD_PIVOTING)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
 				 "no domain tells whether %s or %s is the newer image: look at both, remove the other", r->path,
 				 r->beside);
 	return 0;
 }
 
-/* ---- the link ---- */
+/* ---- the link that a finished one left for the running guest ---- */
 
-int reencrypt_drop_link(const struct volume_env *env, struct guest_connection *g, struct record *r, struct error *e)
+static int judge_link(struct flow *f, enum flow_verdict *ret, struct error *e)
 {
 	AUTODOMAIN virDomainPtr d = NULL;
-	struct stat st;
 	char target[64];
 	bool used = false, copying;
-	if (r->state != RECORD_READY || !r->beside || !g || find_disk(g, r, &d, target, sizeof(target), NULL) < 0 ||
-	    (d && has_pivoted(d, r, &used, &copying, NULL) < 0) || used)
-		return 0;
-	if (lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->beside) < 0)
+	int result = f->g ? find_disk(f->g, f->record, &d, target, sizeof(target), e) : 0;
+	if (result == 0 && d)
+		result = has_pivoted(d, f->record, &used, &copying, e);
+	*ret = !f->g || used ? FLOW_LATER : FLOW_FINISH;
+	return result;
+}
+
+static int commit_link(struct flow *f, struct error *e)
+{
+	struct record *r = f->record;
+	struct stat st;
+	if (r->beside && lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->beside) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
 	free(TAKE_PTR(r->beside));
-	return keystore_put(env->ks, r, "link-removed", NULL, e);
+	r->state = RECORD_READY;
+	return 0;
 }
+
+const struct workflow workflow_link = {
+	.name = "link",
+	.begun = RECORD_LINKED,
+	.finished = "the link that a running guest needed was removed",
+	.judge = judge_link,
+	.commit = commit_link,
+};

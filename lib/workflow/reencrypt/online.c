@@ -145,15 +145,6 @@ static int add_keyslot(const struct volume_env *env, const struct record *r, int
 	return result < 0 ? result : container_write_back(c, e);
 }
 
-static int begin(const struct volume_env *env, struct record *r, struct error *e)
-{
-	int result = secret_random(r->volume_key->len, &r->next_volume_key, e);
-	if (result < 0)
-		return result;
-	r->state = RECORD_CONVERTING;
-	return keystore_put(env->ks, r, "volume-key-begin", NULL, e);
-}
-
 /* ---- end ---- */
 
 /*
@@ -184,19 +175,6 @@ static int remove_unbound(const struct record *r, struct error *e)
 	if (result == 0)
 		result = luks_remove_unbound(container_luks(c), e);
 	return result < 0 ? result : container_write_back(c, e);
-}
-
-static int finish(const struct volume_env *env, struct record *r, struct error *e)
-{
-	int result = remove_unbound(r, e);
-	if (result == 0)
-		result = reencrypt_adopt(r, volume_header_path(r), e);
-	if (result < 0)
-		return result;
-	secret_free(r->next_volume_key);
-	r->next_volume_key = NULL;
-	r->state = RECORD_READY;
-	return keystore_put(env->ks, r, "volume-key", NULL, e);
 }
 
 /* ---- the way there, from wherever it is ---- */
@@ -249,46 +227,55 @@ static int look(const struct record *r, enum inplace_stage *ret, struct error *e
 }
 
 /* Foreign metadata, or another header, is refused before the record says anything of ours. */
-static int begin_clean(const struct volume_env *env, struct record *r, struct error *e)
+int reencrypt_online_check(const struct record *r, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	int result = volume_open_header(r, CONTAINER_LOOK, &c, e);
-	if (result == 0)
-		result = check_header(r, luks_info(container_luks(c)), e);
-	return result < 0 ? result : begin(env, r, e);
+	return result < 0 ? result : check_header(r, luks_info(container_luks(c)), e);
 }
 
-int reencrypt_online(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e)
+int reencrypt_online(struct flow *f, struct error *e)
 {
+	struct volume_reencrypted *done = f->result;
 	enum inplace_stage stage = INPLACE_NONE;
 	bool mapped = false;
-	int result = r->state == RECORD_READY ? begin_clean(env, r, e) : look(r, &stage, e);
+	int result = f->resumed ? look(f->record, &stage, e) : 0;
 	if (result == 0 && stage != INPLACE_NONE)
-		result = go_on(env, r, stage, &mapped, e);
-	else if (result == 0 && (result = is_untouched(r, e)) == 1)
-		result = first_run(env, r, &mapped, e);
-	if (result < 0)
-		return result;
-	done->how = mapped ? "online" : "in place";
-	return finish(env, r, e);
+		result = go_on(f->env, f->record, stage, &mapped, e);
+	else if (result == 0 && (result = is_untouched(f->record, e)) == 1)
+		result = first_run(f->env, f->record, &mapped, e);
+	if (result == 0 && done)
+		done->how = mapped ? "online" : "in place";
+	return result;
 }
 
-int reencrypt_online_settle(const struct volume_env *env, struct record *r, bool only_undo, bool *ret_finished,
-			    struct error *e)
+int reencrypt_online_commit(struct flow *f, struct error *e)
 {
-	enum inplace_stage stage;
-	bool mapped;
-	int result = look(r, &stage, e);
+	struct record *r = f->record;
+	int result = remove_unbound(r, e);
+	if (result == 0)
+		result = reencrypt_adopt(r, volume_header_path(r), e);
 	if (result < 0)
 		return result;
-	if (stage == INPLACE_NONE && (result = is_untouched(r, e)) == 1) {
-		*ret_finished = false;
-		result = remove_unbound(r, e);
-		return result < 0 ? result : reencrypt_undone(env, r, e);
-	}
-	if (result < 0 || only_undo)
+	secret_free(r->next_volume_key);
+	r->next_volume_key = NULL;
+	r->state = RECORD_READY;
+	return 0;
+}
+
+int reencrypt_online_judge(const struct record *r, enum flow_verdict *ret, struct error *e)
+{
+	enum inplace_stage stage;
+	int result = look(r, &stage, e);
+	if (result == 0 && stage == INPLACE_NONE)
+		result = is_untouched(r, e);
+	if (result < 0)
 		return result;
-	*ret_finished = true;
-	result = go_on(env, r, stage, &mapped, e);
-	return result < 0 ? result : finish(env, r, e);
+	*ret = result == 1 ? FLOW_UNDO : stage == INPLACE_NONE ? FLOW_FINISH : FLOW_RESUME;
+	return 0;
+}
+
+int reencrypt_online_undo(const struct record *r, struct error *e)
+{
+	return remove_unbound(r, e);
 }

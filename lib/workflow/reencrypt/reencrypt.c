@@ -1,3 +1,7 @@
+/*
+ * The workflow of a new volume key. Three ways lead to it: a copy at rest (copy.c), a copy by the QEMU of a running
+ * guest (live.c), both recorded with the file beside the image; and in place (online.c), recorded without one.
+ */
 #include "lib/workflow/reencrypt/internal.h"
 #include "lib/volume/header.h"
 #include "lib/volume/mapped.h"
@@ -68,48 +72,16 @@ static void drop(struct secret **s)
 	*s = NULL;
 }
 
-int reencrypt_undone(const struct volume_env *env, struct record *r, struct error *e)
+static void clear(void *state)
 {
-	drop(&r->next_volume_key);
-	drop(&r->pending);
-	free(TAKE_PTR(r->beside));
-	r->state = RECORD_READY;
-	return keystore_put(env->ks, r, "volume-key-undone", NULL, e);
+	struct reencrypt_state *s = state;
+	if (s->domain)
+		virDomainFree(s->domain);
 }
 
-int reencrypt_commit(const struct volume_env *env, struct record *r, bool keep_intent, struct error *e)
-{
-	struct secret *old = r->passphrase;
-	r->passphrase = r->pending;
-	r->pending = old;
-	r->generation++;
-	r->rotated = (int64_t)time(NULL);
-	drop(&r->next_volume_key);
-	if (!keep_intent)
-		free(TAKE_PTR(r->beside));
-	r->state = RECORD_RETIRING;
-	return keystore_put(env->ks, r, "volume-key", NULL, e);
-}
+/* ---- check ---- */
 
-static int begin(const struct volume_env *env, struct record *r, struct error *e)
-{
-	AUTOFILE_NEW struct file_new *f = NULL;
-	char tag[37];
-	uuid_unparse_lower(r->uuid, tag);
-	int result = file_new_plan_tagged(r->path, tag, &f, e);
-	if (result == 0)
-		result = secret_random(r->volume_key->len, &r->next_volume_key, e);
-	if (result == 0)
-		result = secret_generate_passphrase(&r->pending, e);
-	if (result < 0)
-		return result;
-	r->beside = TAKE_PTR(f->tmp);
-	f->committed = true;
-	r->state = RECORD_CONVERTING;
-	return keystore_put(env->ks, r, "volume-key-begin", NULL, e);
-}
-
-static int check(const struct record *r, bool online, struct error *e)
+static int check_way(const struct record *r, bool online, struct error *e)
 {
 	struct stat st;
 	if (r->integrity)
@@ -135,128 +107,195 @@ static int check(const struct record *r, bool online, struct error *e)
 	return 0;
 }
 
-/* Everything that would refuse, before anything is written. */
-static int look_only(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
+/* Which way, and who has the volume now. */
+static int find_way(struct flow *f, struct volume_mapping *m, struct error *e)
 {
-	AUTORECORD struct record *r = NULL;
-	AUTODOMAIN virDomainPtr d = NULL;
-	char target[32];
-	uint64_t size = 0;
-	struct volume_mapping m = { 0 };
-	int result = keystore_get(env->ks, volume, &r, e);
-	if (result == 0 && r->state != RECORD_CONVERTING)
-		result = volume_check_ready(r, e);
-	if (result == 0 && !g && r->n_domains && !p->without_libvirt)
-		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				   "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on without)",
-				   r->domains[0].name, r->path);
-	bool online = result == 0 && reencrypt_is_online(r);
-	if (result == 0 && !online)
-		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
-	if (result == 0 && !online)
-		result = volume_check_unmapped(r, e);
-	if (result == 0 && online)
-		result = volume_mapping(r, &m, e);
+	struct reencrypt_state *s = f->state;
+	const struct record *r = f->record;
+	s->way = reencrypt_is_online(r) ? REENCRYPT_ONLINE : REENCRYPT_COPY;
+	if (s->way == REENCRYPT_ONLINE)
+		return volume_mapping(r, m, e);
+	int result = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
 	if (result == 0)
-		result = check(r, online, e);
+		result = volume_check_unmapped(r, e);
+	if (s->domain)
+		s->way = REENCRYPT_LIVE;
+	return result;
+}
+
+static int check(struct flow *f, struct error *e)
+{
+	struct reencrypt_state *s = f->state;
+	const struct volume_reencrypt *p = f->params;
+	struct volume_reencrypted *done = f->result;
+	const struct record *r = f->record;
+	struct volume_mapping m = { 0 };
+	if (!f->g && r->n_domains && !p->without_libvirt)
+		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
+				 "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on without)",
+				 r->domains[0].name, r->path);
+	int result = find_way(f, &m, e);
+	if (result == 0)
+		result = check_way(r, s->way == REENCRYPT_ONLINE, e);
 	/* The header of one that was interrupted in place says of itself that it is not whole. */
-	if (result == 0 && (!online || r->state == RECORD_READY))
-		result = volume_actual_size(r, &size, e);
+	if (result == 0 && (s->way != REENCRYPT_ONLINE || volume_is_ready(r)))
+		result = volume_actual_size(r, &done->bytes, e);
 	if (result < 0)
 		return result;
-	*ret = (struct volume_reencrypted){
-		.how = d ? "live" : !online ? "copy" : m.name[0] ? "online" : "in place", .bytes = size,
-		.resumed = !d && r->state == RECORD_CONVERTING,
-	};
-	ret->generation = r->generation;
-	if (d)
-		snprintf(ret->domain, sizeof(ret->domain), "%s", virDomainGetName(d));
+	if (f->locked && r->state == RECORD_LINKED)
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "a guest runs with %s since a live change of its volume key: the next one is possible after its restart",
+				 r->path);
+	done->resumed = f->locked ? f->resumed : r->state == RECORD_CONVERTING && !s->domain;
+	done->how = s->domain ? "live" : s->way == REENCRYPT_COPY ? "copy" : m.name[0] ? "online" : "in place";
+	snprintf(done->domain, sizeof(done->domain), "%s", s->domain ? virDomainGetName(s->domain) : "");
+	return f->locked && s->way == REENCRYPT_ONLINE && !f->resumed ? reencrypt_online_check(r, e) : 0;
+}
+
+/* An interrupted copy at rest is no use to a running guest, whose QEMU makes its own. */
+static bool resumable(struct flow *f)
+{
+	AUTODOMAIN virDomainPtr d = NULL;
+	char target[64];
+	return reencrypt_is_online(f->record) ||
+	       (volume_find_guest(f->g, f->record, &d, target, sizeof(target), NULL) == 0 && !d);
+}
+
+/* ---- the way there ---- */
+
+static int intend(struct flow *f, struct error *e)
+{
+	struct reencrypt_state *s = f->state;
+	struct record *r = f->record;
+	AUTOFILE_NEW struct file_new *file = NULL;
+	int result = secret_random(r->volume_key->len, &r->next_volume_key, e);
+	if (result < 0 || s->way == REENCRYPT_ONLINE)
+		return result;
+	char tag[37];
+	uuid_unparse_lower(r->uuid, tag);
+	result = file_new_plan_tagged(r->path, tag, &file, e);
+	if (result == 0)
+		result = secret_generate_passphrase(&r->pending, e);
+	if (result < 0)
+		return result;
+	r->beside = TAKE_PTR(file->tmp);
+	file->committed = true;
 	return 0;
 }
+
+static int act(struct flow *f, struct error *e)
+{
+	struct reencrypt_state *s = f->state;
+	switch (s->way) {
+	case REENCRYPT_ONLINE:
+		return reencrypt_online(f, e);
+	case REENCRYPT_LIVE:
+		return reencrypt_live(f, e);
+	default:
+		/* Killed after the rename: only the record is behind. */
+		if (f->resumed && reencrypt_prove(f->record, f->record->path, NULL) == 0)
+			return 0;
+		return reencrypt_copy(f->env, f->record, f->result, e);
+	}
+}
+
+/* The new image is in its place: the next passphrase is in force, the one before is to be retired. */
+static int commit(struct flow *f, struct error *e)
+{
+	struct reencrypt_state *s = f->state;
+	struct record *r = f->record;
+	if (s->way == REENCRYPT_ONLINE)
+		return reencrypt_online_commit(f, e);
+	int result = s->way == REENCRYPT_LIVE ? reencrypt_live_commit(f, e) : 0;
+	if (result == 0)
+		result = reencrypt_adopt(r, r->path, e);
+	if (result < 0)
+		return result;
+	struct secret *old = r->passphrase;
+	r->passphrase = r->pending;
+	r->pending = old;
+	r->generation++;
+	r->rotated = (int64_t)time(NULL);
+	drop(&r->next_volume_key);
+	/* Under a guest it names the link from now on. */
+	if (s->way != REENCRYPT_LIVE)
+		free(TAKE_PTR(r->beside));
+	r->state = RECORD_RETIRING;
+	return 0;
+}
+
+/* ---- after an interruption ---- */
 
 /* The copy has its temporary name until it takes the image's. */
 static bool copy_is_beside(const struct record *r)
 {
 	struct stat st;
-	return r->state == RECORD_CONVERTING && r->beside && lstat(r->beside, &st) == 0 && S_ISREG(st.st_mode);
+	return r->beside && lstat(r->beside, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			    bool *ret_finished, struct error *e)
+static int judge_copy(struct flow *f, enum flow_verdict *ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
+	const struct record *r = f->record;
 	struct error why = { 0 };
-	if (reencrypt_is_online(r))
-		return reencrypt_online_settle(env, r, false, ret_finished, e);
-	int result = reencrypt_live_settle(env, g, r, ret_finished, e);
-	if (result)
-		return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
-	result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, &why);
+	int result = container_open(r->path, volume_image_format(r), CONTAINER_LOOK, &c, &why);
 	/* A header destroyed meanwhile can be rebuilt, once it is settled which image this is. */
 	bool unreadable = result == -EMEDIUMTYPE || (result < 0 && why.kind == ERROR_DAMAGED);
 	if (result < 0 && !(unreadable && copy_is_beside(r)))
 		return error_pass(e, &why);
 	/* Not renamed yet: the old image is as it was. */
-	if (result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0) {
-		if (r->beside && unlink(r->beside) < 0 && errno != ENOENT)
-			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
-		*ret_finished = false;
-		return reencrypt_undone(env, r, e);
+	bool old = result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0;
+	*ret = old ? FLOW_UNDO : FLOW_FINISH;
+	return 0;
+}
+
+static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+{
+	struct reencrypt_state *s = f->state;
+	s->way = reencrypt_is_online(f->record) ? REENCRYPT_ONLINE : REENCRYPT_COPY;
+	if (s->way == REENCRYPT_ONLINE) {
+		int online = reencrypt_online_judge(f->record, ret, e);
+		if (online == 0 && *ret == FLOW_UNDO)
+			flow_say(f, "the volume has its old volume key, nothing had been encrypted anew");
+		return online;
 	}
-	result = reencrypt_adopt(r, r->path, e);
-	*ret_finished = result == 0;
-	if (result == 0)
-		result = reencrypt_commit(env, r, false, e);
-	return result < 0 ? result : volume_rotate_settle(env, g, r, ret_finished, e);
+	int r = reencrypt_live_judge(f, ret, e);
+	return r < 0 || *ret ? r : judge_copy(f, ret, e);
 }
 
-/*
- * What failed by itself (no space, no right) leaves nothing behind; what somebody stopped, or was
- * going on from an earlier run, is kept for the next.
- */
-static void take_back(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		      const struct volume_reencrypted *done, const struct error *why)
+static int undo(struct flow *f, struct error *e)
 {
-	AUTORECORD struct record *r = NULL;
-	bool finished;
-	if (done->resumed || why->err == ECANCELED || keystore_get(env->ks, volume, &r, NULL) < 0 ||
-	    r->state == RECORD_READY || r->state == RECORD_RETIRING || keystore_reveal(env->ks, &r, 1, "volume-key", NULL, NULL) < 0)
-		return;
-	if (reencrypt_is_online(r))
-		reencrypt_online_settle(env, r, true, &finished, NULL);
-	else
-		volume_reencrypt_settle(env, g, r, &finished, NULL);
-}
-
-/* An interrupted copy at rest is no use to a running guest, whose QEMU makes its own. */
-static int run_live(const struct volume_env *env, struct guest_connection *g, virDomainPtr d, const char *target,
-		    struct record *r, struct error *e)
-{
-	bool finished = false;
-	int result = r->state == RECORD_READY ? 0 : volume_reencrypt_settle(env, g, r, &finished, e);
-	if (result < 0 || finished)
+	struct reencrypt_state *s = f->state;
+	struct record *r = f->record;
+	int result = s->way == REENCRYPT_ONLINE ? reencrypt_online_undo(r, e) : 0;
+	if (result < 0)
 		return result;
-	if (r->beside)
-		return error_set(e, ERROR_BUSY, EBUSY,
-				 "guest %s runs since a live change of the volume key: the next one is possible after its restart",
-				 virDomainGetName(d));
-	result = begin(env, r, e);
-	return result < 0 ? result : reencrypt_live(env, d, target, r, e);
+	if (r->beside && unlink(r->beside) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
+	drop(&r->next_volume_key);
+	drop(&r->pending);
+	free(TAKE_PTR(r->beside));
+	return 0;
 }
 
-static int run_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *done, struct error *e)
-{
-	int result = 0;
-	/* Killed after the rename: only the record is behind. */
-	if (r->state == RECORD_CONVERTING && reencrypt_adopt(r, r->path, NULL) == 0)
-		return reencrypt_commit(env, r, false, e);
-	if (r->state != RECORD_CONVERTING)
-		result = begin(env, r, e);
-	if (result == 0)
-		result = reencrypt_copy(env, r, done, e);
-	return result < 0 ? result : reencrypt_commit(env, r, false, e);
-}
+const struct workflow workflow_volume_key = {
+	.name = "volume-key",
+	.begun = RECORD_CONVERTING,
+	.flags = FLOW_KEEP_WORK,
+	.state_size = sizeof(struct reencrypt_state),
+	.undone = "the volume has its old volume key, the copy was removed",
+	.finished = "the volume has its new volume key",
+	.kept = "keeps its volume key",
+	.done = "has its new volume key",
+	.check = check,
+	.resumable = resumable,
+	.intend = intend,
+	.act = act,
+	.commit = commit,
+	.judge = judge,
+	.undo = undo,
+	.clear = clear,
+};
 
 /* In place the passphrase could not change in the same step. */
 static int rotate_passphrase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
@@ -275,45 +314,16 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
-	AUTODOMAIN virDomainPtr d = NULL;
-	AUTOCLOSE int lock = -1;
-	struct volume_reencrypted done;
-	bool finished;
-	char target[32];
-	int result = look_only(env, g, volume, p, &done, e);
-	if (result < 0 || p->dry_run) {
-		if (result == 0)
-			*ret = done;
-		return result;
-	}
-	result = volume_lock(env->ks, volume, true, &lock, e);
-	if (result == 0)
-		result = keystore_get(env->ks, volume, &r, e);
-	if (result == 0 && r->state != RECORD_CONVERTING)
-		result = volume_check_ready(r, e);
-	if (result == 0)
-		result = keystore_reveal(env->ks, &r, 1, "volume-key", NULL, e);
-	bool online = result == 0 && reencrypt_is_online(r);
-	if (result == 0 && !online)
-		result = volume_find_guest(g, r, &d, target, sizeof(target), e);
-	if (result == 0)
-		result = reencrypt_drop_link(env, g, r, e);
+	struct volume_reencrypted done = { 0 };
+	const struct flow_call call = {
+		.env = env, .g = g, .volume = volume, .params = p, .result = &done, .dry_run = p->dry_run,
+	};
+	int result = workflow_run(&workflow_volume_key, &call, &r, NULL, e);
 	if (result < 0)
 		return result;
-	result = online ? reencrypt_online(env, r, &done, e) :
-		 d	? run_live(env, g, d, target, r, e) :
-			  run_copy(env, r, &done, e);
-	if (result == 0 && r->state == RECORD_RETIRING)
-		result = volume_rotate_settle(env, g, r, &finished, e);
 	done.generation = r->generation;
-	if (result < 0) {
-		take_back(env, g, volume, &done, e);
-		return result;
-	}
-	if (online) {
-		cleanup_close(&lock);
+	if (!p->dry_run && (!strcmp(done.how, "online") || !strcmp(done.how, "in place")))
 		result = rotate_passphrase(env, g, volume, p, &done, e);
-	}
 	if (result == 0)
 		*ret = done;
 	return result;

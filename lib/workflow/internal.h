@@ -1,0 +1,26 @@
+/* What the engine's two files share. */
+#ifndef LIB_WORKFLOW_INTERNAL_H
+#define LIB_WORKFLOW_INTERNAL_H
+
+#include "lib/workflow/workflow.h"
+
+/* A flow's state for its workflow, zeroed; flow_end() clears and frees it, not the record. */
+int flow_begin(struct flow *f, const struct workflow *w, struct error *e);
+void flow_end(struct flow *f);
+
+/* The step, if the workflow has it. */
+int flow_do(struct flow *f, flow_step step, struct error *e);
+
+/* Stores the record, or its end, as the workflow's name with this behind it. */
+int flow_store_as(struct flow *f, const char *suffix, struct error *e);
+
+/* act, prove, commit, store: what run and a verdict of RESUME have in common. */
+int flow_act(struct flow *f, struct error *e);
+
+/* commit() and what it stores. */
+int flow_commit(struct flow *f, struct error *e);
+
+/* From the commit on, through every workflow that the record passes on its way, to READY. */
+int flow_finish(struct flow *f, struct error *e);
+
+#endif
