@@ -135,9 +135,9 @@ static int refuse_two(const struct record *r, const struct volume_erase *p, stru
 static int check(struct flow *f, struct error *e)
 {
 	const struct record *r = f->record;
-	if (volume_path_taken(r->path) && image_is_in_use(r->path))
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use: stop its guest or detach it first", r->path);
 	int ret = f->g ? volume_check_unused(f->g, r, e) : 0;
+	if (ret == 0 && volume_path_taken(r->path) && image_is_in_use(r->path))
+		ret = error_set(e, ERROR_BUSY, EBUSY, "%s is in use: stop its guest or detach it first", r->path);
 	if (ret == 0)
 		ret = volume_check_unmapped(r, e);
 	if (ret == 0)
