@@ -154,7 +154,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		.if_absent = o->if_absent,
 		.dry_run = o->dry_run,
 	};
-	int r = n > 1 ? text_parse_size(operands[1], &p.size, e) : 0;
+	int r = n > 1 ? environment_size("create", operands, &p.size, NULL, e) : 0;
 	if (r == 0)
 		r = parse_mode(o->mode, &p.mode, e);
 	if (r == 0)

@@ -30,7 +30,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	if (o->live && o->config)
 		return error_set(e, ERROR_USAGE, EINVAL, "--live and --config exclude each other; both is the default");
-	int r = environment_attach(ctx, operands[1], &ks, &record, &g, e);
+	int r = environment_attach(ctx, "detach", operands, &ks, &record, &g, e);
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);

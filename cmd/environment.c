@@ -2,6 +2,10 @@
 
 #include "cmd/output.h"
 #include "cmd/person.h"
+
+#include "base/text.h"
+
+#include <errno.h>
 #include "lib/volume/find.h"
 
 #include <errno.h>
@@ -63,12 +67,37 @@ int environment_connect_for(const struct context *ctx, const struct record *r, b
 	return 0;
 }
 
-int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
-		       struct guest_connection **ret_guest, struct error *e)
+int environment_size(const char *command, char **operands, uint64_t *ret, bool *ret_more, struct error *e)
+{
+	bool more = ret_more && operands[1][0] == '+';
+	uint64_t swapped;
+	int r = text_parse_size(operands[1] + more, ret, e);
+	if (r < 0 && text_parse_size(operands[0], &swapped, NULL) == 0)
+		return error_set(e, ERROR_USAGE, EINVAL, "the size comes last: `kvmcrypt %s %s %s`", command, operands[1],
+				 operands[0]);
+	if (r == 0 && ret_more)
+		*ret_more = more;
+	return r;
+}
+
+/* `attach VOLUME DOMAIN` is easily written, as other commands begin with the volume. */
+static int find_behind_domain(struct context *ctx, struct keystore *ks, const char *command, char **operands,
+			      struct record **ret, struct error *e)
+{
+	AUTORECORD struct record *swapped = NULL;
+	int r = environment_find(ctx, ks, operands[1], ret, e);
+	if (r == -ENOENT && volume_find(ks, operands[0], &swapped, NULL) == 0)
+		return error_set(e, ERROR_USAGE, EINVAL, "the domain comes first: `kvmcrypt %s %s %s`", command,
+				 operands[1], operands[0]);
+	return r;
+}
+
+int environment_attach(struct context *ctx, const char *command, char **operands, struct keystore **ret_ks,
+		       struct record **ret_record, struct guest_connection **ret_guest, struct error *e)
 {
 	int r = person_unsealed_keystore(ctx, ret_ks, e);
 	if (r == 0)
-		r = environment_find(ctx, *ret_ks, volume, ret_record, e);
+		r = find_behind_domain(ctx, *ret_ks, command, operands, ret_record, e);
 	if (r == 0)
 		r = guest_connect(ctx->connect, ret_guest, e);
 	return r;

@@ -27,8 +27,17 @@ int environment_try_connect(const struct context *ctx, struct guest_connection *
 int environment_connect_for(const struct context *ctx, const struct record *r, bool without,
 			    struct guest_connection **ret, struct error *e);
 
-/* What attach and detach begin with: an unsealed keystore, the volume, and libvirt. */
-int environment_attach(struct context *ctx, const char *volume, struct keystore **ret_ks, struct record **ret_record,
-		       struct guest_connection **ret_guest, struct error *e);
+/*
+ * operands[1] as a size; hints at the right order where operands[0] is one instead. With ret_more it may begin with +,
+ * which is told there.
+ */
+int environment_size(const char *command, char **operands, uint64_t *ret, bool *ret_more, struct error *e);
+
+/*
+ * What attach and detach begin with: an unsealed keystore, the volume that operands[1] names behind a
+ * domain, and libvirt. Hints at the right order where operands[0] is a volume instead.
+ */
+int environment_attach(struct context *ctx, const char *command, char **operands, struct keystore **ret_ks,
+		       struct record **ret_record, struct guest_connection **ret_guest, struct error *e);
 
 #endif

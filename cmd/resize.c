@@ -41,7 +41,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	struct volume_resized done;
 	char was[32], is[32];
 	(void)n;
-	int r = text_parse_size(operands[1], &p.size, e);
+	int r = environment_size("resize", operands, &p.size, &p.more, e);
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
@@ -56,7 +56,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	say(ctx, "%s %s: %s, was %s%s%s",
 	    !done.changed ? "has that size already:" : o->dry_run ? "would resize" : "resized", record->path,
-	    text_size(p.size, is, sizeof(is)), text_size(done.old_size, was, sizeof(was)),
+	    text_size(done.size, is, sizeof(is)), text_size(done.old_size, was, sizeof(was)),
 	    done.domain[0] ? "; told the running guest " : "", done.domain);
 	if (!ctx->json)
 		return 0;
@@ -64,7 +64,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_uuid(j, "uuid", record->uuid);
 	put_text(j, "path", record->path);
 	put_number(j, "old_size", done.old_size);
-	put_number(j, "size", p.size);
+	put_number(j, "size", done.size);
 	put_bool(j, "changed", done.changed);
 	put_text(j, "domain", done.domain[0] ? done.domain : NULL);
 	return output_object(ctx, j, NULL, e);
@@ -79,8 +79,8 @@ static const struct operand_spec operands[] = {
 const struct command command_resize = {
 	.name = "resize",
 	.summary = "give a volume another size",
-	.description = "Makes VOLUME exactly SIZE for the guest, at rest or while a guest runs with it. A smaller "
-		       "size is refused without --shrink. The file system inside is the guest's to grow.",
+	.description = "Makes VOLUME exactly SIZE for the guest, or with +SIZE so much larger, at rest or while a guest runs with "
+		       "it. A smaller size is refused without --shrink. The file system inside is the guest's to grow.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct resize_options),

@@ -119,6 +119,7 @@ static int resize_live(virDomainPtr d, const char *target, const struct volume_r
 
 struct resize_state {
 	uint64_t now;
+	struct volume_resize want;	/* in bytes, whatever it has */
 	struct volume_mapping mapping;
 	virDomainPtr domain;	/* the guest that runs with it, or NULL */
 	char target[32];
@@ -144,13 +145,27 @@ static int check_size(const struct record *r, const struct volume_resize *p, uin
 	return 0;
 }
 
+/* So much more counts from the size that it has now: under the lock from another's result. */
+static int resolve(struct flow *f, struct error *e)
+{
+	struct resize_state *s = f->state;
+	int ret = volume_actual_size(f->record, &s->now, e);
+	if (ret < 0)
+		return ret;
+	s->want = *(const struct volume_resize *)f->params;
+	if (s->want.more && s->want.size > UINT64_MAX - s->now)
+		return error_set(e, ERROR_USAGE, EFBIG, "%s would be larger than a file can be", f->record->path);
+	s->want.size += s->want.more ? s->now : 0;
+	return 0;
+}
+
 static int check(struct flow *f, struct error *e)
 {
 	struct resize_state *s = f->state;
-	const struct volume_resize *p = f->params;
+	const struct volume_resize *p = &s->want;
 	struct volume_resized *done = f->result;
 	const struct record *r = f->record;
-	int ret = volume_actual_size(r, &s->now, e);
+	int ret = resolve(f, e);
 	if (ret == 0)
 		ret = check_size(r, p, s->now, e);
 	if (ret == 0)
@@ -162,6 +177,7 @@ static int check(struct flow *f, struct error *e)
 	if (ret < 0)
 		return ret;
 	done->old_size = s->now;
+	done->size = p->size;
 	snprintf(done->domain, sizeof(done->domain), "%s", s->domain ? virDomainGetName(s->domain) : "");
 	f->unchanged = p->size == s->now && r->size == s->now &&
 		       !(s->mapping.name[0] && s->mapping.status.size != p->size);
@@ -173,7 +189,7 @@ static int check(struct flow *f, struct error *e)
 static int act(struct flow *f, struct error *e)
 {
 	const struct resize_state *s = f->state;
-	const struct volume_resize *p = f->params;
+	const struct volume_resize *p = &s->want;
 	const struct record *r = f->record;
 	if (s->mapping.name[0]) {
 		int ret = resize_mapped(r, &s->mapping, p, s->now, e);
@@ -190,12 +206,12 @@ static int act(struct flow *f, struct error *e)
 /* Whatever a tool said: what counts is the size that the image has now. */
 static int commit(struct flow *f, struct error *e)
 {
-	const struct volume_resize *p = f->params;
+	const struct resize_state *s = f->state;
 	uint64_t size;
 	int ret = volume_actual_size(f->record, &size, e);
-	if (ret == 0 && p && size != p->size)
+	if (ret == 0 && f->params && size != s->want.size)
 		ret = error_set(e, ERROR_FAILED, EIO, "it has %llu bytes after the resize, not %llu",
-				(unsigned long long)size, (unsigned long long)p->size);
+				(unsigned long long)size, (unsigned long long)s->want.size);
 	if (ret < 0)
 		return ret;
 	f->record->size = size;

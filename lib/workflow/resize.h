@@ -7,12 +7,13 @@
 
 struct volume_resize {
 	uint64_t size;		/* bytes the guest is to see; a multiple of 512 */
+	bool more;		/* so many more than it has */
 	bool shrink;		/* allowed to lose what lies beyond */
 	bool dry_run;
 };
 
 struct volume_resized {
-	uint64_t old_size;
+	uint64_t old_size, size;
 	bool changed;
 	char domain[256];	/* the running guest that was told, "" if none */
 };

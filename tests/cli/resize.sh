@@ -20,6 +20,12 @@ for f in a.qcow2 b.raw; do
 	check "$f: --shrink" kvmcrypt resize $f 16M --shrink
 	check "$f: the data is still there" image_io "$format" "$T/$f" -c "read -P 0x77 15M 1M"
 	check_error 2 'multiple of 512' "$f: an odd size" kvmcrypt resize -q $f 1000
+	check_error 2 'not a size' "$f: a size more that is none" kvmcrypt resize -q $f +x
+	check_is 25165824 "$(kvmcrypt resize -q --json --dry-run $f +8M | jq .size)" "$f: +8M, --dry-run"
+	check_is "16777216 25165824" "$(kvmcrypt resize -q --json $f +8M | jq -r '"\(.old_size) \(.size)"')" "$f: +8M is 8M more"
+	check_is 24MiB "$(size_of "$format" $f)" "$f: QEMU sees so much"
+	check_error 2 'larger than a file' "$f: more than there is" kvmcrypt resize -q $f +18446744073709551615
+	kvmcrypt resize -q $f 16M --shrink
 	check_is "16777216 33554432 true" "$(kvmcrypt resize -q --json $f 32M | jq -r '[.old_size, .size, .changed] | map(tostring) | join(" ")')" "$f: JSON"
 done
 check "a.qcow2 checks clean" image_check a.qcow2

@@ -38,6 +38,12 @@ done)" "the overview has each command once"
 check_is "The keystore:,Volumes:,Keys of a volume:,Guests and the host's start:,Help:" \
 	"$(kvmcrypt --help | grep -B 1 '^  ' | grep ':$' | paste -sd ,)" "in groups"
 
+# Swapped operands.
+check_error 2 'the domain comes first: `kvmcrypt attach vm a.qcow2`' "attach VOLUME DOMAIN" kvmcrypt attach a.qcow2 vm
+check_error 2 'the domain comes first: `kvmcrypt detach vm a.qcow2`' "detach VOLUME DOMAIN" kvmcrypt detach a.qcow2 vm
+check_error 2 'the size comes last: `kvmcrypt create b.raw 8M`' "create SIZE IMAGE" kvmcrypt create 8M b.raw
+check_error 2 'the size comes last: `kvmcrypt resize a.qcow2 9M`' "resize SIZE VOLUME" kvmcrypt resize 9M a.qcow2
+
 # Durations.
 check_error 2 "'90' has no unit; write it as 90d" "a duration without a unit" kvmcrypt list --due 90
 check_error 2 "'90' has no unit; write it as 90d" "anywhere" kvmcrypt rotate --all --older-than 90
