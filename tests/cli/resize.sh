@@ -63,3 +63,9 @@ done
 check_is 0 $wrong "$landed kills during a resize: recover takes over the size that the image has"
 check_is yes "$([ $landed -ge 5 ] && echo yes)" "the kills really landed ($landed)"
 check "the keystore checks clean" kvmcrypt keystore check
+
+# Each of them adds to what it finds, whoever is first.
+kvmcrypt create -q more.raw 16M
+for i in 1 2 3; do kvmcrypt resize -q more.raw +8M 2>/dev/null && echo "$i" >>grown & done
+wait
+check_is $((16 + 8 * $(wc -l <grown)))MiB "$(size_of raw more.raw)" "three times +8M at once: each that ended with 0 counts"
