@@ -192,25 +192,25 @@ int keystore_find_luks(struct keystore *ks, const uuid_t luks, struct record **r
 int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n,
 		    const char *purpose, const char *detail, struct error *e);
 
-/*
- * The same without a row: for looking, where no key leaves the process. last_used stays.
- */
+/* Without a row: for looking, where no key leaves the process. last_used stays. */
 int keystore_peek(struct keystore *ks, struct record *r, struct error *e);
 
 /*
- * Stores a record that is new (revision 0) or revealed, together with an audit row. When another
- * process has changed it since it was read: ERROR_BUSY/ESTALE and nothing is written. On success
- * r->revision is the new one. A new record whose path is taken: ERROR_EXISTS.
+ * Stores records that are new (revision 0) or revealed, and removes others with their sealed keys, each with an audit
+ * row, all in one transaction: all of them or none. When another process has changed one since it was read:
+ * ERROR_BUSY/ESTALE. A new record whose path is taken: ERROR_EXISTS; a path that another change of the same call
+ * gives up by its removal is free. On success each r->revision is the new one.
+ * ERROR_FAILED may have been stored: read the record again before anything that hangs on it is destroyed.
  */
-int keystore_put(struct keystore *ks, struct record *r, const char *action, const char *detail,
-		 struct error *e);
-
-/* As keystore_put() for plain fields only of a record that was not revealed is not possible:
- * the fields are bound to the sealed part. Reveal with purpose "update" first. */
-
-/* Destroys the record and its sealed keys; the audit trail keeps the fact. Same compare-and-set. */
-int keystore_remove(struct keystore *ks, struct record *r, const char *action, const char *detail,
-		    struct error *e);
+struct keystore_change {
+	struct record *record;
+	bool remove;
+};
+int keystore_apply(struct keystore *ks, const struct keystore_change *changes, size_t n, const char *action,
+		   const char *detail, struct error *e);
+/* One of them alone. */
+int keystore_put(struct keystore *ks, struct record *r, const char *action, const char *detail, struct error *e);
+int keystore_remove(struct keystore *ks, struct record *r, const char *action, const char *detail, struct error *e);
 
 /*
  * Every record in order of path, in constant memory; the record belongs to the callee only for

@@ -1,4 +1,4 @@
-/* Records: reading, revealing, storing, removing. */
+/* Records: reading and revealing. */
 #include "keystore/internal.h"
 
 #include "keystore/record/envelope.h"
@@ -198,82 +198,4 @@ int keystore_peek(struct keystore *ks, struct record *r, struct error *e)
 		res = keystore_check_fresh(ks, ks->audit_key, r, e);
 	ks->store->ops->rollback(ks->store);
 	return res < 0 ? res : envelope_open(ks->root, ks->root_id, r, true, e);
-}
-
-/* ---- writing ---- */
-
-struct change {
-	const struct record *record;
-	struct store_record row;
-	const char *action, *detail;
-};
-
-static int put_row(struct keystore *ks, void *ctx, struct error *e)
-{
-	const struct change *c = ctx;
-	uint64_t expect = c->record->revision;
-	struct store_audit row = {
-		.kind = AUDIT_PUT, .action = c->action, .detail = c->detail, .revision = c->row.revision,
-	};
-	uuid_copy(row.volume, c->record->uuid);
-	kdf_sha256(c->row.envelope, c->row.envelope_len, row.hash);
-	int r = ks->store->ops->put(ks->store, &c->row, expect, e);
-	if (r < 0)
-		return r;
-	return audit_append(ks->store, ks->audit_key, &row, expect ? 0 : 1, e);
-}
-
-int keystore_put(struct keystore *ks, struct record *r, const char *action, const char *detail,
-		 struct error *e)
-{
-	AUTOFREE unsigned char *envelope = NULL;
-	size_t len = 0;
-	int res = keystore_need_root(ks, e);
-	if (res < 0)
-		return res;
-	if (r->revision && !r->revealed)
-		return error_set(e, ERROR_FAILED, EINVAL, "a record must be revealed before it is changed");
-	res = envelope_seal(ks->root, ks->root_id, r, r->revision + 1, &envelope, &len, e);
-	if (res < 0)
-		return res;
-	struct change c = {
-		.record = r,
-		.row = { .path = r->path, .revision = r->revision + 1, .envelope = envelope,
-			 .envelope_len = len },
-		.action = action,
-		.detail = detail,
-	};
-	uuid_copy(c.row.uuid, r->uuid);
-	uuid_copy(c.row.luks, r->luks_uuid);
-	if ((res = keystore_transact(ks, put_row, &c, e)) < 0)
-		return res;
-	free(r->envelope);
-	r->envelope = TAKE_PTR(envelope);
-	r->envelope_len = len;
-	r->revision++;
-	r->revealed = 1;
-	return 0;
-}
-
-static int remove_row(struct keystore *ks, void *ctx, struct error *e)
-{
-	const struct change *c = ctx;
-	struct store_audit row = {
-		.kind = AUDIT_REMOVE, .action = c->action, .detail = c->detail,
-		.revision = c->record->revision,
-	};
-	uuid_copy(row.volume, c->record->uuid);
-	int r = ks->store->ops->remove(ks->store, c->record->uuid, c->record->revision, e);
-	return r < 0 ? r : audit_append(ks->store, ks->audit_key, &row, -1, e);
-}
-
-int keystore_remove(struct keystore *ks, struct record *r, const char *action, const char *detail,
-		    struct error *e)
-{
-	struct change c = { .record = r, .action = action, .detail = detail };
-	int res = keystore_need_root(ks, e);
-	if (res < 0 || (res = keystore_transact(ks, remove_row, &c, e)) < 0)
-		return res;
-	ks->store->ops->scrub(ks->store);
-	return 0;
 }
