@@ -212,3 +212,8 @@ struct luks *container_luks(struct container *c)
 {
 	return c->luks;
 }
+
+int container_fd(const struct container *c)
+{
+	return c->fd;
+}

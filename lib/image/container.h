@@ -52,6 +52,7 @@ static inline void container_freep(struct container **c)
 
 const struct container_info *container_info(const struct container *c);
 struct luks *container_luks(struct container *c);	/* borrowed */
+int container_fd(const struct container *c);	/* borrowed; of the file that is locked, whatever its name is by now */
 
 /*
  * Writes what changed in the LUKS header: key material first, sync, then the phdr page, sync; for

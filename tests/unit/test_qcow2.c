@@ -46,11 +46,12 @@ enum {
 	LUKS_EXT = 112, LUKS_EXT_LEN = 116, LUKS_OFFSET = 120, LUKS_LENGTH = 128, AFTER_EXT = 136,
 	FORMAT_EXT = 112, FORMAT_LEN = 116, FORMAT_NAME = 120, LUKS_EXT_2 = 128, NAME = 160,
 };
+#define BITMAPS_24 ((uint64_t)EXT_BITMAPS << 32 | 24)
 #define L1_AT (35 * CLUSTER)	/* header, refcount table, block, 32 clusters of LUKS */
 
 static const struct refusal {
 	const char *why;
-	struct patch patch[4];
+	struct patch patch[5];
 } refusals[] = {
 	{ "magic is wrong", { { 0, 1, 'X' } } },
 	{ "version 1", { { 4, 4, 1 } } },
@@ -110,7 +111,15 @@ static const struct refusal {
 	  { { AFTER_EXT, 4, 0x12345678 }, { AFTER_EXT + 4, 4, CLUSTER - AFTER_EXT - 7 } } },
 	{ "external data file", { { AFTER_EXT, 4, EXT_DATA_FILE }, { AFTER_EXT + 4, 4, 8 } } },
 	{ "bitmaps extension appears twice",
-	  { { AFTER_EXT, 4, EXT_BITMAPS }, { AFTER_EXT + 8, 4, EXT_BITMAPS } } },
+	  { { AFTER_EXT, 4, EXT_BITMAPS }, { AFTER_EXT + 4, 4, 24 }, { AFTER_EXT + 32, 4, EXT_BITMAPS } } },
+	{ "bitmaps extension has a wrong length", { { AFTER_EXT, 4, EXT_BITMAPS }, { AFTER_EXT + 4, 4, 16 } } },
+	{ "bitmaps extension: a reserved field", { { 88, 8, 1 }, { AFTER_EXT, 8, BITMAPS_24 }, { AFTER_EXT + 12, 4, 1 } } },
+	{ "0 bitmaps in a directory", { { 88, 8, 1 }, { AFTER_EXT, 8, BITMAPS_24 } } },
+	{ "2 bitmaps in a directory of 24 bytes",
+	  { { 88, 8, 1 }, { AFTER_EXT, 8, BITMAPS_24 }, { AFTER_EXT + 8, 4, 2 }, { AFTER_EXT + 16, 8, 24 } } },
+	{ "L1 table and bitmap directory overlap",
+	  { { 88, 8, 1 }, { AFTER_EXT, 8, BITMAPS_24 }, { AFTER_EXT + 8, 4, 1 }, { AFTER_EXT + 16, 8, 24 },
+	    { AFTER_EXT + 24, 8, L1_AT } } },
 	{ "backing name: offset is outside", { { 8, 8, CLUSTER + 1 } } },
 	{ "backing name: offset is outside", { { 8, 8, 104 } } },
 	{ "backing name: length 1 is too large", { { 8, 8, CLUSTER }, { 16, 4, 1 } } },

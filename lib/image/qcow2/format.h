@@ -40,6 +40,7 @@ enum {
 #define INCOMPAT_EXTENDED_L2 (UINT64_C(1) << 4)
 #define INCOMPAT_KNOWN (INCOMPAT_DIRTY | INCOMPAT_CORRUPT | INCOMPAT_DATA_FILE | \
 			INCOMPAT_COMPRESSION | INCOMPAT_EXTENDED_L2)
+#define AUTOCLEAR_BITMAPS (UINT64_C(1) << 0)
 #define AUTOCLEAR_RAW_DATA_FILE (UINT64_C(1) << 1)
 
 /* "Header extensions": types. */
@@ -50,7 +51,11 @@ enum {
 #define EXT_DATA_FILE 0x44415441u
 #define EXT_HEAD_LEN 8
 #define EXT_LUKS_LEN 16
+#define EXT_BITMAPS_LEN 24
 
+/* Where an entry of L1, L2 and bitmap tables points to. */
+#define ENTRY_OFFSET UINT64_C(0x00fffffffffffe00)
+#define ENTRY_COMPRESSED (UINT64_C(1) << 62)
 /* "L1 table entry", "Standard cluster descriptor": the cluster has a refcount of exactly one. */
 #define ENTRY_COPIED (UINT64_C(1) << 63)
 /* "Extended L2 entries": bits 0–31 say which of the 32 subclusters are allocated. */
@@ -65,6 +70,11 @@ enum {
 #define REFTABLE_BYTES_MAX (8u * 1024 * 1024)		/* QCOW_MAX_REFTABLE_SIZE */
 #define SNAPSHOTS_MAX 65536u				/* QCOW_MAX_SNAPSHOTS */
 #define SNAPSHOT_ENTRY_MIN 40				/* "Snapshots": the fixed part */
+#define SNAPSHOT_EXTRA_MAX 1024u			/* QCOW_MAX_SNAPSHOT_EXTRA_DATA */
+#define BITMAPS_MAX 65535u				/* QCOW2_MAX_BITMAPS */
+#define BITMAP_DIRECTORY_MAX (65535u * 1024)		/* QCOW2_MAX_BITMAP_DIRECTORY_SIZE */
+#define BITMAP_TABLE_MAX 0x8000000u			/* BME_MAX_TABLE_SIZE, entries */
+#define BITMAP_ENTRY_MIN 24				/* "Bitmap directory": the fixed part */
 
 /* A LUKS1 phdr is the least; the most is far above what any tool writes. */
 #define LUKS_REGION_MIN 592u

@@ -29,6 +29,10 @@ struct qcow2_header {
 	uint64_t l1_offset, refcount_offset;	/* bytes */
 	uint32_t l1_entries, refcount_clusters;
 	uint32_t n_snapshots;
+	uint64_t snapshots_offset;	/* 0 if there are none */
+	/* The bitmap directory, if the bitmaps are in force; else 0. */
+	uint64_t bitmaps_offset, bitmaps_length;
+	uint32_t n_bitmaps;
 	uint64_t incompatible, compatible, autoclear;
 	bool extended_l2;
 	char backing[1024];	/* "" if none; a plain path, checked */

@@ -23,7 +23,6 @@ struct parser {
 	const char *what;
 	uint32_t header_length;
 	uint64_t backing_offset;
-	uint64_t snapshots_offset;
 	bool has_luks_ext, has_format_ext, has_bitmaps_ext;
 	struct qcow2_header h;
 	struct error *e;
@@ -107,7 +106,7 @@ static int parse_fixed(struct parser *p)
 	h->refcount_offset = get_be64(p->bytes + HDR_REFCOUNT_OFFSET);
 	h->refcount_clusters = get_be32(p->bytes + HDR_REFCOUNT_CLUSTERS);
 	h->n_snapshots = get_be32(p->bytes + HDR_N_SNAPSHOTS);
-	p->snapshots_offset = get_be64(p->bytes + HDR_SNAPSHOTS_OFFSET);
+	h->snapshots_offset = get_be64(p->bytes + HDR_SNAPSHOTS_OFFSET);
 	p->backing_offset = get_be64(p->bytes + HDR_BACKING_OFFSET);
 	return check_features(p);
 }
@@ -165,7 +164,7 @@ static int check_tables(const struct parser *p)
 	if (h->n_snapshots > SNAPSHOTS_MAX)
 		return damaged(p, "number of snapshots %u is too large", h->n_snapshots);
 	if (h->n_snapshots)
-		return check_region(p, "snapshot table", p->snapshots_offset,
+		return check_region(p, "snapshot table", h->snapshots_offset,
 				    (uint64_t)h->n_snapshots * SNAPSHOT_ENTRY_MIN);
 	return 0;
 }
@@ -200,6 +199,29 @@ static int parse_format_ext(struct parser *p, const unsigned char *data, uint32_
 	return 0;
 }
 
+/* Without its autoclear bit somebody wrote to the image who knows no bitmaps: what it names is not there any more. */
+static int parse_bitmaps_ext(struct parser *p, const unsigned char *data, uint32_t len)
+{
+	struct qcow2_header *h = &p->h;
+	if (p->has_bitmaps_ext)
+		return damaged(p, "bitmaps extension appears twice");
+	p->has_bitmaps_ext = true;
+	if (len != EXT_BITMAPS_LEN)
+		return damaged(p, "bitmaps extension has a wrong length");
+	if (h->version < 3 || !(h->autoclear & AUTOCLEAR_BITMAPS))
+		return 0;
+	h->n_bitmaps = get_be32(data);
+	h->bitmaps_length = get_be64(data + 8);
+	h->bitmaps_offset = get_be64(data + 16);
+	if (get_be32(data + 4))
+		return damaged(p, "bitmaps extension: a reserved field is not zero");
+	if (!h->n_bitmaps || h->n_bitmaps > BITMAPS_MAX || h->bitmaps_length > BITMAP_DIRECTORY_MAX ||
+	    h->bitmaps_length / BITMAP_ENTRY_MIN < h->n_bitmaps)
+		return damaged(p, "%u bitmaps in a directory of %llu bytes are not possible", h->n_bitmaps,
+			       (unsigned long long)h->bitmaps_length);
+	return check_region(p, "bitmap directory", h->bitmaps_offset, h->bitmaps_length);
+}
+
 static int parse_extension(struct parser *p, uint32_t type, const unsigned char *data, uint32_t len)
 {
 	switch (type) {
@@ -210,10 +232,7 @@ static int parse_extension(struct parser *p, uint32_t type, const unsigned char 
 	case EXT_DATA_FILE:
 		return damaged(p, "names an external data file");
 	case EXT_BITMAPS:
-		if (p->has_bitmaps_ext)
-			return damaged(p, "bitmaps extension appears twice");
-		p->has_bitmaps_ext = true;
-		return 0;
+		return parse_bitmaps_ext(p, data, len);
 	default:
 		return 0; /* "other: unknown header extension, can be safely ignored" */
 	}
@@ -272,8 +291,9 @@ static int check_overlaps(const struct parser *p)
 	const struct region regions[] = {
 		{ "L1 table", h->l1_offset, (uint64_t)h->l1_entries * 8 },
 		{ "refcount table", h->refcount_offset, h->refcount_clusters * p->cluster_size },
-		{ "snapshot table", p->snapshots_offset, (uint64_t)h->n_snapshots * SNAPSHOT_ENTRY_MIN },
+		{ "snapshot table", h->snapshots_offset, (uint64_t)h->n_snapshots * SNAPSHOT_ENTRY_MIN },
 		{ "LUKS header", h->luks_offset, h->luks_length },
+		{ "bitmap directory", h->bitmaps_offset, h->bitmaps_length },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(regions); i++)
 		for (size_t j = 0; j < i; j++) {

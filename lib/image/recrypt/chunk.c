@@ -186,11 +186,15 @@ static int note(struct recrypt_chunk *c, uint64_t at, uint64_t len, struct error
 	return 0;
 }
 
+static uint64_t skip_end(const struct recrypt *r)
+{
+	return r->map ? r->header_offset + r->header_length : r->data_offset;
+}
+
 /* The stretches of [begin, end), without the LUKS header and what lies before the data of a raw file. */
 static int find_stretches(const struct recrypt *r, uint64_t begin, uint64_t end, struct recrypt_chunk *c, struct error *e)
 {
-	uint64_t at = begin;
-	uint64_t skip_from = r->header_offset, skip_to = r->map ? r->header_offset + r->header_length : r->data_offset;
+	uint64_t at = begin, skip_from = r->header_offset, skip_to = skip_end(r);
 	while (at < end) {
 		uint64_t start, stop;
 		int res = file_next_data(r->from.fd, at, end, &start, &stop, r->from.path, e);
@@ -202,6 +206,7 @@ static int find_stretches(const struct recrypt *r, uint64_t begin, uint64_t end,
 			start = at;
 		if ((stop - r->data_offset) % r->sector_size && stop < end)
 			stop += r->sector_size - (stop - r->data_offset) % r->sector_size;
+		stop = stop < end ? stop : end;
 		at = stop > at ? stop : end;
 		if (start < skip_from && stop > skip_from) {
 			at = stop = skip_from;
@@ -229,12 +234,70 @@ static int each_stretch(struct recrypt_worker *w, block_function f, uint64_t n, 
 	return res < 0 ? res : mac_end(w, ret_tag, e);
 }
 
+/* ---- holes ---- */
+
+static bool all_zero(const unsigned char *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
+/* An earlier run may have written where the image has a hole by now. */
+static int clear_block(struct recrypt_worker *w, uint64_t at, size_t len, struct error *e)
+{
+	const struct recrypt *r = w->r;
+	int res = file_pread(r->to.fd, w->buf, len, at, r->to.path, e);
+	if (res < 0 || all_zero(w->buf, len))
+		return res;
+	memset(w->buf, 0, len);
+	return file_pwrite(r->to.fd, w->buf, len, at, r->to.path, e);
+}
+
+static int check_block(struct recrypt_worker *w, uint64_t at, size_t len, struct error *e)
+{
+	const struct recrypt *r = w->r;
+	int res = file_pread(r->to.fd, w->buf, len, at, r->to.path, e);
+	if (res == 0 && !all_zero(w->buf, len))
+		return error_set(e, ERROR_FAILED, EIO, "%s has data at byte %llu, where the image has none", r->to.path,
+				 (unsigned long long)at);
+	return res;
+}
+
+static int hole(struct recrypt_worker *w, block_function f, uint64_t at, uint64_t end, struct error *e)
+{
+	int res = 0;
+	for (uint64_t stop; at < end && res == 0; at = stop) {
+		res = file_next_data(w->r->to.fd, at, end, &at, &stop, w->r->to.path, e);
+		if (res == 0 && at < end)
+			res = each_block(w, f, at, stop, e);
+	}
+	return res;
+}
+
+/* f for what is data in the copy between the stretches of [begin, end), but not in the header. */
+static int each_hole(struct recrypt_worker *w, block_function f, uint64_t begin, uint64_t end,
+		     const struct recrypt_chunk *c, struct error *e)
+{
+	uint64_t at = begin, skip_from = w->r->header_offset, skip_to = skip_end(w->r);
+	int res = 0;
+	for (uint32_t i = 0; i <= c->n && res == 0; i++) {
+		uint64_t stop = i < c->n ? begin + c->stretches[i].at : end;
+		if (at < skip_from)
+			res = hole(w, f, at, stop < skip_from ? stop : skip_from, e);
+		if (res == 0 && stop > skip_to)
+			res = hole(w, f, at > skip_to ? at : skip_to, stop, e);
+		at = i < c->n ? stop + c->stretches[i].len : end;
+	}
+	return res;
+}
+
 int recrypt_copy_chunk(struct recrypt_worker *w, uint64_t n, struct recrypt_chunk *c, struct error *e)
 {
 	uint64_t at = n * RECRYPT_CHUNK, end = at + RECRYPT_CHUNK < w->r->size ? at + RECRYPT_CHUNK : w->r->size;
 	int res = find_stretches(w->r, at, end, c, e);
 	if (res == 0)
 		res = each_stretch(w, copy, n, c, c->tag, e);
+	if (res == 0 && !w->r->fresh)
+		res = each_hole(w, clear_block, at, end, c, e);
 	/* Nobody needs the old data in memory any more: the copy takes its place there. */
 	if (res == 0)
 		posix_fadvise(w->r->from.fd, (off_t)at, (off_t)(end - at), POSIX_FADV_DONTNEED);
@@ -244,9 +307,10 @@ int recrypt_copy_chunk(struct recrypt_worker *w, uint64_t n, struct recrypt_chun
 int recrypt_verify_chunk(struct recrypt_worker *w, uint64_t n, const struct recrypt_chunk *c, struct error *e)
 {
 	unsigned char tag[RECRYPT_TAG_LEN];
+	uint64_t at = n * RECRYPT_CHUNK, end = at + RECRYPT_CHUNK < w->r->size ? at + RECRYPT_CHUNK : w->r->size;
 	int res = each_stretch(w, reread, n, c, tag, e);
 	if (res == 0 && memcmp(tag, c->tag, sizeof(tag)) != 0)
 		return error_set(e, ERROR_FAILED, EIO, "%s reads back differently at byte %llu", w->r->to.path,
-				 (unsigned long long)(n * RECRYPT_CHUNK));
-	return res;
+				 (unsigned long long)at);
+	return res < 0 ? res : each_hole(w, check_block, at, end, c, e);
 }

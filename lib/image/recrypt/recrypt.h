@@ -18,7 +18,7 @@ struct recrypt_side {
 
 struct recrypt {
 	struct recrypt_side from, to;
-	uint64_t size;			/* bytes of the file */
+	uint64_t size;			/* bytes of the file; raw: of whole sectors, as a rest is no data */
 	unsigned sector_size;		/* 512 or 4096 */
 	uint64_t header_offset, header_length;	/* where the LUKS header is: not copied */
 	uint64_t data_offset;		/* raw: where the data begins, and counting starts */
@@ -32,9 +32,16 @@ int recrypt_check(const char *cipher, unsigned key_bits, struct error *e);
 
 /*
  * Copies what is not a hole, on all processors; what an earlier, interrupted run wrote is compared
- * and kept. Then syncs, reads all of the copy back and compares it by GMAC with what was to be written.
- * *ret_kept: bytes that were there already. ERROR_FAILED/ECANCELED when progress says so.
+ * and kept. Then syncs, reads all of the copy back and compares it by GMAC with what was to be written;
+ * where the image has a hole, the copy must have zeros. *ret_kept: bytes that were there already. ERROR_FAILED/ECANCELED when progress says so.
  */
 int recrypt_run(const struct recrypt *r, uint64_t *ret_kept, struct error *e);
+
+/*
+ * Has the copy the same plaintext? Of a large disk some thousand sectors are compared, a small one whole.
+ * image and copy: for qcow2. ERROR_FAILED/EIO if not.
+ */
+int recrypt_sample(const struct recrypt *r, const struct qcow2_side *image, const struct qcow2_side *copy,
+		   struct error *e);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "lib/image/file/lock.h"
-#include "lib/image/file/open.h"
 #include "lib/image/recrypt/recrypt.h"
 
 #include <errno.h>
@@ -16,8 +15,7 @@
 #include <unistd.h>
 
 struct copy {
-	int from, to;
-	uint64_t size;
+	int to;
 	struct stat st;		/* of the old file */
 	bool fresh;		/* the new file was empty */
 	struct qcow2_map map;
@@ -25,7 +23,6 @@ struct copy {
 
 static void copy_clear(struct copy *c)
 {
-	cleanup_close(&c->from);
 	cleanup_close(&c->to);
 	qcow2_map_clear(&c->map);
 }
@@ -44,12 +41,12 @@ static int open_target(const struct record *r, struct copy *c, struct error *e)
 }
 
 /* Owner, mode, labels and access lists, as far as they can be set here. */
-static int copy_attributes(const struct record *r, const struct copy *c, struct error *e)
+static int copy_attributes(const struct record *r, int from, const struct copy *c, struct error *e)
 {
 	char names[4096], value[4096];
-	ssize_t len = flistxattr(c->from, names, sizeof(names));
+	ssize_t len = flistxattr(from, names, sizeof(names));
 	for (char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
-		ssize_t n = fgetxattr(c->from, name, value, sizeof(value));
+		ssize_t n = fgetxattr(from, name, value, sizeof(value));
 		if (n >= 0 && fsetxattr(c->to, name, value, (size_t)n, 0) < 0 && errno != ENOTSUP && errno != EPERM)
 			return error_errno(e, ERROR_FAILED, errno, "cannot set attribute %s of the copy of %s", name, r->path);
 	}
@@ -74,25 +71,39 @@ static int write_header(struct record *r, const struct copy *c, struct error *e)
 	return result;
 }
 
-static int copy_data(const struct volume_env *env, struct record *r, struct container *old, struct copy *c,
-		     uint64_t *ret_kept, struct error *e)
+/* What the copy loop knows how to do, and all that qcow2's own tables say. */
+static int plan(const struct record *r, struct container *old, struct qcow2_map *ret_map, struct error *e)
+{
+	const struct container_info *info = container_info(old);
+	const struct luks_info *luks = luks_info(container_luks(old));
+	if (luks->iv_tweak || luks->data_size || luks->data_offset % luks->sector_size)
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s has an unusual LUKS2 segment, which is not copied", r->path);
+	if (r->format != RECORD_FORMAT_QCOW2)
+		return 0;
+	return qcow2_map_read(container_fd(old), info->file_size, r->path, &info->qcow2, ret_map, e);
+}
+
+int reencrypt_copy_check(const struct record *r, struct error *e)
+{
+	AUTOCONTAINER struct container *old = NULL;
+	CLEANUP(qcow2_map_clear) struct qcow2_map map = { 0 };
+	int result = volume_open_header(r, CONTAINER_CHANGE, &old, e);
+	return result < 0 ? result : plan(r, old, &map, e);
+}
+
+static struct recrypt job_of(const struct volume_env *env, const struct record *r, struct container *old,
+			     const struct copy *c)
 {
 	const struct container_info *info = container_info(old);
 	const struct luks_info *luks = luks_info(container_luks(old));
 	bool qcow2 = r->format == RECORD_FORMAT_QCOW2;
-	int result = 0;
-	if (luks->iv_tweak || luks->data_size || luks->data_offset % luks->sector_size)
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s has an unusual LUKS2 segment, which is not copied", r->path);
-	if (qcow2)
-		result = qcow2_map_read(c->from, info->file_size, r->path, &info->qcow2, &c->map, e);
-	if (result < 0)
-		return result;
 	uint64_t start = qcow2 ? 0 : luks->data_offset;
-	struct recrypt job = {
-		.from = { c->from, r->path, r->volume_key },
+	/* A qcow2 ends anywhere, with a table. A rest of a raw disk that is no whole sector is no data. */
+	uint64_t rest = qcow2 ? 0 : (info->file_size - start) % luks->sector_size;
+	return (struct recrypt){
+		.from = { container_fd(old), r->path, r->volume_key },
 		.to = { c->to, r->beside, r->next_volume_key },
-		/* A rest that is no whole sector is no data. */
-		.size = info->file_size - (info->file_size - start) % luks->sector_size,
+		.size = info->file_size - rest,
 		.sector_size = luks->sector_size,
 		.header_offset = info->header_offset,
 		.header_length = info->header_length,
@@ -101,7 +112,28 @@ static int copy_data(const struct volume_env *env, struct record *r, struct cont
 		.fresh = c->fresh,
 		.progress = env->progress,
 	};
-	return recrypt_run(&job, ret_kept, e);
+}
+
+/*
+ * Is the copy, read from the disk as a stranger would, the image? Its LUKS header opens to the key it should;
+ * its tables are walked and compared, and plaintext of both.
+ */
+static int prove_copy(const struct record *r, struct container *old, const struct recrypt *job, struct error *e)
+{
+	CLEANUP(qcow2_map_clear) struct qcow2_map map = { 0 };
+	struct qcow2_header header;
+	const struct container_info *info = container_info(old);
+	int result = reencrypt_prove(r, r->beside, e);
+	if (result < 0 || !job->map)
+		return result < 0 ? result : recrypt_sample(job, NULL, NULL, e);
+	result = qcow2_read(job->to.fd, info->file_size, job->to.path, &header, e);
+	if (result == 0)
+		result = qcow2_map_read(job->to.fd, info->file_size, job->to.path, &header, &map, e);
+	const struct qcow2_side image = { job->from.fd, job->from.path, &info->qcow2, job->map };
+	const struct qcow2_side copy = { job->to.fd, job->to.path, &header, &map };
+	if (result == 0)
+		result = qcow2_compare_tables(&image, &copy, e);
+	return result < 0 ? result : recrypt_sample(job, &image, &copy, e);
 }
 
 /* The new file is whole: it takes the old one's name, and the old header's keys are destroyed. */
@@ -122,30 +154,33 @@ static int replace(const struct volume_env *env, struct record *r, struct contai
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e)
 {
 	AUTOCONTAINER struct container *old = NULL;
-	CLEANUP(copy_clear) struct copy c = { .from = -1, .to = -1 };
+	CLEANUP(copy_clear) struct copy c = { .to = -1 };
+	struct recrypt job;
 	/* Locked to the end: nobody can write what would not be in the copy. */
 	int result = volume_open_header(r, CONTAINER_CHANGE, &old, e);
-	if (result == 0)
-		result = image_open(r->path, false, &c.from, &c.size, e);
-	if (result == 0 && fstat(c.from, &c.st) < 0)
+	if (result == 0 && fstat(container_fd(old), &c.st) < 0)
 		result = error_errno(e, ERROR_FAILED, errno, "cannot stat %s", r->path);
+	if (result == 0)
+		result = plan(r, old, &c.map, e);
 	if (result == 0)
 		result = reencrypt_check_space(r, e);
 	if (result == 0)
 		result = open_target(r, &c, e);
 	if (result == 0)
-		result = copy_attributes(r, &c, e);
+		result = copy_attributes(r, container_fd(old), &c, e);
 	if (result == 0)
 		result = write_header(r, &c, e);
-	if (result == 0)
-		result = copy_data(env, r, old, &c, &ret->kept, e);
+	if (result == 0) {
+		job = job_of(env, r, old, &c);
+		result = recrypt_run(&job, &ret->kept, e);
+	}
 	if (result == 0)
 		result = file_sync(c.to, r->beside, e);
-	/* The data was read back, and now the header: after this the old image goes. */
+	/* After this the old image goes. */
 	if (result == 0)
-		result = reencrypt_prove(r, r->beside, e);
+		result = prove_copy(r, old, &job, e);
 	if (result < 0)
 		return error_prefix(e, "%s keeps its volume key", r->path);
-	ret->bytes = c.size;
+	ret->bytes = container_info(old)->file_size;
 	return replace(env, r, old, e);
 }

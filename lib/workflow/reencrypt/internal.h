@@ -23,7 +23,11 @@ int reencrypt_header(const struct record *r, struct luks **ret, struct error *e)
 /* ERROR_FAILED/ENOSPC when the file system has no room for what the image takes on it now. */
 int reencrypt_check_space(const struct record *r, struct error *e);
 
-/* Makes the copy: copy.c */
+/*
+ * copy.c: can a copy of it be made? Under the image's locks, reads all that would be refused later: nothing
+ * is written. Then the copy.
+ */
+int reencrypt_copy_check(const struct record *r, struct error *e);
 int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
 
 enum reencrypt_way { REENCRYPT_COPY, REENCRYPT_LIVE, REENCRYPT_ONLINE };

@@ -140,6 +140,8 @@ static int check(struct flow *f, struct error *e)
 	/* The header of one that was interrupted in place says of itself that it is not whole. */
 	if (result == 0 && (s->way != REENCRYPT_ONLINE || volume_is_ready(r)))
 		result = volume_actual_size(r, &done->bytes, e);
+	if (result == 0 && s->way == REENCRYPT_COPY && volume_is_ready(r))
+		result = reencrypt_copy_check(r, e);
 	if (result < 0)
 		return result;
 	if (f->locked && r->state == RECORD_LINKED)
@@ -206,7 +208,8 @@ static int commit(struct flow *f, struct error *e)
 	struct record *r = f->record;
 	if (s->way == REENCRYPT_ONLINE)
 		return reencrypt_online_commit(f, e);
-	int result = s->way == REENCRYPT_LIVE ? reencrypt_live_commit(f, e) : 0;
+	/* An earlier run may have ended between the rename and its sync; the old passphrase goes after this. */
+	int result = s->way == REENCRYPT_LIVE ? reencrypt_live_commit(f, e) : file_sync_dir_of(r->path, e);
 	if (result == 0)
 		result = reencrypt_adopt(r, r->path, e);
 	if (result < 0)
