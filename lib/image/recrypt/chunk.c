@@ -1,6 +1,7 @@
 /* Re-encrypting one stretch of an image after the other. */
 #include "lib/image/recrypt/internal.h"
 
+#include "base/bytes.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -192,7 +193,8 @@ static uint64_t skip_end(const struct recrypt *r)
 }
 
 /* The stretches of [begin, end), without the LUKS header and what lies before the data of a raw file. */
-static int find_stretches(const struct recrypt *r, uint64_t begin, uint64_t end, struct recrypt_chunk *c, struct error *e)
+static int find_stretches(const struct recrypt *r, uint64_t begin, uint64_t end, struct recrypt_chunk *c,
+			  struct error *e)
 {
 	uint64_t at = begin, skip_from = r->header_offset, skip_to = skip_end(r);
 	while (at < end) {
@@ -236,17 +238,12 @@ static int each_stretch(struct recrypt_worker *w, block_function f, uint64_t n, 
 
 /* ---- holes ---- */
 
-static bool all_zero(const unsigned char *p, size_t len)
-{
-	return !p[0] && !memcmp(p, p + 1, len - 1);
-}
-
 /* An earlier run may have written where the image has a hole by now. */
 static int clear_block(struct recrypt_worker *w, uint64_t at, size_t len, struct error *e)
 {
 	const struct recrypt *r = w->r;
 	int res = file_pread(r->to.fd, w->buf, len, at, r->to.path, e);
-	if (res < 0 || all_zero(w->buf, len))
+	if (res < 0 || bytes_are_zero(w->buf, len))
 		return res;
 	memset(w->buf, 0, len);
 	return file_pwrite(r->to.fd, w->buf, len, at, r->to.path, e);
@@ -256,7 +253,7 @@ static int check_block(struct recrypt_worker *w, uint64_t at, size_t len, struct
 {
 	const struct recrypt *r = w->r;
 	int res = file_pread(r->to.fd, w->buf, len, at, r->to.path, e);
-	if (res == 0 && !all_zero(w->buf, len))
+	if (res == 0 && !bytes_are_zero(w->buf, len))
 		return error_set(e, ERROR_FAILED, EIO, "%s has data at byte %llu, where the image has none", r->to.path,
 				 (unsigned long long)at);
 	return res;

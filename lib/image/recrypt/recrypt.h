@@ -33,7 +33,8 @@ int recrypt_check(const char *cipher, unsigned key_bits, struct error *e);
 /*
  * Copies what is not a hole, on all processors; what an earlier, interrupted run wrote is compared
  * and kept. Then syncs, reads all of the copy back and compares it by GMAC with what was to be written;
- * where the image has a hole, the copy must have zeros. *ret_kept: bytes that were there already. ERROR_FAILED/ECANCELED when progress says so.
+ * where the image has a hole, the copy must have zeros. *ret_kept: bytes that were there already.
+ * ERROR_FAILED/ECANCELED when progress says so.
  */
 int recrypt_run(const struct recrypt *r, uint64_t *ret_kept, struct error *e);
 

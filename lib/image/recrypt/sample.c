@@ -59,11 +59,6 @@ static uint64_t number_of(const struct recrypt *r, uint64_t at)
 	return (at - (r->map ? 0 : r->data_offset)) / SECTOR;
 }
 
-static bool all_zero(const unsigned char *p, size_t len)
-{
-	return !p[0] && !memcmp(p, p + 1, len - 1);
-}
-
 /*
  * One sector; at and there: where it is in the image and in the copy. Zeros that nobody wrote may stay what they
  * are: a hole, which reads as another noise then.
@@ -76,7 +71,7 @@ static int compare(const struct sampler *s, uint64_t at, uint64_t there)
 	int res = file_pread(r->from.fd, sector[0], len, at, r->from.path, s->e);
 	if (res == 0)
 		res = file_pread(r->to.fd, sector[1], len, there, r->to.path, s->e);
-	if (res < 0 || (all_zero(sector[0], len) && all_zero(sector[1], len)))
+	if (res < 0 || (bytes_are_zero(sector[0], len) && bytes_are_zero(sector[1], len)))
 		return res;
 	decrypt(s->state, 0, number_of(r, at), len, sector[0]);
 	decrypt(s->state, 1, number_of(r, there), len, sector[1]);
@@ -165,7 +160,8 @@ static int sample_clusters(const struct sampler *s)
 	return res;
 }
 
-int recrypt_sample(const struct recrypt *r, const struct qcow2_side *image, const struct qcow2_side *copy, struct error *e)
+int recrypt_sample(const struct recrypt *r, const struct qcow2_side *image, const struct qcow2_side *copy,
+		   struct error *e)
 {
 	AUTOSECRET struct secret *memory = NULL;
 	int res = secret_new(sizeof(struct state), &memory, e);
