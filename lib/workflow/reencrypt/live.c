@@ -112,6 +112,10 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 		open_old(env, r, &old);
 		if (rename(r->beside, r->path) < 0)
 			return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
+		/* Before the header of the old image goes, which a power cut could else bring back by its name. */
+		int result = file_sync_dir_of(r->path, e);
+		if (result < 0)
+			return result;
 		if (old && container_erase(old, &why) < 0)
 			volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
 	}
