@@ -38,6 +38,14 @@ static int gather(const struct context *ctx, const struct keyslot_add_options *o
 	return keystore_generate_recovery(ret, e);
 }
 
+/* After an error that was a success the file has the only copy of a key that opens the volume. */
+static void drop_unused(const struct record *r, const struct secret *key, const char *file)
+{
+	int slot;
+	if (volume_keyslot_find(r, key, &slot, NULL) == 0 && slot < 0)
+		unlink(file);
+}
+
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct keyslot_add_options *o = opaque;
@@ -63,7 +71,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	struct volume_env env = environment(ctx, ks);
 	r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, &slot, e);
 	if (r < 0 && to_file)
-		unlink(o->recovery_key);
+		drop_unused(record, key, o->recovery_key);
 	if (r == 0 && o->recovery_key && !to_file)
 		r = person_write_recovery(key, "-", e);
 	if (r < 0)

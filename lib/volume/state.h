@@ -29,7 +29,8 @@ enum volume_state_flags {
 	STATE(RECORD_PIVOTING, "converting", STATE_TWO_IMAGES | STATE_TWO_KEYS, volume_key)   \
 	STATE(RECORD_ERASING, "erasing", STATE_NO_KEY, erase)                     \
 	STATE(RECORD_RESIZING, "resizing", 0, resize)                             \
-	STATE(RECORD_LINKED, "ready", STATE_USABLE, link)
+	STATE(RECORD_LINKED, "ready", STATE_USABLE, link)                         \
+	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)
 
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */
 const char *volume_state_name(uint32_t number);
