@@ -23,4 +23,14 @@ int flow_commit(struct flow *f, struct error *e);
 /* From the commit on, through every workflow that the record passes on its way, to READY. */
 int flow_finish(struct flow *f, struct error *e);
 
+/* ---- others.c ---- */
+
+/* The volume and those that workflow->others() names, in the order of their UUIDs. */
+int flow_hold(struct flow *f, const uuid_t volume, struct volume_hold *h, struct error *e);
+/* Those alone, of a volume that is held: ERROR_BUSY where another process has one, instead of waiting for each other. */
+int flow_hold_others(struct flow *f, struct error *e);
+void flow_release_others(struct flow *f);
+/* The record, and the others that were changed, into the store in one transaction. */
+int flow_apply(struct flow *f, const char *action, const char *detail, struct error *e);
+
 #endif

@@ -96,6 +96,8 @@ static int settle(struct flow *f, bool may_resume, enum flow_outcome *ret, char 
 		f->detail[0] = 0;
 		int r = flow_begin(f, w, e);
 		if (r == 0)
+			r = flow_hold_others(f, e);
+		if (r == 0)
 			r = settle_one(f, may_resume, &one, detail, e);
 		flow_end(f);
 		if (r < 0)
@@ -116,6 +118,7 @@ int workflow_settle(const struct volume_env *env, struct guest_connection *g, st
 	enum flow_outcome outcome = FLOW_NOTHING;
 	detail[0] = 0;
 	int r = settle(&f, may_resume, &outcome, detail, e);
+	flow_release_others(&f);
 	h->record = f.record;
 	if (r == 0)
 		*ret = outcome;

@@ -35,6 +35,7 @@ void flow_end(struct flow *f)
 static void flow_free(struct flow *f)
 {
 	flow_end(f);
+	flow_release_others(f);
 	record_free(TAKE_PTR(f->record));
 }
 
@@ -53,18 +54,13 @@ void flow_say(struct flow *f, const char *fmt, ...)
 
 int flow_store(struct flow *f, const char *action, struct error *e)
 {
-	const char *detail = f->detail[0] ? f->detail : f->record->path;
-	int r;
-	if (f->gone) {
-		r = keystore_remove(f->env->ks, f->record, action, detail, e);
-		if (r == 0)
-			record_free(TAKE_PTR(f->record));
-		return r;
-	}
 	/* A link beside the image outlives the workflow that made it. */
-	if (f->record->state == RECORD_READY && volume_state_of(f->record) == RECORD_LINKED)
+	if (!f->gone && f->record->state == RECORD_READY && volume_state_of(f->record) == RECORD_LINKED)
 		f->record->state = RECORD_LINKED;
-	return keystore_put(f->env->ks, f->record, action, detail, e);
+	int r = flow_apply(f, action, f->detail[0] ? f->detail : f->record->path, e);
+	if (r == 0 && f->gone)
+		record_free(TAKE_PTR(f->record));
+	return r;
 }
 
 int flow_store_as(struct flow *f, const char *suffix, struct error *e)
@@ -151,6 +147,7 @@ static int take_back(struct flow *f, struct volume_hold *h, const char *path, st
 	char detail[512];
 	bool kept = is_kept(f, e);
 	flow_end(f);
+	flow_release_others(f);
 	record_free(TAKE_PTR(f->record));
 	int r = keystore_get(f->env->ks, h->uuid, &h->record, &why);
 	if (r == -ENOENT)
@@ -225,7 +222,7 @@ static int run_locked(struct flow *f, const struct flow_call *call, struct volum
 static int hold(struct flow *f, const struct flow_call *call, struct volume_hold *h, struct error *e)
 {
 	if (!(f->workflow->flags & FLOW_NEW))
-		return volume_hold(call->env, call->volume, f->workflow->name, HOLD_UNFINISHED, h, e);
+		return flow_hold(f, call->volume, h, e);
 	uuid_copy(h->uuid, f->record->uuid);
 	return volume_lock(call->env->ks, f->record->uuid, false, &h->lock, e);
 }
@@ -267,7 +264,7 @@ int workflow_run(const struct workflow *w, const struct flow_call *call, struct 
 	if (r < 0)
 		return r;
 	if (!call->dry_run && !(f.unchanged && w->flags & FLOW_NEW)) {
-		r = call->hold ? 0 : hold(&f, call, h, e);
+		r = call->hold ? flow_hold_others(&f, e) : hold(&f, call, h, e);
 		f.unchanged = false;
 		if (r == 0)
 			r = run_locked(&f, call, h, e);

@@ -22,6 +22,12 @@
 #include "lib/volume/hold.h"
 #include "lib/volume/state.h"
 
+/* Another volume that the workflow changes with the first: held, ready, revealed. */
+struct flow_other {
+	struct volume_hold hold;
+	bool changed;		/* set by a step: it is stored with the record, in one transaction */
+};
+
 /* What a workflow's steps are given. */
 struct flow {
 	const struct workflow *workflow;
@@ -32,6 +38,8 @@ struct flow {
 	void *state;			/* the workflow's own, zeroed; clear() ends it */
 	struct record *record;		/* check() before the lock: as first read, or NULL of a new volume; from then on
 					   fresh and revealed. The engine frees it. */
+	struct flow_other *others;	/* under the lock: in the order of their UUIDs */
+	size_t n_others;
 	bool dry_run;			/* it ends after check() */
 	bool locked;			/* what check() finds now counts; what it opens in state stays open */
 	bool resumed;			/* act() goes on where an earlier run stopped */
@@ -65,6 +73,8 @@ struct workflow {
 	size_t state_size;
 	const char *undone, *finished;	/* for `recover`: how it stands then */
 	const char *kept, *done;	/* after an error, with the path before it: "keeps its passphrase", "has …" */
+	/* Which volumes are changed with this one; from the record, without params. NULL: none. The engine frees. */
+	int (*others)(struct flow *f, uuid_t **ret, size_t *ret_n, struct error *e);
 	flow_step make;			/* FLOW_NEW: f->record from params; writes nothing */
 	flow_step check;		/* refuses; writes nothing; run twice, see flow.locked */
 	bool (*resumable)(struct flow *f);	/* FLOW_KEEP_WORK: can this call go on with it? NULL: yes */
