@@ -39,7 +39,7 @@ int recrypt_check(const char *cipher, unsigned key_bits, struct error *e);
 int recrypt_run(const struct recrypt *r, uint64_t *ret_kept, struct error *e);
 
 /*
- * Has the copy the same plaintext? Of a large disk some thousand sectors are compared, a small one whole.
+ * Has the copy the same plaintext? A sector of every cluster is compared, of a large disk some thousand evenly spread.
  * image and copy: for qcow2. ERROR_FAILED/EIO if not.
  */
 int recrypt_sample(const struct recrypt *r, const struct qcow2_side *image, const struct qcow2_side *copy,

@@ -16,7 +16,7 @@
 
 #define SECTOR 512u		/* what the sectors are counted in */
 #define SECTOR_MAX 4096u
-#define SAMPLES 2048u		/* of a large disk, evenly spread; a small one is compared whole */
+#define SAMPLES 2048u		/* evenly spread over the disk, and over what of it has data */
 
 /* In locked memory: it holds the keys. */
 struct state {
