@@ -98,7 +98,7 @@ static int enter(struct flow *f, struct error *e)
 	if (w == f->workflow)
 		return 0;
 	flow_end(f);
-	f->params = NULL;
+	f->params = f->result = NULL;
 	return flow_begin(f, w, e);
 }
 
