@@ -45,17 +45,20 @@ static int read_certificate(const char *file, char **ret, struct error *e)
 static int get_records(const struct context *ctx, struct keystore *ks, const struct export_options *o, char **operands, size_t n,
 		       struct record ***ret, size_t *ret_n, struct error *e)
 {
-	AUTOFREE uuid_t *uuids = NULL;
-	size_t count = 0, i = 0;
-	bool domains = false;
-	int r = volumes_chosen(ctx, ks, o->all, operands, n, NULL, &uuids, &count, &domains, e);
+	AUTOVOLUMES struct volume_list volumes = { 0 };
+	size_t i = 0;
+	int r = volumes_chosen(ctx, ks, o->all, operands, n, NULL, &volumes, e);
+	/* A bundle of all is of all. */
+	if (r == 0 && volumes.damaged.kind)
+		r = error_pass(e, &volumes.damaged);
 	if (r < 0)
 		return r;
+	size_t count = volumes.n;
 	struct record **records = calloc(count ? count : 1, sizeof(*records));
 	if (!records)
 		return error_oom(e);
 	while (i < count && r == 0)
-		if ((r = keystore_get(ks, uuids[i], &records[i], e)) == 0)
+		if ((r = keystore_get(ks, volumes.uuids[i], &records[i], e)) == 0)
 			i++;
 	if (r == 0 && !count)
 		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "there is no volume to export");

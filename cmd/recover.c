@@ -3,6 +3,7 @@
 #include "cmd/environment.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "cmd/volumes.h"
 
 #include "lib/volume/state.h"
 #include "lib/volume/mapped.h"
@@ -27,54 +28,24 @@ static const struct option_spec options[] = {
 	{ 0 },
 };
 
-struct unfinished {
-	uuid_t *uuids;
-	char **paths;
-	size_t n;
-	bool unfinished;
-	bool domains;	/* a guest may be running with one of them */
-};
-
-static void unfinished_clear(struct unfinished *u)
-{
-	for (size_t i = 0; i < u->n; i++)
-		free(u->paths[i]);
-	free(u->paths);
-	free(u->uuids);
-}
-
-static int collect(void *ctx, const struct record *r)
-{
-	struct unfinished *u = ctx;
-	/* A link that was left for a running guest is looked at too. */
-	if (r->state == RECORD_READY && !r->beside)
-		return 0;
-	u->unfinished = u->unfinished || r->state != RECORD_READY;
-	uuid_t *uuids = reallocarray(u->uuids, u->n + 1, sizeof(uuid_t));
-	if (!uuids)
-		return -ENOMEM;
-	u->uuids = uuids;
-	char **paths = reallocarray(u->paths, u->n + 1, sizeof(char *));
-	if (!paths)
-		return -ENOMEM;
-	u->paths = paths;
-	uuid_copy(u->uuids[u->n], r->uuid);
-	if (!(u->paths[u->n] = strdup(r->path)))
-		return -ENOMEM;
-	u->domains = u->domains || r->n_domains;
-	u->n++;
-	return 0;
-}
-
 static int recover_one(struct output_list *list, const struct volume_env *env, struct guest_connection *g,
-		       const uuid_t uuid, const char *path, struct error *first, struct error *e)
+		       const uuid_t uuid, struct error *first, size_t *n_shown, struct error *e)
 {
 	struct volume_recovered done;
 	struct error why = { 0 };
-	int r = volume_recover(env, g, uuid, &done, &why);
+	AUTORECORD struct record *seen = NULL;
+	char path[1100];
+	int r = keystore_get(env->ks, uuid, &seen, &why);
+	snprintf(path, sizeof(path), "%s", seen ? seen->path : "");
+	if (r == 0)
+		r = volume_recover(env, g, uuid, &done, &why);
 	/* It may have ended by itself since the list was made. */
 	if (r == -ENOENT || (r == 0 && done.was == RECORD_READY))
 		return 0;
+	/* A link that a guest still needs is nothing unfinished. */
+	if (r == 0 && !strcmp(done.outcome, "waits"))
+		return 0;
+	++*n_shown;
 	if (r < 0 || !strcmp(done.outcome, "needs_attention")) {
 		if (r < 0) {
 			done.outcome = "failed";
@@ -114,20 +85,19 @@ static int report_debris(void *ctx, const struct record *r)
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
-	CLEANUP(unfinished_clear) struct unfinished u = { 0 };
+	AUTOVOLUMES struct volume_list unfinished = { 0 };
 	struct output_list *list = NULL;
 	struct error first = { 0 };
+	size_t n_shown = 0;
 	const struct recover_options *o = opaque;
 	AUTOGUEST struct guest_connection *g = NULL;
 	struct error why = { 0 };
 	(void)operands, (void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = keystore_each(ks, collect, &u, e);
-	if (r == -ENOMEM)
-		return error_oom(e);
+		r = volume_unfinished(ks, &unfinished, e);
 	/* With libvirt out of reach the ones that no guest has are recovered all the same. */
-	if (r == 0 && u.domains && !o->no_libvirt)
+	if (r == 0 && unfinished.domains && !o->no_libvirt)
 		r = environment_try_connect(ctx, &g, &why, e);
 	if (r == 0 && why.kind)
 		say(ctx, "note: %s", why.message);
@@ -136,8 +106,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
-	for (size_t i = 0; i < u.n && r == 0; i++)
-		r = recover_one(list, &env, g, u.uuids[i], u.paths[i], &first, e);
+	for (size_t i = 0; i < unfinished.n && r == 0; i++)
+		r = recover_one(list, &env, g, unfinished.uuids[i], &first, &n_shown, e);
+	if (r == 0 && !first.kind && unfinished.damaged.kind)
+		first = unfinished.damaged;
 	struct debris debris = { .list = list, .e = e };
 	if (r == 0)
 		r = volume_clear_all_debris(&env, report_debris, &debris, e);
@@ -146,7 +118,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = -first.err;
 	}
 	r = output_list_end(list, r, NULL, e);
-	if (r == 0 && !u.unfinished && !debris.n)
+	if (r == 0 && !n_shown && !debris.n)
 		say(ctx, "nothing to recover: no command was interrupted");
 	return r;
 }

@@ -87,8 +87,9 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 	return output_list_add(w->list, row, w->e);
 }
 
-static bool can_rotate(const struct record *r)
+static bool can_rotate(void *ctx, const struct record *r)
 {
+	(void)ctx;
 	return !(volume_state_flags(r->state) & STATE_NO_KEY);
 }
 
@@ -110,16 +111,15 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	const struct rotate_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTOGUEST struct guest_connection *g = NULL;
-	AUTOFREE uuid_t *uuids = NULL;
-	size_t n_uuids = 0, failed;
-	bool domains = false;
+	AUTOVOLUMES struct volume_list volumes = { 0 };
+	size_t failed;
 	struct error why = { 0 };
 	struct walk w = { .dry_run = o->dry_run, .e = e };
 	const struct volume_rotate p = { .dry_run = o->dry_run, .without_libvirt = o->no_libvirt,
 					.volume_key = o->volume_key };
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = volumes_chosen(ctx, ks, o->all, operands, n, can_rotate, &uuids, &n_uuids, &domains, e);
+		r = volumes_chosen(ctx, ks, o->all, operands, n, can_rotate, &volumes, e);
 	/* A volume may be known to libvirt by `load` alone, so it is asked in any case. */
 	if (r == 0 && !o->no_libvirt)
 		r = environment_try_connect(ctx, &g, &why, e);
@@ -131,17 +131,19 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		say_more(ctx, "%s", why.message);
 	struct volume_env env = environment(ctx, ks);
 	int64_t before = o->older_than ? (int64_t)time(NULL) - (int64_t)o->older_than : 0;
-	r = volume_rotate_many(&env, g, uuids, n_uuids, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs), add_row,
+	r = volume_rotate_many(&env, g, volumes.uuids, volumes.n, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs), add_row,
 			       &w, &failed);
 	if (r == 0)
-		r = result_of(&w, n_uuids, e);
+		r = result_of(&w, volumes.n, e);
+	if (r == 0 && volumes.damaged.kind)
+		r = error_pass(e, &volumes.damaged);
 	struct json_object *summary = json_object_new_object(), *extra = json_object_new_object();
 	put_number(summary, "rotated", w.rotated);
 	put_number(summary, "unchanged", w.unchanged);
 	put_number(summary, "failed", w.n_failed);
 	json_object_object_add(extra, "summary", summary);
 	r = output_list_end(w.list, r, extra, e);
-	if (n_uuids > 1)
+	if (volumes.n > 1)
 		say(ctx, "%zu %s, %zu unchanged, %zu failed", w.rotated, o->dry_run ? "to rotate" : "rotated", w.unchanged,
 		    w.n_failed);
 	if (w.rotated && !o->dry_run && !o->volume_key)

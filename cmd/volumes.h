@@ -3,14 +3,13 @@
 #define CMD_VOLUMES_H
 
 #include "cmd/command.h"
-#include "keystore/keystore.h"
+#include "lib/volume/list.h"
 
 /*
- * UUIDs of the named volumes, each once, or with all of those for which wanted() holds (NULL: all). Exactly one
- * of the two must be given (ERROR_USAGE). The caller frees. *ret_domains: a domain has one of them.
+ * The named volumes, each once, or with all of those for which wanted() holds (NULL: all; its ctx is NULL). Exactly
+ * one of the two must be given (ERROR_USAGE). The caller clears *ret.
  */
 int volumes_chosen(const struct context *ctx, struct keystore *ks, bool all, char **operands, size_t n,
-		   bool (*wanted)(const struct record *r), uuid_t **ret, size_t *ret_n, bool *ret_domains,
-		   struct error *e);
+		   bool (*wanted)(void *ctx, const struct record *r), struct volume_list *ret, struct error *e);
 
 #endif

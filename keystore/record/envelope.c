@@ -272,3 +272,8 @@ int envelope_open(const struct secret *root, const uuid_t root_id, struct record
 	r->revealed = 1;
 	return 0;
 }
+
+uint32_t record_version(const struct record *r)
+{
+	return r->envelope_len >= 8 ? (uint32_t)get_be(r->envelope + 4, 4) : 0;
+}

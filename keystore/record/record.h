@@ -174,6 +174,10 @@ int record_add_domain(struct record *r, const uuid_t domain, const char *name, c
 /* Removes it; target NULL: every target of that domain. True if something was removed. */
 int record_remove_domain(struct record *r, const uuid_t domain, const char *target);
 
+/* Format version of the stored record (FORMAT.md), RECORD_VERSION_FIRST: by 030c29a; 0: it was not stored yet. */
+#define RECORD_VERSION_FIRST 1
+uint32_t record_version(const struct record *r);
+
 const char *record_state_name(enum record_state s);	/* "ready", "creating" …, "unknown" */
 const char *record_format_name(enum record_format f);	/* "raw", "qcow2" */
 

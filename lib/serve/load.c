@@ -1,5 +1,6 @@
 #include "lib/serve/attach.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/list.h"
 #include "lib/serve/open.h"
 #include "lib/volume/mapped.h"
 
@@ -13,12 +14,6 @@
 
 /* So many keys are in memory, and so many uses in one audit transaction, at a time. */
 #define BATCH 256
-
-struct all {
-	uuid_t *uuids;
-	size_t n, room;
-	const struct guest_config *used;	/* only what domains have; NULL: all */
-};
 
 /* An interrupted rotation or resize is no reason to leave a guest without its disk: the recorded
  * passphrase opens it at every moment of them. */
@@ -37,42 +32,26 @@ static bool is_used(const struct guest_config *config, const struct record *r)
 	       (volume_is_mapped_for_guests(r) && guest_config_names_mapping(config, mapping));
 }
 
-static int collect(void *ctx, const struct record *r)
+/* A mapping is for a guest that has it; others are opened by `kvmcrypt open`. */
+static bool is_wanted(void *ctx, const struct record *r)
 {
-	struct all *a = ctx;
-	/* A mapping is for a guest that has it; others are opened by `kvmcrypt open`. */
-	if (!has_key(r) || (a->used ? !is_used(a->used, r) : volume_is_mapped_for_guests(r) && !r->n_domains))
-		return 0;
-	if (a->n == a->room) {
-		size_t room = a->room ? 2 * a->room : 1024;
-		uuid_t *larger = reallocarray(a->uuids, room, sizeof(uuid_t));
-		if (!larger)
-			return -ENOMEM;
-		a->uuids = larger;
-		a->room = room;
-	}
-	uuid_copy(a->uuids[a->n++], r->uuid);
-	return 0;
+	const struct guest_config *used = ctx;
+	return has_key(r) && (used ? is_used(used, r) : !volume_is_mapped_for_guests(r) || r->n_domains);
 }
 
 int volume_all(struct keystore *ks, const char *used_in, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
 	       struct error *e)
 {
 	CLEANUP(guest_config_clear) struct guest_config config = { 0 };
-	struct all a = { .used = used_in ? &config : NULL };
-	int found = used_in ? guest_config_read(used_in, &config, e) : 0;
-	if (found < 0)
-		return found;
-	struct error why = { 0 };
-	int r = keystore_each(ks, collect, &a, &why);
-	if (r < 0 && why.kind != ERROR_DAMAGED) {
-		free(a.uuids);
-		*e = why;
-		return r == -ENOMEM ? error_oom(e) : r;
-	}
-	*ret = a.uuids;
-	*ret_n = a.n;
-	*ret_damaged = why;
+	struct volume_list l = { 0 };
+	int r = used_in ? guest_config_read(used_in, &config, e) : 0;
+	if (r == 0)
+		r = volume_list_all(ks, is_wanted, used_in ? &config : NULL, &l, e);
+	if (r < 0)
+		return r;
+	*ret = l.uuids;
+	*ret_n = l.n;
+	*ret_damaged = l.damaged;
 	return 0;
 }
 

@@ -119,6 +119,11 @@ int volume_erase(const struct volume_env *env, struct guest_connection *g, const
 		 const struct volume_erase *p, bool *ret_destroyed, struct error *e);
 
 /* ---- recover.c ---- */
+
+/* The volumes that volume_recover() has something to do for; clears nothing. Of an unsealed keystore. */
+struct volume_list;
+int volume_unfinished(struct keystore *ks, struct volume_list *ret, struct error *e);
+
 struct volume_recovered {
 	uint32_t was;
 	const char *outcome;	/* "finished", "undone", "waits", "in_progress", "needs_attention", "failed" */

@@ -1,6 +1,7 @@
 /* What an interruption left: the disk is asked, and the workflow is undone or finished. */
 #include "lib/workflow/internal.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/list.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -160,6 +161,26 @@ int workflow_settle_path(const struct volume_env *env, struct guest_connection *
 }
 
 /* ---- recover ---- */
+
+/* 030c29a could leave a passphrase or a volume key of an unfinished workflow in a record that it called ready. */
+static bool hides_something(struct keystore *ks, const struct record *seen)
+{
+	AUTORECORD struct record *r = NULL;
+	if (record_version(seen) != RECORD_VERSION_FIRST)
+		return false;
+	return keystore_get(ks, seen->uuid, &r, NULL) == 0 && keystore_peek(ks, r, NULL) == 0 &&
+	       volume_state_of(r) != RECORD_READY;
+}
+
+static bool is_unfinished(void *ctx, const struct record *r)
+{
+	return volume_state_of(r) != RECORD_READY || hides_something(ctx, r);
+}
+
+int volume_unfinished(struct keystore *ks, struct volume_list *ret, struct error *e)
+{
+	return volume_list_all(ks, is_unfinished, ks, ret, e);
+}
 
 static const char *const words[] = {
 	[FLOW_NOTHING] = "finished", [FLOW_UNDONE] = "undone",	   [FLOW_FINISHED] = "finished",
