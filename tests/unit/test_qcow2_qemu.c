@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/bytes.h"
+#include "lib/image/qcow2/format.h"
 
 #include <json-c/json.h>
 
@@ -347,6 +348,147 @@ static void containers_made_by_cryptsetup(void **state)
 	}
 }
 
+/* ---- what QEMU refuses, we refuse ---- */
+
+/* QEMU opens it as it would for a guest, but for a backing file. */
+static bool qemu_opens(const char *path)
+{
+	char image[640];
+	snprintf(image, sizeof(image),
+		 "json:{\"driver\":\"qcow2\",\"encrypt\":{\"format\":\"luks\",\"key-secret\":\"s0\"},\"backing\":null,"
+		 "\"file\":{\"driver\":\"file\",\"filename\":\"%s\"}}", path);
+	const char *const argv[] = { "qemu-io", "-r", "--object", QEMU_SECRET, "-c", "quit", image, NULL };
+	return run_tool(argv, "pass") == 0 && !strstr(tool_output, "qemu-io:");
+}
+
+struct field {
+	const char *name;
+	size_t at;
+	int width;
+};
+
+struct trial {
+	int fd;
+	const char *path;
+	unsigned tried, refused, stricter;
+};
+
+static bool we_open(const char *path)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	return container_open(path, IMAGE_FORMAT_QCOW2, CONTAINER_CHANGE, &c, &err) == 0;
+}
+
+/* One field has one value: what do both say? */
+static void try_value(struct trial *t, const struct field *f, uint64_t value)
+{
+	unsigned char was[8], now[8];
+	assert_int_equal(pread(t->fd, was, (size_t)f->width, (off_t)f->at), f->width);
+	for (int i = 0; i < f->width; i++)
+		now[i] = (unsigned char)(value >> 8 * (f->width - 1 - i));
+	if (!memcmp(was, now, (size_t)f->width))
+		return;
+	assert_int_equal(pwrite(t->fd, now, (size_t)f->width, (off_t)f->at), f->width);
+	bool ours = we_open(t->path), theirs = qemu_opens(t->path);
+	t->tried++;
+	t->refused += !theirs;
+	t->stricter += theirs && !ours;
+	if (ours && !theirs)
+		fail_msg("%s %#llx: we accept, QEMU says: %s", f->name, (unsigned long long)value, tool_output);
+	assert_int_equal(pwrite(t->fd, was, (size_t)f->width, (off_t)f->at), f->width);
+}
+
+static void try_fields(struct trial *t, const struct field *fields, size_t n)
+{
+	static const uint64_t values[] = {
+		0, 1, 2, 3, 5, 8, 9, 22, 40, 64, 65, 72, 104, 105, 112, 511, 512, 1023, 1025, 65535, 65536, 131072, 262144, 4194304,
+		4194305, INT32_MAX, UINT32_MAX, UINT64_C(1) << 40, UINT64_C(1) << 56, INT64_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - 65535, UINT64_MAX,
+	};
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ARRAY_LEN(values); j++)
+			if (fields[i].width == 8 || values[j] >> 8 * fields[i].width == 0)
+				try_value(t, &fields[i], values[j]);
+}
+
+static void try_image(const char *path, const struct field *fields, size_t n)
+{
+	struct trial t = { .path = path };
+	t.fd = open(t.path, O_RDWR | O_CLOEXEC);
+	assert_true(t.fd >= 0);
+	if (!qemu_opens(path) || !we_open(path))
+		fail_msg("%s %s", tool_output, err.message);
+	try_fields(&t, fields, n);
+	close(t.fd);
+	print_message("%u headers, %u refused by QEMU, %u more by us\n", t.tried, t.refused, t.stricter);
+}
+
+static void what_qemu_refuses_is_refused(void **state)
+{
+	(void)state;
+	static const struct field fields[] = {
+		{ "magic", 0, 4 }, { "version", 4, 4 }, { "backing offset", 8, 8 }, { "backing size", 16, 4 },
+		{ "cluster bits", 20, 4 }, { "size", 24, 8 }, { "crypt method", 32, 4 }, { "L1 entries", 36, 4 },
+		{ "L1 offset", 40, 8 }, { "refcount offset", 48, 8 }, { "refcount clusters", 56, 4 }, { "snapshots", 60, 4 },
+		{ "snapshots offset", 64, 8 }, { "incompatible", 72, 8 }, { "compatible", 80, 8 }, { "autoclear", 88, 8 },
+		{ "refcount order", 96, 4 }, { "header length", 100, 4 }, { "compression", 104, 1 }, { "padding", 105, 1 },
+		{ "padding", 107, 4 },
+		/* the extension of the LUKS header, then the end */
+		{ "extension type", 112, 4 }, { "extension length", 116, 4 }, { "LUKS offset", 120, 8 }, { "LUKS length", 128, 8 },
+		{ "next extension", 136, 4 }, { "end's length", 140, 4 }, { "behind the end", 144, 4 }, { "behind the end", 148, 4 },
+	};
+	const struct qcow2_params p = { .size = 8 * MIB, .cluster_size = 65536 };
+	make_qcow2(in_dir("trial.qcow2"), &p, "pass");
+	try_image(in_dir("trial.qcow2"), fields, ARRAY_LEN(fields));
+}
+
+static uint64_t number_at(const char *path, uint64_t at)
+{
+	unsigned char b[8];
+	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0 && pread(fd, b, sizeof(b), (off_t)at) == 8);
+	return get_be64(b);
+}
+
+/* qemu-img snapshot or bitmap on it. */
+static void qemu_adds(const char *path, const char *what, const char *how, const char *name)
+{
+	char image[640];
+	snprintf(image, sizeof(image), "driver=qcow2,encrypt.key-secret=s0,file.filename=%s", path);
+	bool bitmap = !strcmp(what, "bitmap");
+	const char *const argv[] = { "qemu-img", what, "--object", QEMU_SECRET, how, bitmap ? "--image-opts" : name,
+				     bitmap ? image : "--image-opts", bitmap ? name : image, NULL };
+	if (run_tool(argv, "pass") != 0)
+		fail_msg("qemu-img %s: %s", what, tool_output);
+}
+
+static void bad_snapshots_and_bitmaps_are_refused_as_by_qemu(void **state)
+{
+	(void)state;
+	const struct qcow2_params p = { .size = 8 * MIB, .cluster_size = 65536 };
+	const char *path = in_dir("trial2.qcow2");
+	make_qcow2(path, &p, "pass");
+	qemu_adds(path, "snapshot", "-c", "one");
+	qemu_adds(path, "snapshot", "-c", "two");
+	qemu_adds(path, "bitmap", "--add", "b0");
+	qemu_adds(path, "bitmap", "--add", "b1");
+	/* QEMU puts the extension of the bitmaps behind that of the LUKS header. */
+	size_t ext = 112;
+	while (number_at(path, ext) >> 32 != EXT_BITMAPS)
+		ext += 8 + ((number_at(path, ext) & UINT32_MAX) + 7) / 8 * 8;
+	uint64_t s = number_at(path, 64), b = number_at(path, ext + 24);
+	const struct field fields[] = {
+		{ "snapshots", 60, 4 }, { "snapshots offset", 64, 8 }, { "L1 offset", s, 8 }, { "L1 entries", s + 8, 4 },
+		{ "ID length", s + 12, 2 }, { "name length", s + 14, 2 }, { "date", s + 16, 4 }, { "clock", s + 24, 8 },
+		{ "VM state", s + 32, 4 }, { "extra length", s + 36, 4 }, { "extra", s + 40, 8 }, { "extra", s + 48, 8 },
+		{ "autoclear", 88, 8 }, { "extension length", ext + 4, 4 }, { "bitmaps", ext + 8, 4 }, { "reserved", ext + 12, 4 },
+		{ "directory length", ext + 16, 8 }, { "directory offset", ext + 24, 8 }, { "table offset", b, 8 },
+		{ "table entries", b + 8, 4 }, { "flags", b + 12, 4 }, { "type", b + 16, 1 }, { "granularity", b + 17, 1 },
+		{ "name length", b + 18, 2 }, { "extra length", b + 20, 4 }, { "name", b + 24, 2 },
+	};
+	try_image(path, fields, ARRAY_LEN(fields));
+}
+
 static int have_qemu(void **state)
 {
 	const char *const argv[] = { "qemu-img", "--version", NULL };
@@ -367,6 +509,8 @@ int main(void)
 		cmocka_unit_test(raw_luks_is_read_by_qemu),
 		cmocka_unit_test(containers_made_by_qemu),
 		cmocka_unit_test(containers_made_by_cryptsetup),
+		cmocka_unit_test(what_qemu_refuses_is_refused),
+		cmocka_unit_test(bad_snapshots_and_bitmaps_are_refused_as_by_qemu),
 	};
 	return cmocka_run_group_tests(tests, have_qemu, test_dir_remove);
 }

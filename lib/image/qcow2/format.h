@@ -71,9 +71,12 @@ enum {
 #define SNAPSHOTS_MAX 65536u				/* QCOW_MAX_SNAPSHOTS */
 #define SNAPSHOT_ENTRY_MIN 40				/* "Snapshots": the fixed part */
 #define SNAPSHOT_EXTRA_MAX 1024u			/* QCOW_MAX_SNAPSHOT_EXTRA_DATA */
+#define SNAPSHOT_TABLE_MAX (65536u * 1024)		/* QCOW_MAX_SNAPSHOTS_SIZE */
 #define BITMAPS_MAX 65535u				/* QCOW2_MAX_BITMAPS */
 #define BITMAP_DIRECTORY_MAX (65535u * 1024)		/* QCOW2_MAX_BITMAP_DIRECTORY_SIZE */
 #define BITMAP_TABLE_MAX 0x8000000u			/* BME_MAX_TABLE_SIZE, entries */
+#define BITMAP_BYTES_MAX 0x20000000u			/* BME_MAX_PHYS_SIZE */
+#define BITMAP_NAME_MAX 1023u				/* BME_MAX_NAME_SIZE */
 #define BITMAP_ENTRY_MIN 24				/* "Bitmap directory": the fixed part */
 
 /* A LUKS1 phdr is the least; the most is far above what any tool writes. */

@@ -130,11 +130,9 @@ static int walk(const struct qcow2_walk *w)
 	if (res == 0)
 		res = qcow2_walk_l1(w, h->l1_offset, h->l1_entries);
 	if (res == 0)
-		res = qcow2_walk_snapshots(w);
+		res = qcow2_walk_lists(w);
 	if (res == 0)
 		res = qcow2_walk_refcounts(w);
-	if (res == 0)
-		res = qcow2_walk_bitmaps(w);
 	for (uint64_t i = 0; i < m->n_clusters / 8 + 1 && res == 0; i++)
 		if (m->data[i] & m->tables[i])
 			res = qcow2_walk_damaged(w, "guest data lies upon a table or header");

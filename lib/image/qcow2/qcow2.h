@@ -43,11 +43,12 @@ struct qcow2_header {
  * Reads and checks the header of fd (file_size bytes). Refused with ERROR_DAMAGED and a line that
  * names the field: impossible lengths and offsets, structures overlapping the header or outside
  * the file, external data files, corrupt or unknown incompatible features, backing names that are
- * not plain paths ("json:", "nbd:", "host:" …), extensions that overrun, legacy AES. Writes nothing.
+ * not plain paths ("json:", "nbd:", "host:" …), extensions that overrun, legacy AES; and lists of snapshots
+ * and bitmaps that QEMU would not open. Writes nothing.
  */
 int qcow2_read(int fd, uint64_t file_size, const char *what, struct qcow2_header *ret, struct error *e);
 
-/* The same on bytes already in memory (the first len bytes of a file of file_size); fuzzed. */
+/* The header alone, of bytes already in memory (the first len bytes of a file of file_size); fuzzed. */
 int qcow2_parse(const unsigned char *bytes, size_t len, uint64_t file_size, const char *what,
 		struct qcow2_header *ret, struct error *e);
 

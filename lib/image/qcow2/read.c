@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "lib/image/file/plain_path.h"
 #include "lib/image/qcow2/format.h"
+#include "lib/image/qcow2/lists.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -163,6 +164,9 @@ static int check_tables(const struct parser *p)
 		return r;
 	if (h->n_snapshots > SNAPSHOTS_MAX)
 		return damaged(p, "number of snapshots %u is too large", h->n_snapshots);
+	/* QEMU looks at it also when there are none. */
+	if (h->snapshots_offset % p->cluster_size || h->snapshots_offset > INT64_MAX)
+		return damaged(p, "snapshot table: offset is not aligned to a cluster");
 	if (h->n_snapshots)
 		return check_region(p, "snapshot table", h->snapshots_offset,
 				    (uint64_t)h->n_snapshots * SNAPSHOT_ENTRY_MIN);
@@ -246,11 +250,12 @@ static int parse_extensions(struct parser *p)
 	while (end - at >= EXT_HEAD_LEN) {
 		uint32_t type = get_be32(p->bytes + at);
 		uint32_t len = get_be32(p->bytes + at + 4);
-		if (type == EXT_END)
-			return 0;
 		at += EXT_HEAD_LEN;
+		/* Of the last one too, as QEMU has it. */
 		if (len > end - at)
 			return damaged(p, "header extension %#x overruns the header", type);
+		if (type == EXT_END)
+			return 0;
 		int r = parse_extension(p, type, p->bytes + at, len);
 		if (r < 0)
 			return r;
@@ -347,5 +352,11 @@ int qcow2_read(int fd, uint64_t file_size, const char *what, struct qcow2_header
 	int r = file_pread(fd, bytes, len, 0, what, e);
 	if (r < 0)
 		return r;
-	return qcow2_parse(bytes, len, file_size, what, ret, e);
+	struct qcow2_header h;
+	const struct qcow2_lists lists = { .fd = fd, .file_size = file_size, .what = what, .h = &h };
+	if ((r = qcow2_parse(bytes, len, file_size, what, &h, e)) < 0 || (r = qcow2_each_snapshot(&lists, NULL, e)) < 0 ||
+	    (r = qcow2_each_bitmap(&lists, e)) < 0)
+		return r;
+	*ret = h;
+	return 0;
 }

@@ -26,8 +26,7 @@ int qcow2_walk_read(const struct qcow2_walk *w, uint64_t offset, uint64_t len, c
 int qcow2_walk_l1(const struct qcow2_walk *w, uint64_t offset, uint64_t entries);
 
 /* tables.c */
-int qcow2_walk_snapshots(const struct qcow2_walk *w);
+int qcow2_walk_lists(const struct qcow2_walk *w);
 int qcow2_walk_refcounts(const struct qcow2_walk *w);
-int qcow2_walk_bitmaps(const struct qcow2_walk *w);
 
 #endif
