@@ -101,7 +101,7 @@ static int map_locked(size_t mapped, unsigned char **ret, struct error *e)
 
 int secret_new(size_t len, struct secret **ret, struct error *e)
 {
-	if (!len || len > SECRET_MAX)
+	if (!len || len > SECRET_HELD_MAX)
 		return error_set(e, ERROR_FAILED, EINVAL, "a secret of %zu bytes cannot be held", len);
 	AUTOFREE struct secret *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -185,8 +185,8 @@ int secret_read_fd(int fd, size_t max, bool strip_newline, const char *what, str
 	AUTOSECRET struct secret *s = NULL;
 	size_t len = 0;
 	/* One byte more than allowed has to fit, else a longer input would pass as its beginning. */
-	if (max >= SECRET_MAX)
-		max = SECRET_MAX - 1;
+	if (max > SECRET_MAX)
+		max = SECRET_MAX;
 	/* A second, larger mapping instead of a realloc that would leave a copy behind. */
 	int r = secret_new(4096 < max + 1 ? 4096 : max + 1, &s, e);
 	if (r < 0)

@@ -19,6 +19,8 @@ struct secret {
 
 /* The longest secret a person or a file may hand in, as cryptsetup's key file limit. */
 #define SECRET_MAX (8u * 1024 * 1024)
+/* What can be held: a page more, for the byte that tells that an input is too long. */
+#define SECRET_HELD_MAX (SECRET_MAX + 4096)
 
 /* A passphrase we generate: 256 bits as base64url without padding (RFC 4648, section 5). */
 #define SECRET_GENERATED_BITS 256
@@ -40,7 +42,7 @@ int secret_copy(const void *data, size_t len, struct secret **ret, struct error 
 int secret_generate_passphrase(struct secret **ret, struct error *e);
 
 /*
- * Reads fd to its end, at most max and less than SECRET_MAX bytes (more is ERROR_USAGE, as is an
+ * Reads fd to its end, at most max and SECRET_MAX bytes (more is ERROR_USAGE, as is an
  * empty input); `what` names the input in errors. With strip_newline one trailing newline is dropped, as it is for a
  * passphrase that an editor wrote.
  */

@@ -103,6 +103,10 @@ struct command {
 	  0 },                                                                                     \
 	{ "passphrase-fd", OPTION_FD, offsetof(T, passphrase_fd), "N",                             \
 	  "read " what " from file descriptor N", NULL, COMPLETE_NONE, 0 }
+#define OPTION_VOLUME_KEY_FILE(T, what)                                                             \
+	{ "key-file", OPTION_TEXT, offsetof(T, key_file), "FILE",                                  \
+	  what " is the content of FILE, byte for byte, as cryptsetup's --key-file (- for stdin)", NULL, \
+	  COMPLETE_FILE, 0 }
 #define OPTION_PIN(T)                                                                              \
 	{ "pin-fd", OPTION_FD, offsetof(T, pin_fd), "N", "read the PIN from file descriptor N",    \
 	  NULL, COMPLETE_NONE, 0 },                                                                \

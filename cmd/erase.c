@@ -54,7 +54,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	p.dry_run = false;
 	snprintf(question, sizeof(question), "This destroys every key of %.900s; its data cannot be read again.",
 		 record->path);
-	if (!o->dry_run && (r = person_confirm(ctx, o->yes, question, e)) < 0)
+	if (!o->dry_run && (r = person_confirm(o->yes, question, e)) < 0)
 		return r;
 	if (!o->dry_run && (r = volume_erase(&env, g, record->uuid, &p, &destroyed, e)) < 0)
 		return r;

@@ -30,7 +30,7 @@ static int confirm(struct context *ctx, const struct restore_options *o, const s
 	snprintf(question, sizeof(question),
 		 "This writes a new LUKS header with one keyslot, the keystore's, to %.900s; keyslots of others are lost.",
 		 r->header_path ? r->header_path : r->path);
-	return person_confirm(ctx, o->yes, question, e);
+	return person_confirm(o->yes, question, e);
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)

@@ -7,31 +7,36 @@
 #include "lib/workflow/keyslot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 struct keyslot_add_options {
-	const char *passphrase_file, *recovery_key;
+	const char *passphrase_file, *recovery_key, *key_file;
 	int passphrase_fd;
-	bool no_libvirt;
+	bool no_libvirt, yes;
 };
 
 static const struct option_spec options[] = {
+	OPTION_VOLUME_KEY_FILE(struct keyslot_add_options, "the new passphrase"),
 	OPTION_NO_LIBVIRT(struct keyslot_add_options, "do not ask libvirt whether a guest runs with the volume"),
 	OPTION_PASSPHRASE(struct keyslot_add_options, "the new passphrase"),
 	{ "recovery-key", OPTION_TEXT, offsetof(struct keyslot_add_options, recovery_key), "FILE",
 	  "generate a recovery key and write it to the new FILE (- for stdout)", NULL, COMPLETE_FILE, 0 },
+	OPTION_YES(struct keyslot_add_options),
 	{ 0 },
 };
 
 static int gather(const struct context *ctx, const struct keyslot_add_options *o, struct secret **ret, struct error *e)
 {
 	bool given = o->passphrase_file || o->passphrase_fd >= 0;
+	if ((given && o->key_file) || (o->recovery_key && (given || o->key_file)))
+		return error_set(e, ERROR_USAGE, EINVAL, "one keyslot at a time: a passphrase, --key-file or --recovery-key");
+	if (o->key_file)
+		return person_volume_key_file(o->key_file, ret, e);
 	if (!o->recovery_key)
-		return person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, "New passphrase of the volume", true,
+		return person_passphrase(o->passphrase_file, o->passphrase_fd, "New passphrase of the volume", true,
 					 ret, e);
-	if (given)
-		return error_set(e, ERROR_USAGE, EINVAL, "one keyslot at a time: a passphrase or --recovery-key");
 	if (!strcmp(o->recovery_key, "-") && ctx->json)
 		return error_set(e, ERROR_USAGE, EINVAL,
 				 "a recovery key is never part of JSON: give --recovery-key a file");
@@ -69,7 +74,14 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
-	r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, &slot, e);
+	r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, o->yes, &slot, e);
+	if (r < 0 && e->kind == ERROR_REFUSED && e->err == ENOSPC) {
+		char question[sizeof(e->message)];
+		snprintf(question, sizeof(question), "%s", e->message);
+		r = person_confirm(false, question, e);
+		if (r == 0)
+			r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, true, &slot, e);
+	}
 	if (r < 0 && to_file)
 		drop_unused(record, key, o->recovery_key);
 	if (r == 0 && o->recovery_key && !to_file)
@@ -95,7 +107,8 @@ const struct command command_keyslot_add = {
 	.summary = "add a passphrase of a person, or a recovery key, to a volume",
 	.description = "Adds a LUKS keyslot that opens VOLUME without this keystore: with a passphrase (asked twice "
 		       "without an option; its key derivation is slow on purpose), or with a generated recovery key. "
-		       "`kvmcrypt rotate` leaves it alone.",
+		       "`kvmcrypt rotate` leaves it alone, but needs a free keyslot: the last one is only taken "
+		       "when that is confirmed.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct keyslot_add_options),

@@ -40,7 +40,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	snprintf(question, sizeof(question), "This destroys keyslot %ld of %.900s; what it was made for opens the volume no more.",
 		 slot, record->path);
 	if ((r = environment_connect_for(ctx, record, o->no_libvirt, &g, e)) < 0 ||
-	    (r = person_confirm(ctx, o->yes, question, e)) < 0)
+	    (r = person_confirm(o->yes, question, e)) < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	r = volume_keyslot_remove(&env, g, record->uuid, (int)slot, e);

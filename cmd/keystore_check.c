@@ -64,7 +64,7 @@ static int repair(struct context *ctx, const struct check_options *o, struct key
 		  uint64_t *ret_records, uint64_t *ret_rows, struct error *why)
 {
 	struct error damage = *why;
-	int r = person_confirm(ctx, o->yes,
+	int r = person_confirm(o->yes,
 			       "This accepts the keystore as it is: who changed or put back something keeps what he "
 			       "reached, and the audit trail no longer tells it from the truth.", why);
 	if (r < 0)

@@ -71,7 +71,7 @@ static int get_records(const struct context *ctx, struct keystore *ks, const str
 	return 0;
 }
 
-static int write_bundle(struct context *ctx, struct keystore *ks, const struct export_options *o, struct record **records,
+static int write_bundle(struct keystore *ks, const struct export_options *o, struct record **records,
 			size_t n, struct error *e)
 {
 	AUTOSECRET struct secret *passphrase = NULL;
@@ -79,7 +79,7 @@ static int write_bundle(struct context *ctx, struct keystore *ks, const struct e
 	AUTOFREE unsigned char *bundle = NULL;
 	size_t len = 0;
 	int r = o->to ? read_certificate(o->to, &certificate, e)
-		      : person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, "Passphrase for the bundle", true,
+		      : person_passphrase(o->passphrase_file, o->passphrase_fd, "Passphrase for the bundle", true,
 					  &passphrase, e);
 	if (r < 0 || (r = keystore_export(ks, records, n, passphrase, certificate, &bundle, &len, e)) < 0)
 		return r;
@@ -101,7 +101,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r < 0 || (r = get_records(ctx, ks, o, operands, n, &records, &count, e)) < 0)
 		return r;
-	r = write_bundle(ctx, ks, o, records, count, e);
+	r = write_bundle(ks, o, records, count, e);
 	if (r == 0)
 		say(ctx, "exported %zu volume%s to %s; the images themselves go another way", count, count == 1 ? "" : "s", o->output);
 	if (r == 0 && ctx->json) {

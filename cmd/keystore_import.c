@@ -118,6 +118,20 @@ static int take_all(struct context *ctx, struct keystore *ks, const struct impor
 	return output_list_end(list, r, NULL, e);
 }
 
+struct bundle {
+	struct keystore *ks;
+	unsigned char *data;
+	size_t len;
+	struct record **records;	/* what is in it, once it is open */
+	size_t n;
+};
+
+static int open_bundle(void *context, const struct secret *passphrase, struct error *e)
+{
+	struct bundle *b = context;
+	return keystore_open_bundle(b->ks, b->data, b->len, passphrase, &b->records, &b->n, e);
+}
+
 static int run(struct context *ctx, void *opaque, char **operands, size_t n_operands, struct error *e)
 {
 	const struct import_options *o = opaque;
@@ -125,22 +139,26 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 	AUTOSECRET struct secret *passphrase = NULL;
 	AUTOFREE unsigned char *bundle = NULL;
 	AUTOFREE char *directory = NULL;
-	struct record **records = NULL;
-	size_t len = 0, n = 0;
+	struct bundle b = { 0 };
+	const struct person_key opens = { .open = open_bundle, .context = &b };
 	(void)n_operands;
-	int r = read_bundle(operands[0], &bundle, &len, e);
+	int r = read_bundle(operands[0], &bundle, &b.len, e);
 	if (r == 0 && o->directory)
 		r = file_canonical(o->directory, &directory, e);
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
-	if (r == 0 && (o->with_passphrase || o->passphrase_file || o->passphrase_fd >= 0))
-		r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, "Passphrase of the bundle", false, &passphrase, e);
 	if (r < 0)
 		return r;
-	if ((r = keystore_open_bundle(ks, bundle, len, passphrase, &records, &n, e)) < 0)
+	b.ks = ks;
+	b.data = bundle;
+	if (o->with_passphrase || o->passphrase_file || o->passphrase_fd >= 0)
+		r = person_open_with(o->passphrase_file, o->passphrase_fd, "Passphrase of the bundle", &opens, &passphrase, e);
+	else
+		r = open_bundle(&b, NULL, e);
+	if (r < 0)
 		return error_prefix(e, "%s", operands[0]);
-	r = take_all(ctx, ks, o, directory, records, n, e);
-	keystore_records_free(records, n);
+	r = take_all(ctx, ks, o, directory, b.records, b.n, e);
+	keystore_records_free(b.records, b.n);
 	return r;
 }
 

@@ -27,7 +27,7 @@ static int remove_it(struct context *ctx, struct keystore *ks, const struct slot
 	char question[512];
 	snprintf(question, sizeof(question), "Slot %d (%s%s%.200s) will not unseal the keystore any more.", s->slot,
 		 slot_type_name(s->type), s->label ? ", " : "", s->label ? s->label : "");
-	int r = person_confirm(ctx, yes, question, e);
+	int r = person_confirm(yes, question, e);
 	if (r < 0 || (r = keystore_remove_slot(ks, s->slot, e)) < 0)
 		return r;
 	say(ctx, "removed slot %d", s->slot);

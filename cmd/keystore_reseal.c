@@ -34,7 +34,7 @@ static bool named(const struct slot *s, char **operands, size_t n)
 	return n == 0 && s->type == SLOT_TPM2;
 }
 
-static int reseal_one(const struct context *ctx, struct keystore *ks, const struct reseal_options *o,
+static int reseal_one(struct keystore *ks, const struct reseal_options *o,
 		      const struct slot *s, struct output_list *list, struct error *e)
 {
 	AUTOSECRET struct secret *pin = NULL;
@@ -43,7 +43,7 @@ static int reseal_one(const struct context *ctx, struct keystore *ks, const stru
 	int r = 0;
 	snprintf(prompt, sizeof(prompt), "PIN of slot %d (%s)", s->slot, slot_type_name(s->type));
 	if (s->params.with_pin && !o->dry_run)
-		r = person_pin(ctx, o->pin_file, o->pin_fd, prompt, true, &pin, e);
+		r = person_pin(o->pin_file, o->pin_fd, prompt, true, &pin, e);
 	if (r == 0 && !o->dry_run)
 		r = keystore_renew_slot(ks, s->slot, pin, &now.slot, e);
 	if (r < 0)
@@ -82,7 +82,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 	if (r == 0) {
 		for (size_t i = 0; i < n && r == 0; i++)
 			if (named(&all[i], operands, n_operands))
-				r = reseal_one(ctx, ks, o, &all[i], list, e);
+				r = reseal_one(ks, o, &all[i], list, e);
 		r = output_list_end(list, r, NULL, e);
 	}
 	keystore_slots_free(all, n);

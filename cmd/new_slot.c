@@ -32,11 +32,11 @@ static struct credential *add(struct new_slots *s, enum slot_type type, const ch
 	return c;
 }
 
-static int add_passphrase(const struct context *ctx, const struct new_slot_options *o,
+static int add_passphrase(const struct new_slot_options *o,
 			  struct new_slots *s, struct error *e)
 {
 	size_t i = s->n;
-	int r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd,
+	int r = person_passphrase(o->passphrase_file, o->passphrase_fd,
 				  "New passphrase of the keystore", true, &s->keys[i], e);
 	if (r == 0)
 		add(s, SLOT_PASSPHRASE, o->label)->key = s->keys[i];
@@ -110,12 +110,12 @@ static struct credential *add_device(struct new_slots *s, enum slot_type type, c
 	return c;
 }
 
-static int read_pin(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, bool new_one,
+static int read_pin(const struct new_slot_options *o, struct new_slots *s, bool new_one,
 		    const char *prompt, struct error *e)
 {
 	size_t i = s->n - 1;
 	s->params[i].with_pin = true;
-	int r = person_pin(ctx, o->pin_file, o->pin_fd, prompt, new_one, &s->keys[i], e);
+	int r = person_pin(o->pin_file, o->pin_fd, prompt, new_one, &s->keys[i], e);
 	s->creds[i].key = s->keys[i];
 	return r;
 }
@@ -125,7 +125,7 @@ static int absolute(const char *file, char **ret, struct error *e)
 	return file ? file_canonical(file, ret, e) : 0;
 }
 
-static int add_tpm2(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+static int add_tpm2(const struct new_slot_options *o, struct new_slots *s, struct error *e)
 {
 	add_device(s, SLOT_TPM2, o->tpm2, o->label);
 	struct slot_params *p = &s->params[s->n - 1];
@@ -135,7 +135,7 @@ static int add_tpm2(const struct context *ctx, const struct new_slot_options *o,
 	if (r == 0)
 		r = absolute(o->tpm2_signature, &p->signature, e);
 	if (r == 0 && o->tpm2_with_pin)
-		r = read_pin(ctx, o, s, true, "New PIN for the TPM", e);
+		r = read_pin(o, s, true, "New PIN for the TPM", e);
 	return r;
 }
 
@@ -152,7 +152,7 @@ static int ask_trust(const struct context *ctx, const struct new_slot_options *o
 		snprintf(question, sizeof(question), "Tang server %.800s signs with the key %s. Trust it?", url, thumbprint);
 		if (o->trust)
 			say(ctx, "trusting the key %s of Tang server %s", thumbprint, url);
-		else if ((r = person_confirm(ctx, false, question, e)) < 0)
+		else if ((r = person_confirm(false, question, e)) < 0)
 			return r;
 		size_t len = strlen(list);
 		if (snprintf(list + len, sizeof(list) - len, "%s%s", len ? "," : "", thumbprint) >= (int)(sizeof(list) - len))
@@ -176,17 +176,17 @@ static int add_tang(const struct context *ctx, const struct new_slot_options *o,
 	return 0;
 }
 
-static int add_pkcs11(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
+static int add_pkcs11(const struct new_slot_options *o, struct new_slots *s, struct error *e)
 {
 	add_device(s, SLOT_PKCS11, o->pkcs11, o->label);
-	return read_pin(ctx, o, s, false, "PIN of the PKCS#11 token", e);
+	return read_pin(o, s, false, "PIN of the PKCS#11 token", e);
 }
 
 static int add_fido2(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s, struct error *e)
 {
 	add_device(s, SLOT_FIDO2, o->fido2, o->label);
 	say(ctx, "touch the FIDO2 token when it blinks");
-	return o->fido2_with_pin ? read_pin(ctx, o, s, false, "PIN of the FIDO2 token", e) : 0;
+	return o->fido2_with_pin ? read_pin(o, s, false, "PIN of the FIDO2 token", e) : 0;
 }
 
 /* A text that was not copied for want of memory would leave the slot with a default. */
@@ -245,7 +245,7 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 {
 	int r = check_options(o, e);
 	if (r == 0 && (wants_passphrase(o) || !new_slots_count(o)))
-		r = add_passphrase(ctx, o, s, e);
+		r = add_passphrase(o, s, e);
 	if (r == 0 && o->key_file)
 		r = add_file(o->key_file, true, o->label, s, e);
 	if (r == 0 && o->credential)
@@ -253,11 +253,11 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 	if (r == 0 && o->pkcs11 && strstr(o->pkcs11, "pin-value"))
 		return error_set(e, ERROR_USAGE, EINVAL, "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	if (r == 0 && o->tpm2)
-		r = add_tpm2(ctx, o, s, e);
+		r = add_tpm2(o, s, e);
 	if (r == 0 && o->tang)
 		r = add_tang(ctx, o, s, e);
 	if (r == 0 && o->pkcs11)
-		r = add_pkcs11(ctx, o, s, e);
+		r = add_pkcs11(o, s, e);
 	if (r == 0 && o->fido2)
 		r = add_fido2(ctx, o, s, e);
 	/* Last, as it writes a file. */

@@ -43,7 +43,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	snprintf(question, sizeof(question), "This prints the passphrase that opens %.900s, and is logged.",
 		 record->path);
-	r = person_confirm(ctx, o->yes, question, e);
+	r = person_confirm(o->yes, question, e);
 	if (r == 0)
 		r = keystore_reveal(ks, &record, 1, "show-passphrase", record->path, e);
 	return r < 0 ? r : write_out(record->passphrase, e);

@@ -10,14 +10,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static int ask(const char *prompt, const char *what, const char *option, bool twice, struct secret **ret,
-	       struct error *e)
+/* So often a person is asked for what he mistyped. */
+#define TRIES 3
+
+static int ask_once(int tty, const char *prompt, bool twice, struct secret **ret, struct error *e)
 {
-	AUTOCLOSE int tty = terminal_open();
-	if (tty < 0)
-		return error_set(e, ERROR_USAGE, ENOTTY,
-				 "no terminal to ask for %s: use --%s-file or --%s-fd", what, option, option);
-	char line[256];
+	char line[512];
 	AUTOSECRET struct secret *first = NULL;
 	AUTOSECRET struct secret *second = NULL;
 	snprintf(line, sizeof(line), "%s: ", prompt);
@@ -36,40 +34,75 @@ static int ask(const char *prompt, const char *what, const char *option, bool tw
 	return 0;
 }
 
+/* Again after a slip of the fingers, or what `opens` calls a wrong key. */
+static int ask(const char *prompt, const char *what, const char *option, bool twice, const struct person_key *opens,
+	       struct secret **ret, struct error *e)
+{
+	AUTOCLOSE int tty = terminal_open();
+	if (tty < 0)
+		return error_set(e, ERROR_USAGE, ENOTTY,
+				 "no terminal to ask for %s: use --%s-file or --%s-fd", what, option, option);
+	for (int tries = 1;; tries++) {
+		AUTOSECRET struct secret *key = NULL;
+		int r = ask_once(tty, prompt, twice, &key, e);
+		bool typed = r == 0 || e->kind == ERROR_USAGE;
+		if (r == 0 && opens)
+			r = opens->open(opens->context, key, e);
+		if (r == 0) {
+			*ret = TAKE_PTR(key);
+			return 0;
+		}
+		if (!typed || (e->kind != ERROR_BAD_KEY && e->kind != ERROR_USAGE) || tries == TRIES)
+			return r;
+		terminal_ask(tty, e->message);
+		terminal_ask(tty, ". Once more.");
+		terminal_end_line(tty);
+	}
+}
+
 /* From a file, a descriptor or the terminal; `what` and `option` name it in errors. */
-static int read_text(const char *file, int fd, const char *what, const char *option, const char *prompt, bool twice,
-		     struct secret **ret, struct error *e)
+static int read_text(const char *file, int fd, const char *what, const char *option, struct secret **ret,
+		     struct error *e)
 {
 	if (file && fd >= 0)
 		return error_set(e, ERROR_USAGE, EINVAL, "--%s-file and --%s-fd exclude each other", option, option);
 	if (fd >= 0) {
 		if (fcntl(fd, F_GETFD) < 0)
 			return error_set(e, ERROR_USAGE, EBADF, "--%s-fd: descriptor %d is not open", option, fd);
-		return secret_read_fd(fd, 4095, true, what, ret, e);
+		return secret_read_fd(fd, SECRET_MAX, true, what, ret, e);
 	}
 	if (file && !strcmp(file, "-"))
-		return secret_read_fd(STDIN_FILENO, 4095, true, "standard input", ret, e);
-	if (file) {
-		AUTOCLOSE int in = open(file, O_RDONLY | O_CLOEXEC);
-		if (in < 0)
-			return error_errno(e, error_kind_of_errno(errno), errno, "--%s-file %s", option, file);
-		return secret_read_fd(in, 4095, true, file, ret, e);
-	}
-	return ask(prompt, what, option, twice, ret, e);
+		return secret_read_fd(STDIN_FILENO, SECRET_MAX, true, "standard input", ret, e);
+	AUTOCLOSE int in = open(file, O_RDONLY | O_CLOEXEC);
+	if (in < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "--%s-file %s", option, file);
+	return secret_read_fd(in, SECRET_MAX, true, file, ret, e);
 }
 
-int person_passphrase(const struct context *ctx, const char *file, int fd, const char *prompt,
-		      bool twice, struct secret **ret, struct error *e)
+int person_passphrase(const char *file, int fd, const char *prompt, bool twice, struct secret **ret, struct error *e)
 {
-	(void)ctx;
-	return read_text(file, fd, "the passphrase", "passphrase", prompt, twice, ret, e);
+	return file || fd >= 0 ? read_text(file, fd, "the passphrase", "passphrase", ret, e)
+			       : ask(prompt, "the passphrase", "passphrase", twice, NULL, ret, e);
 }
 
-int person_pin(const struct context *ctx, const char *file, int fd, const char *prompt, bool twice,
-	       struct secret **ret, struct error *e)
+int person_open_with(const char *file, int fd, const char *prompt, const struct person_key *opens, struct secret **ret,
+		     struct error *e)
 {
-	(void)ctx;
-	return read_text(file, fd, "the PIN", "pin", prompt, twice, ret, e);
+	AUTOSECRET struct secret *key = NULL;
+	if (!file && fd < 0)
+		return ask(prompt, "the passphrase", "passphrase", false, opens, ret, e);
+	int r = read_text(file, fd, "the passphrase", "passphrase", &key, e);
+	if (r == 0)
+		r = opens->open(opens->context, key, e);
+	if (r == 0)
+		*ret = TAKE_PTR(key);
+	return r;
+}
+
+int person_pin(const char *file, int fd, const char *prompt, bool twice, struct secret **ret, struct error *e)
+{
+	return file || fd >= 0 ? read_text(file, fd, "the PIN", "pin", ret, e)
+			       : ask(prompt, "the PIN", "pin", twice, NULL, ret, e);
 }
 
 int person_key_file(const char *path, struct secret **ret, struct error *e)
@@ -77,12 +110,17 @@ int person_key_file(const char *path, struct secret **ret, struct error *e)
 	AUTOCLOSE int in = open(path, O_RDONLY | O_CLOEXEC);
 	if (in < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "key file %s", path);
-	return secret_read_fd(in, SECRET_MAX / 2, false, path, ret, e);
+	return secret_read_fd(in, SECRET_MAX, false, path, ret, e);
 }
 
-int person_confirm(const struct context *ctx, bool yes, const char *question, struct error *e)
+int person_volume_key_file(const char *path, struct secret **ret, struct error *e)
 {
-	(void)ctx;
+	return !strcmp(path, "-") ? secret_read_fd(STDIN_FILENO, SECRET_MAX, false, "standard input", ret, e)
+				  : person_key_file(path, ret, e);
+}
+
+int person_confirm(bool yes, const char *question, struct error *e)
+{
 	if (yes)
 		return 0;
 	AUTOCLOSE int tty = terminal_open();
@@ -122,6 +160,19 @@ int person_open_keystore(const struct context *ctx, struct keystore **ret, struc
 	return r;
 }
 
+static int unseals(void *context, const struct secret *key, struct error *e)
+{
+	return keystore_unseal(context, key, e);
+}
+
+int person_unseal(struct keystore *ks, const char *file, int fd, struct secret **ret, struct error *e)
+{
+	const struct person_key opens = { .open = unseals, .context = ks };
+	char prompt[256];
+	snprintf(prompt, sizeof(prompt), "Passphrase or recovery key of keystore %.200s", keystore_path(ks));
+	return person_open_with(file, fd, prompt, &opens, ret, e);
+}
+
 int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
@@ -131,12 +182,7 @@ int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, s
 	r = keystore_unseal_auto(ks, e);
 	if (r < 0 && e->kind == ERROR_SEALED && isatty(STDIN_FILENO)) {
 		AUTOSECRET struct secret *key = NULL;
-		char prompt[256];
-		snprintf(prompt, sizeof(prompt), "Passphrase or recovery key of keystore %.200s",
-			 keystore_path(ks));
-		r = ask(prompt, "the passphrase", "passphrase", false, &key, e);
-		if (r == 0)
-			r = keystore_unseal(ks, key, e);
+		r = person_unseal(ks, NULL, -1, &key, e);
 	}
 	if (r < 0)
 		return r;

@@ -40,6 +40,11 @@ void terminal_ask(int tty, const char *question)
 	print(tty, text);
 }
 
+void terminal_end_line(int tty)
+{
+	print(tty, "\n");
+}
+
 static void note_signal(int signal)
 {
 	stopped_by = signal;

@@ -10,6 +10,8 @@ int terminal_open(void);
 /* Prints a question. Names in it are not ours: nothing in them may drive the terminal. */
 void terminal_ask(int tty, const char *question);
 
+void terminal_end_line(int tty);
+
 /*
  * Asks and reads one line, echo off, without its newline. A signal that ends the process gives the
  * terminal its echo back first: ERROR_FAILED/EINTR, and terminal_stopped_by() tells which it was.

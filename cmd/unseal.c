@@ -40,14 +40,15 @@ static int with_key_file(struct keystore *ks, const char *path, struct error *e)
 	return r < 0 ? error_prefix(e, "key file %s", path) : 0;
 }
 
-static int with_passphrase(const struct context *ctx, struct keystore *ks,
-			   const struct unseal_options *o, struct error *e)
+struct one_slot {
+	struct keystore *ks;
+	int slot;
+};
+
+static int opens_slot(void *context, const struct secret *key, struct error *e)
 {
-	AUTOSECRET struct secret *key = NULL;
-	char prompt[256];
-	snprintf(prompt, sizeof(prompt), "Passphrase or recovery key of keystore %.200s", keystore_path(ks));
-	int r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, prompt, false, &key, e);
-	return r < 0 ? r : keystore_unseal(ks, key, e);
+	const struct one_slot *s = context;
+	return keystore_unseal_slot(s->ks, s->slot, key, e);
 }
 
 /* A device whose slot wants a PIN, or whatever else the slot needs. */
@@ -64,12 +65,14 @@ static int with_slot(const struct context *ctx, struct keystore *ks, const struc
 			return error_set(e, ERROR_USAGE, EINVAL, "slot %d needs its --key-file", s->slot);
 		r = person_key_file(o->key_file ? o->key_file : s->path, &key, e);
 	} else if (s->type == SLOT_PASSPHRASE || s->type == SLOT_RECOVERY) {
-		r = person_passphrase(ctx, o->passphrase_file, o->passphrase_fd, prompt, false, &key, e);
+		struct one_slot one = { .ks = ks, .slot = s->slot };
+		const struct person_key opens = { .open = opens_slot, .context = &one };
+		return person_open_with(o->passphrase_file, o->passphrase_fd, prompt, &opens, &key, e);
 	} else if (!s->params.with_pin && (o->pin_file || o->pin_fd >= 0)) {
 		/* A TPM would count it as a wrong one. */
 		return error_set(e, ERROR_USAGE, EINVAL, "slot %d has no PIN", s->slot);
 	} else if (s->params.with_pin) {
-		r = person_pin(ctx, o->pin_file, o->pin_fd, prompt, false, &key, e);
+		r = person_pin(o->pin_file, o->pin_fd, prompt, false, &key, e);
 	}
 	if (r == 0 && s->type == SLOT_FIDO2)
 		say(ctx, "touch the FIDO2 token when it blinks");
@@ -150,7 +153,8 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 			return 0;
 		say(ctx, "%s", pin_error.message);
 	}
-	return with_passphrase(ctx, ks, o, e);
+	AUTOSECRET struct secret *key = NULL;
+	return person_unseal(ks, o->passphrase_file, o->passphrase_fd, &key, e);
 }
 
 static int output(struct context *ctx, struct keystore *ks, uint64_t timeout, bool changed, struct error *e)

@@ -30,7 +30,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --passphrase-file --passphrase-fd --credential --key-file --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot --timeout '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -56,6 +56,7 @@ _kvmcrypt() {
     'header restore --backup') _kvmcrypt_values file ;;
     'import --format') _kvmcrypt_words 'qcow2 raw' ;;
     'import --header') _kvmcrypt_values file ;;
+    'import --key-file') _kvmcrypt_values file ;;
     'import --passphrase-file') _kvmcrypt_values file ;;
     'init --credential') _kvmcrypt_values file ;;
     'init --fido2') _kvmcrypt_values file ;;
@@ -66,6 +67,7 @@ _kvmcrypt() {
     'init --tpm2') _kvmcrypt_values file ;;
     'init --tpm2-public-key') _kvmcrypt_values file ;;
     'init --tpm2-signature') _kvmcrypt_values file ;;
+    'keyslot add --key-file') _kvmcrypt_values file ;;
     'keyslot add --passphrase-file') _kvmcrypt_values file ;;
     'keyslot add --recovery-key') _kvmcrypt_values file ;;
     'keystore add-slot --credential') _kvmcrypt_values file ;;
@@ -119,9 +121,9 @@ _kvmcrypt() {
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'import') _kvmcrypt_words '--dry-run --format= --header= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'import') _kvmcrypt_words '--dry-run --format= --header= --key-file= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keyslot add') _kvmcrypt_words '--no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot add') _kvmcrypt_words '--key-file= --no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

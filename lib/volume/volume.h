@@ -79,6 +79,11 @@ struct volume_import {
 };
 int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,
 		  bool *ret_existed, struct error *e);
+/*
+ * What import would refuse whatever the passphrase is, so that nobody is asked for one first. *ret_known: it is this
+ * very volume already, and only .replace has anything left to do.
+ */
+int volume_import_look(const struct volume_env *env, const struct volume_import *p, bool *ret_known, struct error *e);
 
 /* ---- state.c ---- */
 enum volume_condition {

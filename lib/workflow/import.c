@@ -1,6 +1,7 @@
 #include "lib/workflow/workflow.h"
 
 #include "base/file.h"
+#include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
 #include "lib/volume/internal.h"
 
@@ -53,6 +54,16 @@ static int check_known(struct flow *f, const struct import_state *s, struct erro
 	return 0;
 }
 
+/* Nothing is begun that the header has no room for. */
+static int check_room(const struct import_state *s, struct error *e)
+{
+	if (luks_free_keyslots(luks_info(container_luks(s->c))))
+		return 0;
+	return error_set(e, ERROR_FAILED, ENOSPC,
+			 "all keyslots of %s are in use, and the keystore needs one: remove one with `cryptsetup luksKillSlot`",
+			 s->path);
+}
+
 static int open_image(const struct volume_import *p, struct import_state *s, enum container_mode mode, struct error *e)
 {
 	container_free(TAKE_PTR(s->c));
@@ -77,7 +88,9 @@ static int check(struct flow *f, struct error *e)
 		r = file_canonical(p->header, &s->header, e);
 	if (r == 0)
 		r = open_image(p, s, CONTAINER_LOOK, e);
-	return r < 0 ? r : check_known(f, s, e);
+	if (r == 0)
+		r = check_known(f, s, e);
+	return r < 0 || f->unchanged ? r : check_room(s, e);
 }
 
 /* ---- the record ---- */
@@ -164,6 +177,8 @@ static int make(struct flow *f, struct error *e)
 static int act(struct flow *f, struct error *e)
 {
 	struct import_state *s = f->state;
+	if (luks_free_keyslots(luks_info(container_luks(s->c))) == 1)
+		flow_note(f, "this takes the last free keyslot of %s: `kvmcrypt rotate` needs one, so remove another", s->path);
 	int slot, r = luks_add_keyslot(container_luks(s->c), -1, f->record->volume_key, f->record->passphrase,
 				       LUKS_KDF_GENERATED, &slot, e);
 	return r < 0 ? r : container_write_back(s->c, e);
@@ -283,4 +298,24 @@ int volume_import(const struct volume_env *env, const struct volume_import *p, s
 	if (result == 0)
 		*ret = TAKE_PTR(r);
 	return result;
+}
+
+int volume_import_look(const struct volume_env *env, const struct volume_import *p, bool *ret_known, struct error *e)
+{
+	struct import_state s = { 0 };
+	AUTOFREE char *path = NULL;
+	struct flow f = { .workflow = &workflow_import, .env = env, .params = p, .state = &s };
+	int r = volume_new_path(p->path, &path, e);
+	/* One that was interrupted is none of the known ones yet. */
+	if (r == 0 && !p->dry_run)
+		r = workflow_settle_path(env, NULL, path, e);
+	if (r == 0)
+		r = check(&f, e);
+	if (r == 0 && !f.unchanged && image_is_in_use(path))
+		r = error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", path);
+	if (r == 0)
+		*ret_known = f.unchanged;
+	record_free(f.record);
+	clear(&s);
+	return r;
 }

@@ -16,6 +16,7 @@ struct keyslot_params {
 	int step;
 	const struct secret *passphrase;	/* to add */
 	int slot;				/* to remove */
+	bool last;				/* may be the last one that was free */
 };
 
 struct keyslot_state {
@@ -62,12 +63,30 @@ int volume_keyslot_find(const struct record *r, const struct secret *passphrase,
 
 /* ---- check ---- */
 
+/* `rotate` makes a new keyslot before it destroys the old one. */
+static int check_room(const struct record *record, bool last, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int r = volume_open_header(record, CONTAINER_LOOK, &c, e);
+	if (r < 0)
+		return r;
+	int n = luks_free_keyslots(luks_info(container_luks(c)));
+	if (!n)
+		return error_set(e, ERROR_FAILED, ENOSPC,
+				 "all keyslots of %s are in use: `kvmcrypt keyslot remove` one first", record->path);
+	if (n == 1 && !last)
+		return error_set(e, ERROR_REFUSED, ENOSPC,
+				 "This takes the last free keyslot of %s, and `kvmcrypt rotate` then has none to work with.",
+				 record->path);
+	return 0;
+}
+
 static int check_add(struct flow *f, const struct keyslot_params *p, struct error *e)
 {
 	int slot, r = volume_keyslot_find(f->record, p->passphrase, &slot, e);
 	if (r == 0 && slot >= 0)
 		r = error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d of %s opens with it already", slot, f->record->path);
-	return r;
+	return r < 0 ? r : check_room(f->record, p->last, e);
 }
 
 static int check_remove(struct flow *f, const struct keyslot_params *p, struct error *e)
@@ -210,9 +229,10 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 }
 
 int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		       const struct secret *passphrase, bool recovery, int *ret_slot, struct error *e)
+		       const struct secret *passphrase, bool recovery, bool last, int *ret_slot,
+		       struct error *e)
 {
-	const struct keyslot_params p = { .step = recovery ? ADD_RECOVERY : ADD, .passphrase = passphrase };
+	const struct keyslot_params p = { .step = recovery ? ADD_RECOVERY : ADD, .passphrase = passphrase, .last = last };
 	return run(env, g, volume, &p, ret_slot, e);
 }
 

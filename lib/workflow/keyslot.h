@@ -8,10 +8,12 @@
 /*
  * Adds a keyslot. recovery: a generated recovery key, which costs nothing to try; else a person's
  * passphrase, with a slow KDF, and then ERROR_BUSY while a guest runs with the volume, which would
- * stand still for it. ERROR_EXISTS when a keyslot opens with it already.
+ * stand still for it. ERROR_EXISTS when a keyslot opens with it already; ERROR_REFUSED/ENOSPC when it would take the
+ * last free keyslot, unless last.
  */
 int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		       const struct secret *passphrase, bool recovery, int *ret_slot, struct error *e);
+		       const struct secret *passphrase, bool recovery, bool last, int *ret_slot,
+		       struct error *e);
 
 /* Which keyslot on the disk opens with it? *ret_slot -1: none. Asks the header, and is slow where keyslots are. */
 int volume_keyslot_find(const struct record *r, const struct secret *passphrase, int *ret_slot, struct error *e);

@@ -27,7 +27,7 @@ static void refuses_none_and_too_much(void **state)
 	struct secret *s = (void *)1;
 	(void)state;
 	assert_fails(secret_new(0, &s, &e), ERROR_FAILED, "cannot be held");
-	assert_fails(secret_new(SECRET_MAX + 1, &s, &e), ERROR_FAILED, "cannot be held");
+	assert_fails(secret_new(SECRET_HELD_MAX + 1, &s, &e), ERROR_FAILED, "cannot be held");
 	assert_ptr_equal(s, (void *)1);
 }
 

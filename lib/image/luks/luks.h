@@ -85,6 +85,9 @@ struct luks_info {
 	struct luks_keyslot keyslots[LUKS_KEYSLOTS_MAX];
 };
 
+/* How many keyslots of the format are not in use. */
+int luks_free_keyslots(const struct luks_info *info);
+
 /* An open header: the memfd and libcryptsetup's context on it. */
 struct luks;
 

@@ -4,6 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
+int luks_free_keyslots(const struct luks_info *info)
+{
+	int n = 0;
+	for (int i = 0; i < info->n_keyslots; i++)
+		n += !info->keyslots[i].active;
+	return n;
+}
+
 static int active_slots(const struct luks *l)
 {
 	int n = 0;
@@ -89,7 +97,7 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 	if (slot >= 0 && l->info.keyslots[slot].active)
 		return error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d is in use", slot);
 	if (active_slots(l) == l->info.n_keyslots)
-		return error_set(e, ERROR_FAILED, ENOSPC, "all keyslots are in use");
+		return error_set(e, ERROR_FAILED, ENOSPC, "all keyslots are in use: `kvmcrypt keyslot remove` one first");
 	if ((r = luks_context(l, e)) < 0 || (r = luks_set_cost(l, cost, e)) < 0)
 		return r;
 	l->log[0] = 0;
