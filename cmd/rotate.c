@@ -132,7 +132,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	struct volume_env env = environment(ctx, ks);
 	int64_t before = o->older_than ? (int64_t)time(NULL) - (int64_t)o->older_than : 0;
 	r = volume_rotate_many(&env, g, volumes.uuids, volumes.n, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs), add_row,
-			       &w, &failed);
+			       &w, &failed, e);
 	if (r == 0)
 		r = result_of(&w, volumes.n, e);
 	if (r == 0 && volumes.damaged.kind)

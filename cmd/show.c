@@ -51,7 +51,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		say_more(ctx, "%s", why.message);
 	struct json_object *j = volume_json_mapping(volume_json_full(record, &state), &mapping);
 	volume_json_export(j, ks, record);
-	volume_json_secret(j, record, g ? (guest_secret_exists(g, record->uuid) ? 1 : 0) : -1);
+	int registered = g ? guest_secret_exists(g, record->uuid, &why) : -1;
+	if (g && registered < 0)
+		say_more(ctx, "%s", why.message);
+	volume_json_secret(j, record, registered);
 	return output_object(ctx, j, volume_show_columns, e);
 }
 

@@ -89,6 +89,19 @@ int guest_connect(const char *uri, struct guest_connection **ret, struct error *
 	return 0;
 }
 
+int guest_refresh(struct guest_connection *g, struct error *e)
+{
+	unsigned long version;
+	if (virConnectGetLibVersion(g->conn, &version) == 0)
+		return 0;
+	virConnectPtr conn = virConnectOpen(g->uri);
+	if (!conn)
+		return guest_error(e, "the connection to %s broke", g->uri);
+	virConnectClose(g->conn);
+	g->conn = conn;
+	return 0;
+}
+
 void guest_disconnect(struct guest_connection *g)
 {
 	if (!g)

@@ -18,6 +18,10 @@ struct guest_connection {
 
 /* uri NULL: libvirt's default. ERROR_LIBVIRT with libvirt's reason and what to check. */
 int guest_connect(const char *uri, struct guest_connection **ret, struct error *e);
+
+/* Connects anew if the daemon was restarted since. For a handle that one thread alone uses. */
+int guest_refresh(struct guest_connection *g, struct error *e);
+
 void guest_disconnect(struct guest_connection *g);
 static inline void guest_disconnectp(struct guest_connection **g)
 {

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 #include <uuid/uuid.h>
 
-#define GUEST_IMAGE_NAMES 3
+#define GUEST_IMAGE_NAMES 4
 
 struct guest_image {
 	struct guest_connection *g;	/* borrowed: resolves pools, and says whether paths are this host's */

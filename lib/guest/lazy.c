@@ -23,6 +23,7 @@
 #define LIBVIRT_FUNCTIONS(F)                                                                                \
 	F(virConnectPtr, virConnectOpen, (const char *uri), (uri))                                          \
 	F(int, virConnectClose, (virConnectPtr c), (c))                                                     \
+	F(int, virConnectGetLibVersion, (virConnectPtr c, unsigned long *v), (c, v))                        \
 	F(char *, virConnectGetURI, (virConnectPtr c), (c))                                                 \
 	F(int, virConnectIsSecure, (virConnectPtr c), (c))                                                  \
 	F(int, virConnectListAllDomains, (virConnectPtr c, virDomainPtr * *d, unsigned int f), (c, d, f))    \

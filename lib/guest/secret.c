@@ -54,13 +54,55 @@ char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral)
 	return copy;
 }
 
-/* Is an existing secret ephemeral? Read from its XML, as there is no call for it. */
-static bool is_ephemeral(virSecretPtr s)
+/* 1: *ret is the volume's secret; 0: libvirt says that there is none. */
+static int lookup(struct guest_connection *g, const uuid_t volume, virSecretPtr *ret, struct error *e)
 {
-	char *xml = virSecretGetXMLDesc(s, 0);
-	bool yes = xml && strstr(xml, "ephemeral='yes'");
-	free(xml);
-	return yes;
+	uuid_t uuid;
+	guest_secret_uuid(volume, uuid);
+	virSecretPtr s = virSecretLookupByUUID(g->conn, uuid);
+	if (!s && virGetLastErrorCode() != VIR_ERR_NO_SECRET)
+		return guest_error(e, "cannot ask libvirt for a secret");
+	if (s)
+		*ret = s;
+	return s != NULL;
+}
+
+/*
+ * Is it what we would define? One that others made under our UUID may give its value to anybody (private='no'), or
+ * put it on a disk. There is no call for it, so its XML is read.
+ */
+static int is_as_ours(virSecretPtr s, const uuid_t volume, bool ephemeral, bool *ret, struct error *e)
+{
+	AUTOGUESTXML struct guest_xml x = { 0 };
+	AUTOFREE char *xml = virSecretGetXMLDesc(s, 0);
+	char text[37];
+	if (!xml)
+		return guest_error(e, "cannot ask libvirt for a secret");
+	int r = guest_xml_find(&x, xml, "/secret/usage[@type='volume']/volume/text()", e);
+	if (r < 0)
+		return r;
+	uuid_unparse_lower(volume, text);
+	const char *usage = guest_xml_count(&x) ? (const char *)guest_xml_node(&x, 0)->content : "";
+	xmlNodePtr root = xmlDocGetRootElement(x.doc);
+	*ret = guest_xml_is(root, "private", "yes") && guest_xml_is(root, "ephemeral", ephemeral ? "yes" : "no") &&
+	       !strncmp(usage, GUEST_SECRET_USAGE, strlen(GUEST_SECRET_USAGE)) &&
+	       !strcmp(usage + strlen(GUEST_SECRET_USAGE), text);
+	return lazy_xml_memory(e);
+}
+
+/* The secret to be filled; *ret NULL: to be defined. What is not as ours would be goes: it is never filled. */
+static int find_fit(struct guest_connection *g, const uuid_t volume, bool ephemeral, virSecretPtr *ret, struct error *e)
+{
+	AUTOSECRETPTR virSecretPtr s = NULL;
+	bool ours = false;
+	int r = lookup(g, volume, &s, e);
+	if (r == 1)
+		r = is_as_ours(s, volume, ephemeral, &ours, e);
+	if (r == 0 && s && !ours && virSecretUndefine(s) < 0)
+		r = guest_error(e, "cannot undefine a secret that others have defined under our UUID");
+	if (r == 0 && ours)
+		*ret = TAKE_PTR(s);
+	return r;
 }
 
 int guest_secret_register(struct guest_connection *g, const uuid_t volume, const char *path,
@@ -68,19 +110,12 @@ int guest_secret_register(struct guest_connection *g, const uuid_t volume, const
 			  struct error *e)
 {
 	AUTOSECRETPTR virSecretPtr s = NULL;
-	uuid_t uuid;
+	bool ephemeral = !(g->secrets_dir && file_is_ram(g->secrets_dir));
 	int r = guest_require_secure(g, e);
+	if (r == 0)
+		r = find_fit(g, volume, ephemeral, &s, e);
 	if (r < 0)
 		return r;
-	bool ephemeral = !(g->secrets_dir && file_is_ram(g->secrets_dir));
-	guest_secret_uuid(volume, uuid);
-	s = virSecretLookupByUUID(g->conn, uuid);
-	/* Redefining a persistent secret as ephemeral would leave its file behind. */
-	if (s && is_ephemeral(s) != ephemeral) {
-		virSecretUndefine(s);
-		virSecretFree(s);
-		s = NULL;
-	}
 	bool fresh = !s;
 	if (fresh) {
 		AUTOFREE char *xml = guest_secret_xml(volume, path, ephemeral);
@@ -105,27 +140,18 @@ int guest_secret_register(struct guest_connection *g, const uuid_t volume, const
 
 int guest_secret_forget(struct guest_connection *g, const uuid_t volume, bool *ret_was, struct error *e)
 {
-	uuid_t uuid;
-	guest_secret_uuid(volume, uuid);
-	AUTOSECRETPTR virSecretPtr s = virSecretLookupByUUID(g->conn, uuid);
-	if (!s) {
-		if (virGetLastErrorCode() != VIR_ERR_NO_SECRET)
-			return guest_error(e, "cannot look up a secret");
-		if (ret_was)
-			*ret_was = false;
-		return 0;
-	}
-	if (virSecretUndefine(s) < 0)
+	AUTOSECRETPTR virSecretPtr s = NULL;
+	int was = lookup(g, volume, &s, e);
+	/* Somebody else may have been quicker. */
+	if (was == 1 && virSecretUndefine(s) < 0 && virGetLastErrorCode() != VIR_ERR_NO_SECRET)
 		return guest_error(e, "cannot undefine a secret");
-	if (ret_was)
-		*ret_was = true;
-	return 0;
+	if (was >= 0 && ret_was)
+		*ret_was = was;
+	return was < 0 ? was : 0;
 }
 
-bool guest_secret_exists(struct guest_connection *g, const uuid_t volume)
+int guest_secret_exists(struct guest_connection *g, const uuid_t volume, struct error *e)
 {
-	uuid_t uuid;
-	guest_secret_uuid(volume, uuid);
-	AUTOSECRETPTR virSecretPtr s = virSecretLookupByUUID(g->conn, uuid);
-	return s != NULL;
+	AUTOSECRETPTR virSecretPtr s = NULL;
+	return lookup(g, volume, &s, e);
 }

@@ -21,7 +21,8 @@ char *guest_secret_xml(const uuid_t volume, const char *path, bool ephemeral);
 /*
  * Registers or renews the secret of a volume: private; ephemeral unless libvirt's secrets
  * directory is RAM-backed. path is for the description. ERROR_REFUSED on a connection that is not
- * secure, before the key is touched. *ret_new (may be NULL): it was not there before.
+ * secure, before the key is touched. *ret_new (may be NULL): it was not there before, or not as ours
+ * (private, of our usage), which then was undefined and not filled.
  */
 int guest_secret_register(struct guest_connection *g, const uuid_t volume, const char *path,
 			  const struct secret *passphrase, bool *ret_new, bool *ret_ephemeral,
@@ -30,7 +31,7 @@ int guest_secret_register(struct guest_connection *g, const uuid_t volume, const
 /* Undefines it; one that is not there is fine (*ret_was false). */
 int guest_secret_forget(struct guest_connection *g, const uuid_t volume, bool *ret_was, struct error *e);
 
-/* Is it registered? No error: a daemon that does not answer has none. */
-bool guest_secret_exists(struct guest_connection *g, const uuid_t volume);
+/* 1: it is registered; 0: libvirt says that it is not. ERROR_LIBVIRT: libvirt does not say. */
+int guest_secret_exists(struct guest_connection *g, const uuid_t volume, struct error *e);
 
 #endif

@@ -179,7 +179,10 @@ int volume_detach(const struct volume_env *env, struct guest_connection *g, stru
 		return result;
 	if (gone && (result = job_note_domain(&j, r, &a, false, e)) < 0)
 		return error_prefix(e, "detached, but the keystore could not note it");
-	a.registered = !j.mapped && guest_secret_exists(g, r->uuid);
+	result = j.mapped ? 0 : guest_secret_exists(g, r->uuid, e);
+	if (result < 0)
+		return error_prefix(e, "detached, but it is not known whether the secret is gone");
+	a.registered = result;
 	*ret = a;
 	return 0;
 }

@@ -127,6 +127,12 @@ struct place {
 	const char *path;	/* of the directory, for a dry run */
 };
 
+static void would_change(const struct place *at, const struct record *r, bool load, struct volume_loaded *l)
+{
+	int has = at->g ? guest_secret_exists(at->g, r->uuid, &l->error) : secrets_dir_has(at->path, r->uuid);
+	l->changed = has >= 0 && has != load;
+}
+
 /* What is to be done with one volume; *l says how it went. */
 static void run_one(const struct volume_env *env, const struct place *at, struct record **r, bool load,
 		    bool dry_run, struct volume_loaded *l)
@@ -134,7 +140,7 @@ static void run_one(const struct volume_env *env, const struct place *at, struct
 	if (volume_is_mapped_for_guests(*r))
 		load_mapped(env, *r, load, dry_run, l);
 	else if (dry_run)
-		l->changed = (at->g ? guest_secret_exists(at->g, (*r)->uuid) : secrets_dir_has(at->path, (*r)->uuid)) != load;
+		would_change(at, *r, load, l);
 	else if (!load && at->g)
 		guest_secret_forget(at->g, (*r)->uuid, &l->changed, &l->error);
 	else if (!load)

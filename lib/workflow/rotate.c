@@ -5,7 +5,7 @@
 #include "lib/workflow/rotate.h"
 #include "lib/workflow/workflow.h"
 
-#include "lib/guest/secret.h"
+#include "lib/guest/renew.h"
 #include "lib/volume/keyslots.h"
 #include "lib/volume/mapped.h"
 #include "lib/volume/users.h"
@@ -112,11 +112,12 @@ static int tell_libvirt(struct flow *f, struct error *e)
 {
 	struct volume_rotated *done = f->result;
 	const struct record *r = f->record;
-	if (!f->g || volume_is_mapped_for_guests(r) || !guest_secret_exists(f->g, r->uuid))
+	bool had = false;
+	if (volume_is_mapped_for_guests(r))
 		return 0;
-	int result = guest_secret_register(f->g, r->uuid, r->path, r->passphrase, NULL, NULL, e);
+	int result = guest_secret_renew(f->g, r->uuid, r->path, r->passphrase, &had, e);
 	if (result == 0 && done)
-		done->registered = true;
+		done->registered = had;
 	return result;
 }
 

@@ -51,10 +51,10 @@ typedef int (*volume_rotation_fn)(void *ctx, const struct volume_rotation *r);
  * Rotates n volumes in `jobs` threads (0: as many as processors, at most 8). One that fails does not
  * stop the others; each is given to fn, one at a time. A volume whose passphrase was made after
  * `before` (0: never) is left as it is. *ret_failed: how many failed. A
- * non-zero result of fn stops and is returned.
+ * non-zero result of fn stops and is returned. A thread that cannot be started is an error, and nothing has begun.
  */
 int volume_rotate_many(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
 		       const struct volume_rotate *p, int64_t before, unsigned jobs, volume_rotation_fn fn, void *ctx,
-		       size_t *ret_failed);
+		       size_t *ret_failed, struct error *e);
 
 #endif

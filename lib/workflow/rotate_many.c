@@ -55,15 +55,16 @@ static void report(struct many *m, const struct volume_rotation *one)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void rotate(struct many *m, const struct volume_env *env, const uuid_t volume, struct volume_rotation *one)
+static void rotate(struct many *m, const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		   struct volume_rotation *one)
 {
 	const struct volume_reencrypt p = { .dry_run = m->p->dry_run, .without_libvirt = m->p->without_libvirt };
 	struct volume_reencrypted done = { 0 };
 	if (!m->p->volume_key) {
-		volume_rotate(env, m->g, volume, m->p, &one->done, &one->error);
+		volume_rotate(env, g, volume, m->p, &one->done, &one->error);
 		return;
 	}
-	if (volume_reencrypt(env, m->g, volume, &p, &done, &one->error) < 0)
+	if (volume_reencrypt(env, g, volume, &p, &done, &one->error) < 0)
 		return;
 	one->done.changed = true;
 	one->done.how = done.how;
@@ -71,7 +72,7 @@ static void rotate(struct many *m, const struct volume_env *env, const uuid_t vo
 	snprintf(one->done.domain, sizeof(one->done.domain), "%s", done.domain);
 }
 
-static void rotate_one(struct many *m, const struct volume_env *env, const uuid_t volume)
+static void rotate_one(struct many *m, const struct volume_env *env, struct guest_connection *g, const uuid_t volume)
 {
 	AUTORECORD struct record *r = NULL;
 	struct volume_rotation one = { .uuid = volume };
@@ -80,28 +81,57 @@ static void rotate_one(struct many *m, const struct volume_env *env, const uuid_
 	if (result == 0) {
 		one.done.generation = r->generation;
 		if (!m->before || r->rotated < m->before)
-			rotate(m, env, volume, &one);
+			rotate(m, env, g, volume, &one);
 	}
 	report(m, &one);
 }
 
-static void run(struct many *m, struct keystore *ks)
+static void run(struct many *m, struct keystore *ks, struct guest_connection *g)
 {
 	struct volume_env env = { .ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL, .note = m->env->note ? note_locked : NULL, .note_context = m };
 	size_t i;
-	while (take(m, &i))
-		rotate_one(m, &env, m->volumes[i]);
+	while (take(m, &i)) {
+		/* A daemon that was restarted meanwhile is no reason to fail; one that is gone will be told of. */
+		if (g)
+			guest_refresh(g, NULL);
+		rotate_one(m, &env, g, m->volumes[i]);
+	}
 }
 
-/* A keystore handle is for one thread; the root key is copied, not unsealed again. */
-static void *worker(void *ctx)
+struct worker {
+	struct many *many;
+	/* Handles are for one thread; the root key is copied, not unsealed again. */
+	struct keystore *ks;
+	struct guest_connection *g;
+	pthread_t thread;
+};
+
+static void *work(void *ctx)
 {
-	struct many *m = ctx;
-	AUTOKEYSTORE struct keystore *ks = NULL;
-	/* Without a handle of its own there is one thread less. */
-	if (keystore_dup(m->env->ks, &ks, NULL) == 0)
-		run(m, ks);
+	struct worker *w = ctx;
+	run(w->many, w->ks, w->g);
 	return NULL;
+}
+
+static void worker_clear(struct worker *w)
+{
+	guest_disconnect(w->g);
+	keystore_free(w->ks);
+}
+
+/* One that cannot be started is told of, and nothing has begun. */
+static int start(struct worker *w, struct many *m, struct error *e)
+{
+	w->many = m;
+	int r = keystore_dup(m->env->ks, &w->ks, e);
+	if (r == 0 && m->g)
+		r = guest_connect(m->g->uri, &w->g, e);
+	int err = r == 0 ? pthread_create(&w->thread, NULL, work, w) : 0;
+	if (err)
+		r = error_errno(e, ERROR_FAILED, err, "cannot start a thread (--jobs 1 needs none)");
+	if (r < 0)
+		worker_clear(w);
+	return r;
 }
 
 static size_t count_jobs(unsigned jobs, size_t n)
@@ -115,21 +145,28 @@ static size_t count_jobs(unsigned jobs, size_t n)
 
 int volume_rotate_many(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
 		       const struct volume_rotate *p, int64_t before, unsigned jobs, volume_rotation_fn fn, void *ctx,
-		       size_t *ret_failed)
+		       size_t *ret_failed, struct error *e)
 {
 	struct many m = {
 		.env = env, .g = g, .volumes = volumes, .n = n, .p = p, .before = before, .fn = fn, .ctx = ctx,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 	};
-	pthread_t threads[JOBS_MAX];
+	struct worker workers[JOBS_MAX] = { 0 };
 	/* A re-encryption takes all processors by itself. */
 	size_t started = 0, want = p->volume_key ? 1 : count_jobs(jobs, n);
-	/* This thread is one of them; those that cannot be started are done without. */
-	while (started + 1 < want && pthread_create(&threads[started], NULL, worker, &m) == 0)
+	int r = 0;
+	/* This thread is one of them. None begins before all are there. */
+	pthread_mutex_lock(&m.lock);
+	while (r == 0 && started + 1 < want && (r = start(&workers[started], &m, e)) == 0)
 		started++;
-	run(&m, env->ks);
-	for (size_t i = 0; i < started; i++)
-		pthread_join(threads[i], NULL);
+	m.stop = r;
+	pthread_mutex_unlock(&m.lock);
+	if (r == 0)
+		run(&m, env->ks, g);
+	for (size_t i = 0; i < started; i++) {
+		pthread_join(workers[i].thread, NULL);
+		worker_clear(&workers[i]);
+	}
 	*ret_failed = m.failed;
 	return m.stop;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define CRYPT_UUID "CRYPT-LUKS"		/* libcryptsetup's dm UUIDs: CRYPT-LUKS2-<32 digits>-<name> */
 #define PART_UUID "CRYPT-INTEGRITY-"
@@ -71,11 +72,13 @@ static bool parse_uuid(const char *dm_uuid, struct mapping *m)
 }
 
 /* 1: a LUKS mapping; 0: another device, or gone meanwhile. */
-static int look_at(const char *name, struct mapping *ret)
+static int look_at(const char *name, struct mapping *ret, struct error *e)
 {
 	struct dm_info info;
 	struct mapping m = { 0 };
 	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_INFO, name);
+	if (!t && errno != ENXIO)
+		return error_errno(e, ERROR_FAILED, errno, "cannot ask for the mapping %s", name);
 	if (!t || !dm_task_get_info(t, &info) || !info.exists || !parse_uuid(dm_task_get_uuid(t), &m))
 		return 0;
 	snprintf(m.name, sizeof(m.name), "%s", name);
@@ -88,17 +91,36 @@ static int look_at(const char *name, struct mapping *ret)
 	return 1;
 }
 
+/* Without device-mapper there is nothing to ask, and to who may not use it nothing of it belongs. */
+static bool may_be_asked(void)
+{
+	char line[128];
+	bool there = false;
+	FILE *f = geteuid() == 0 ? fopen("/proc/misc", "re") : NULL;
+	while (f && !there && fgets(line, sizeof(line), f))
+		there = strstr(line, " device-mapper\n") != NULL;
+	if (f)
+		fclose(f);
+	return there;
+}
+
 int mapping_list_read(struct mapping_list *ret, struct error *e)
 {
 	AUTOMAPPINGS struct mapping_list l = { 0 };
 	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_LIST, NULL);
+	int err = errno;
+	if (!t && may_be_asked())
+		return error_errno(e, ERROR_FAILED, err, "cannot ask device-mapper for its mappings");
 	const struct dm_names *n = t ? dm_task_get_names(t) : NULL;
 	while (n && n->dev) {
 		struct mapping *list = reallocarray(l.list, l.n + 1, sizeof(*list));
 		if (!list)
 			return error_oom(e);
 		l.list = list;
-		l.n += (size_t)look_at(n->name, &l.list[l.n]);
+		int r = look_at(n->name, &l.list[l.n], e);
+		if (r < 0)
+			return r;
+		l.n += (size_t)r;
 		n = n->next ? (const void *)((const char *)n + n->next) : NULL;
 	}
 	*ret = l;

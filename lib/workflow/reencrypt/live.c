@@ -12,6 +12,7 @@
 #include "lib/guest/secret.h"
 #include "lib/image/file/lock.h"
 #include "lib/volume/layers.h"
+#include "lib/volume/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,21 +183,26 @@ static int has_pivoted(virDomainPtr d, const struct record *r, bool *ret, bool *
 	return 0;
 }
 
+/* The domain with either of the two images, by whatever name; *ret NULL: none. */
 static int find_disk(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target, size_t len,
 		     struct error *e)
 {
-	if (!r->n_domains)
-		return 0;
-	if (!g)
+	AUTOGUESTIMAGE struct guest_image image = { 0 };
+	struct guest_user user = { 0 };
+	if (!g && r->n_domains)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
 				 "domain %s has %s, and only libvirt can tell which of two images it uses", r->domains[0].name,
 				 r->path);
-	for (size_t i = 0; i < r->n_domains && !*ret; i++) {
-		if (guest_find_domain(g, r->domains[i].name, ret, NULL) < 0)
-			continue;
-		snprintf(target, len, "%s", r->domains[i].target);
-	}
-	return 0;
+	int result = g ? volume_image(g, r, &image, e) : 0;
+	if (result == 0 && g && r->beside)
+		result = guest_image_add(&image, r->beside, false, e);
+	if (result == 0 && g)
+		result = guest_user_any(&image, NULL, GUEST_LIVE | GUEST_CONFIG, &user, e);
+	if (result < 0 || !user.place)
+		return result;
+	snprintf(target, len, "%s", user.use.target);
+	result = guest_find_recorded(g, user.uuid, user.domain, ret, e);
+	return result < 0 ? result : 0;
 }
 
 int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e)
