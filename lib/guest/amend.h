@@ -9,14 +9,17 @@
 #include "base/secret.h"
 #include "lib/guest/connection.h"
 
+#include <uuid/uuid.h>
+
 struct guest_amend;
 
 /*
- * The disk with this target name of a running domain. ERROR_REFUSED when the domain's master key
+ * The disk with this target name of a running domain, which is this volume; the caller holds the volume's lock until
+ * guest_amend_end(). What an interrupted one left in QEMU is swept. ERROR_REFUSED when the domain's master key
  * cannot be read (another host, no root), as the new key would have to cross the monitor in clear.
  */
-int guest_amend_begin(struct guest_connection *g, virDomainPtr d, const char *target, struct guest_amend **ret,
-		      struct error *e);
+int guest_amend_begin(struct guest_connection *g, virDomainPtr d, const char *target, const uuid_t volume,
+		      struct guest_amend **ret, struct error *e);
 void guest_amend_end(struct guest_amend *a);	/* NULL is fine */
 
 /*

@@ -16,7 +16,7 @@ int keyslots_begin(const struct volume_env *env, struct guest_connection *g, con
 	if (!volume_is_mapped_for_guests(r))
 		result = volume_find_guest(g, r, &k.domain, k.target, sizeof(k.target), e);
 	if (result == 0 && k.domain)
-		result = guest_amend_begin(g, k.domain, k.target, &k.amend, e);
+		result = guest_amend_begin(g, k.domain, k.target, r->uuid, &k.amend, e);
 	else if (result == 0)
 		result = volume_open_header(r, CONTAINER_CHANGE, &k.container, e);
 	if (result < 0)
