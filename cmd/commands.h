@@ -34,6 +34,7 @@ extern const struct command command_keyslot_list;
 extern const struct command command_keyslot_remove;
 extern const struct command command_list;
 extern const struct command command_load;
+extern const struct command command_move;
 extern const struct command command_open;
 extern const struct command command_passphrase_show;
 extern const struct command command_recover;

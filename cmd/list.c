@@ -15,7 +15,7 @@ struct list_options {
 };
 
 static const char *const states[] = { "ready", "creating", "importing", "rotating",
-				      "converting", "erasing",   "resizing",  NULL };
+				      "converting", "erasing",   "resizing",  "moving", "keyslot", NULL };
 
 static const struct option_spec options[] = {
 	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",

@@ -54,6 +54,7 @@ const struct command *const commands[] = {
 	&command_keystore_status,
 	&command_list,
 	&command_load,
+	&command_move,
 	&command_open,
 	&command_passphrase_show,
 	&command_recover,

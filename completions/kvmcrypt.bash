@@ -21,7 +21,7 @@ _kvmcrypt_commands() {
   keyslot) _kvmcrypt_words 'add list remove ' ;;
   keystore) _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;
   passphrase) _kvmcrypt_words 'show ' ;;
-  '' | help) _kvmcrypt_words 'attach boot close create detach erase header help import init keyslot keystore list load open passphrase recover resize rotate seal show unload unseal ' ;;
+  '' | help) _kvmcrypt_words 'attach boot close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
   esac
 }
 _kvmcrypt() {
@@ -95,8 +95,9 @@ _kvmcrypt() {
     'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
-    'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing' ;;
+    'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing moving keyslot' ;;
     'load --secrets-dir') _kvmcrypt_values file ;;
+    'move --header') _kvmcrypt_values file ;;
     'open --export') _kvmcrypt_words 'fuse nbd' ;;
     'unload --secrets-dir') _kvmcrypt_values file ;;
     'unseal --key-file') _kvmcrypt_values file ;;
@@ -140,6 +141,7 @@ _kvmcrypt() {
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --ram --secrets-dir= --start --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'move') _kvmcrypt_words '--dry-run --header= --live --no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'recover') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -215,6 +217,10 @@ _kvmcrypt() {
     esac ;;
   'load') case $operand in
     *) _kvmcrypt_values volumes ;;
+    esac ;;
+  'move') case $operand in
+    -1) _kvmcrypt_values volumes ;;
+    0) _kvmcrypt_values file ;;
     esac ;;
   'open') case $operand in
     -1) _kvmcrypt_values volumes ;;

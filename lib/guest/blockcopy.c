@@ -20,7 +20,8 @@ int guest_copy_start(virDomainPtr d, const struct guest_disk *disk, struct error
 	return 0;
 }
 
-int guest_copy_wait(virDomainPtr d, const char *target, const struct progress *progress, struct error *e)
+int guest_copy_wait(virDomainPtr d, const char *target, const char *what, const struct progress *progress,
+		    struct error *e)
 {
 	for (;;) {
 		virDomainBlockJobInfo info = { 0 };
@@ -31,7 +32,7 @@ int guest_copy_wait(virDomainPtr d, const char *target, const struct progress *p
 			return error_set(e, ERROR_LIBVIRT, EIO, "QEMU gave up the copy of disk %s: see its log", target);
 		if (info.end && info.cur == info.end)
 			return 0;
-		if (progress_report(progress, "re-encrypting", info.cur, info.end) != 0)
+		if (progress_report(progress, what, info.cur, info.end) != 0)
 			return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
 		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
 	}

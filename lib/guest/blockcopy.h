@@ -11,8 +11,9 @@
  */
 int guest_copy_start(virDomainPtr d, const struct guest_disk *disk, struct error *e);
 
-/* Waits until both are the same. ERROR_FAILED/ECANCELED when progress says so; the job then goes on. */
-int guest_copy_wait(virDomainPtr d, const char *target, const struct progress *progress, struct error *e);
+/* Waits until both are the same. what: for progress. ERROR_FAILED/ECANCELED when that says so; the job then goes on. */
+int guest_copy_wait(virDomainPtr d, const char *target, const char *what, const struct progress *progress,
+		    struct error *e);
 
 /* The guest goes over to the copy. */
 int guest_copy_pivot(virDomainPtr d, const char *target, struct error *e);

@@ -187,36 +187,55 @@ static bool is_our_secret(const struct guest_image *image, xmlNodePtr secret)
 	       !strcasecmp(usage + strlen(GUEST_SECRET_USAGE), volume);
 }
 
-/* Does one <source> (with the encryption that goes with it) mean the image? *u says how, if so. */
-static int match_source(const struct guest_image *image, xmlNodePtr source, xmlNodePtr encryption, bool *ret,
-			struct guest_use *u, struct error *e)
+static bool has_our_secret(const struct guest_image *image, xmlNodePtr encryption)
+{
+	for (xmlNodePtr s = encryption ? encryption->children : NULL; s; s = s->next)
+		if (s->type == XML_ELEMENT_NODE && !strcmp((const char *)s->name, "secret") && is_our_secret(image, s))
+			return true;
+	return false;
+}
+
+/* The name of ours that a <source> leads to, by path or pool; *ret NULL: none. */
+static int match_name(const struct guest_image *image, xmlNodePtr source, const struct guest_image_name **ret,
+		      struct error *e)
 {
 	char pool[256], volume[256], path[4352];
-	const struct guest_image_name *name = NULL;
-	int r = 0;
+	*ret = NULL;
 	guest_xml_copy(source, "pool", pool, sizeof(pool));
 	guest_xml_copy(source, "volume", volume, sizeof(volume));
 	guest_xml_copy(source, "file", path, sizeof(path));
 	if (!path[0])
 		guest_xml_copy(source, "dev", path, sizeof(path));
-	u->our_secret = false;
-	u->encrypted = encryption != NULL;
-	for (xmlNodePtr s = encryption ? encryption->children : NULL; s; s = s->next)
-		if (s->type == XML_ELEMENT_NODE && !strcmp((const char *)s->name, "secret"))
-			u->our_secret = u->our_secret || is_our_secret(image, s);
-	/* The secret is enough: after a copy under a running guest the path is another. */
-	if (!image->n || u->our_secret) {
-		/* No name is asked for, or needed. */
-	} else if (pool[0] && volume[0] && image->g) {
+	if (pool[0] && volume[0] && image->g) {
 		AUTOFREE char *found = NULL;
-		r = guest_pool_path(image->g, pool, volume, &found, e);
-		if (r == 0)
-			r = match_path(image, found, &name, e);
-	} else if (path[0]) {
-		r = match_path(image, path, &name, e);
+		int r = guest_pool_path(image->g, pool, volume, &found, e);
+		return r < 0 ? r : match_path(image, found, ret, e);
 	}
+	return path[0] ? match_path(image, path, ret, e) : 0;
+}
+
+/* Does one <source> (with the encryption that goes with it) mean the image? *u says how, if so. */
+static int match_source(const struct guest_image *image, xmlNodePtr source, xmlNodePtr encryption, bool *ret,
+			struct guest_use *u, struct error *e)
+{
+	const struct guest_image_name *name = NULL;
+	u->encrypted = encryption != NULL;
+	u->our_secret = has_our_secret(image, encryption);
+	/* The secret is enough, and no name is asked for: after a copy under a running guest the path is another. */
+	int r = image->n && !u->our_secret ? match_name(image, source, &name, e) : 0;
 	*ret = name || u->our_secret;
 	u->decrypted = name && name->decrypted;
+	return r;
+}
+
+int guest_image_match(const struct guest_image *image, xmlNodePtr source, xmlNodePtr encryption,
+		      enum guest_match *ret, struct error *e)
+{
+	const struct guest_image_name *name = NULL;
+	int r = match_name(image, source, &name, e);
+	if (r == 0)
+		*ret = name ? name->decrypted ? GUEST_MATCH_DEVICE : GUEST_MATCH_NAME
+			    : has_our_secret(image, encryption) ? GUEST_MATCH_SECRET : GUEST_MATCH_NONE;
 	return r;
 }
 

@@ -51,6 +51,18 @@ struct guest_use {
  */
 int guest_image_find(const struct guest_image *image, const char *xml, struct guest_use *ret, struct error *e);
 
+/* How one <source> means the image: by a name that leads to it, by its decrypted device, by its secret alone. */
+enum guest_match {
+	GUEST_MATCH_NONE,
+	GUEST_MATCH_NAME,
+	GUEST_MATCH_DEVICE,
+	GUEST_MATCH_SECRET,
+};
+/* encryption: what goes with the source, or NULL. ERROR_LIBVIRT as guest_image_find(). */
+struct _xmlNode;
+int guest_image_match(const struct guest_image *image, struct _xmlNode *source, struct _xmlNode *encryption,
+		      enum guest_match *ret, struct error *e);
+
 /*
  * The path of a volume in a pool, as libvirt has it, or would have it after a refresh. The caller frees.
  * ERROR_LIBVIRT: nobody can tell, with ENOENT for want of a pool of this name.

@@ -86,6 +86,7 @@
 	F(int, xmlMemSetup, (xmlFreeFunc f, xmlMallocFunc m, xmlReallocFunc r, xmlStrdupFunc s), (f, m, r, s)) \
 	F(int, xmlNodeDump, (xmlBufferPtr b, xmlDocPtr d, xmlNodePtr n, int l, int f), (b, d, n, l, f))     \
 	F(xmlAttrPtr, xmlSetProp, (xmlNodePtr n, const xmlChar *p, const xmlChar *v), (n, p, v))            \
+	F(int, xmlUnsetProp, (xmlNodePtr n, const xmlChar *p), (n, p))                                      \
 	F(xmlURIPtr, xmlParseURI, (const char *u), (u))                                                     \
 	F(xmlDocPtr, xmlReadDoc, (const xmlChar *c, const char *u, const char *n, int o), (c, u, n, o))     \
 	F(xmlXPathObjectPtr, xmlXPathEvalExpression, (const xmlChar *x, xmlXPathContextPtr c), (x, c))      \

@@ -73,6 +73,12 @@ int volume_find(struct keystore *ks, const char *text, struct record **ret, stru
 		return keystore_get(ks, uuid, ret, e);
 	AUTOFREE char *path = NULL;
 	int r = volume_canonical(text, &path, e);
+	/* Its directory is gone, but the record may have it. */
+	if (r == -ENOENT && text[0] == '/') {
+		struct error why = { 0 };
+		int known = keystore_find_path(ks, text, ret, &why);
+		return known == -ENOENT ? r : known < 0 ? error_pass(e, &why) : 0;
+	}
 	if (r < 0)
 		return r;
 	r = keystore_find_path(ks, path, ret, e);

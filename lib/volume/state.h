@@ -30,6 +30,8 @@ enum volume_state_flags {
 	STATE(RECORD_ERASING, "erasing", STATE_NO_KEY, erase)                     \
 	STATE(RECORD_RESIZING, "resizing", 0, resize)                             \
 	STATE(RECORD_LINKED, "ready", STATE_USABLE, link)                         \
+	STATE(RECORD_MOVING, "moving", 0, move)                                   \
+	STATE(RECORD_MOVED_IN_PLACE, "moving", 0, move)                           \
 	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)
 
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */

@@ -83,4 +83,10 @@ uint64_t qcow2_max_size(uint32_t cluster_size, bool extended_l2);
 int qcow2_write(int fd, const struct qcow2_params *p, size_t luks_len, const struct progress *progress,
 		uint64_t *ret_offset, struct error *e);
 
+/*
+ * Another name for the backing file of the image fd (open to be changed, and locked), synced. dry_run: only whether it
+ * could be. ERROR_FAILED/ENAMETOOLONG: the header's cluster has no room for it.
+ */
+int qcow2_set_backing(int fd, const char *what, const char *name, bool dry_run, struct error *e);
+
 #endif

@@ -2,6 +2,7 @@
 #include "lib/workflow/reencrypt/internal.h"
 
 #include "base/file.h"
+#include "lib/image/file/copy.h"
 #include "lib/image/file/lock.h"
 #include "lib/image/recrypt/recrypt.h"
 
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 struct copy {
@@ -40,19 +40,12 @@ static int open_target(const struct record *r, struct copy *c, struct error *e)
 	return result;
 }
 
-/* Owner, mode, labels and access lists, as far as they can be set here. */
+/* As far as they can be set here. */
 static int copy_attributes(const struct record *r, int from, const struct copy *c, struct error *e)
 {
-	char names[4096], value[4096];
-	ssize_t len = flistxattr(from, names, sizeof(names));
-	for (char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
-		ssize_t n = fgetxattr(from, name, value, sizeof(value));
-		if (n >= 0 && fsetxattr(c->to, name, value, (size_t)n, 0) < 0 && errno != ENOTSUP && errno != EPERM)
-			return error_errno(e, ERROR_FAILED, errno, "cannot set attribute %s of the copy of %s", name, r->path);
-	}
-	if (fchown(c->to, c->st.st_uid, c->st.st_gid) < 0 || fchmod(c->to, c->st.st_mode & 07777) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode", r->path);
-	return 0;
+	const struct image_copy all = { .from = from, .from_path = r->path, .to = c->to, .to_path = r->beside };
+	bool lost;
+	return image_copy_attributes(&all, &lost, e);
 }
 
 static int write_header(struct record *r, const struct copy *c, struct error *e)

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "lib/guest/blockcopy.h"
 #include "lib/guest/secret.h"
+#include "lib/image/container_like.h"
 #include "lib/image/file/lock.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/users.h"
@@ -24,30 +25,14 @@
 
 /* ---- the destination ---- */
 
-static int write_qcow2(const struct container *old, const struct record *r, struct luks *l, int fd,
+static int write_empty(const struct container *old, const struct record *r, struct luks *l, int fd,
 		       const struct volume_env *env, struct error *e)
 {
-	const struct qcow2_header *h = &container_info(old)->qcow2;
-	size_t len = luks_len(l);
+	bool qcow2 = r->format == RECORD_FORMAT_QCOW2;
+	size_t len = qcow2 ? luks_len(l) : r->geometry.header_length;
 	uint64_t offset;
-	const struct qcow2_params q = {
-		.size = r->size,
-		.cluster_size = UINT32_C(1) << h->cluster_bits,
-		.refcount_bits = h->refcount_bits,
-		.extended_l2 = h->extended_l2,
-		.backing = h->backing[0] ? h->backing : NULL,
-		.backing_format = h->backing[0] ? h->backing_format : NULL,
-	};
-	int result = qcow2_write(fd, &q, len, env->progress, &offset, e);
-	return result < 0 ? result : luks_write_used(l, 0, len, fd, offset, r->beside, e);
-}
-
-static int write_raw(const struct container *old, const struct record *r, struct luks *l, int fd, struct error *e)
-{
-	int result = luks_write_used(l, 0, r->geometry.header_length, fd, 0, r->beside, e);
-	if (result == 0 && ftruncate(fd, (off_t)container_info(old)->file_size) < 0)
-		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->beside);
-	return result;
+	int result = container_like(old, NULL, len, fd, env->progress, &offset, e);
+	return result < 0 ? error_prefix(e, "%s", r->beside) : luks_write_used(l, 0, len, fd, offset, r->beside, e);
 }
 
 static int make_destination(const struct volume_env *env, struct record *r, const struct container *old,
@@ -61,7 +46,7 @@ static int make_destination(const struct volume_env *env, struct record *r, cons
 	AUTOCLOSE int fd = open(r->beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->beside);
-	result = r->format == RECORD_FORMAT_QCOW2 ? write_qcow2(old, r, l, fd, env, e) : write_raw(old, r, l, fd, e);
+	result = write_empty(old, r, l, fd, env, e);
 	if (result < 0)
 		return result;
 	if (stat(r->path, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
@@ -155,7 +140,7 @@ int reencrypt_live(struct flow *f, struct error *e)
 		result = start(f->env, s->domain, s->target, r, e);
 	if (result < 0)
 		return result;
-	result = guest_copy_wait(s->domain, s->target, f->env->progress, e);
+	result = guest_copy_wait(s->domain, s->target, "re-encrypting", f->env->progress, e);
 	/* From here on the copy may be newer than the original: nobody removes it without asking libvirt. */
 	if (result == 0) {
 		r->state = RECORD_PIVOTING;

@@ -1,0 +1,306 @@
+/*
+ * The files of a move. On one file system the image gets its second name first; the first one goes when record,
+ * overlays and configurations know the second. Across file systems there are two images, so at one moment `from`
+ * becomes a link to the new one: from then on nobody can change the old one by its name any more, whenever this ends.
+ */
+#include "lib/workflow/move/internal.h"
+
+#include "base/file.h"
+#include "lib/image/file/copy.h"
+#include "lib/image/file/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A regular file with this inode, by its own name. */
+static bool is_file(const char *path, uint64_t inode)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && inode && st.st_ino == inode;
+}
+
+static bool is_link_to(const char *path, const char *to)
+{
+	char text[PATH_MAX];
+	ssize_t n = readlink(path, text, sizeof(text) - 1);
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	return !strcmp(text, to);
+}
+
+static int remove_name(const char *path, struct error *e)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
+	return file_sync_dir_of(path, e);
+}
+
+/* The descriptor of the piece's old file, which is locked. */
+static int fd_of(const struct flow *f, const struct move_piece *p)
+{
+	const struct move_state *s = f->state;
+	return p->header || !f->record->header_path ? container_fd(s->image) : s->data;
+}
+
+/* ---- one file system ---- */
+
+static bool has_no_links(int err)
+{
+	return err == EPERM || err == EOPNOTSUPP || err == ENOSYS || err == EMLINK;
+}
+
+/* 1: they are on two file systems after all. */
+static int give_name(const struct move_piece *p, struct error *e)
+{
+	bool linked = link(p->from, p->to) == 0;
+	int err = linked ? 0 : errno;
+	if (has_no_links(err))
+		err = renameat2(AT_FDCWD, p->from, AT_FDCWD, p->to, RENAME_NOREPLACE) == 0 ? 0 : errno;
+	if (err == EXDEV)
+		return 1;
+	if (err)
+		return error_errno(e, error_kind_of_errno(err), err, "cannot give %s the name %s", p->from, p->to);
+	/* Somebody put another file there since it was locked. */
+	if (!is_file(p->to, p->inode)) {
+		if (linked)
+			unlink(p->to);
+		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", p->from);
+	}
+	return file_sync_dir_of(p->to, e);
+}
+
+/* ---- two ---- */
+
+int move_make_file(struct flow *f, struct move_piece *p, int *ret_fd, struct error *e)
+{
+	struct stat st;
+	AUTOCLOSE int fd = open(p->copy, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", p->to);
+	if (fstat(fd, &st) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", p->copy);
+	int r = image_lock(fd, p->copy, e);
+	p->copy_inode = st.st_ino;
+	if (r == 0)
+		r = move_note_files(f->record, p, e);
+	if (r == 0)
+		r = flow_store(f, "move-copy", e);
+	if (r == 0)
+		*ret_fd = TAKE_FD(fd);
+	return r;
+}
+
+int move_name_copy(const struct move_piece *p, int fd, struct error *e)
+{
+	int r = file_sync(fd, p->copy, e);
+	if (r < 0)
+		return r;
+	if (renameat2(AT_FDCWD, p->copy, AT_FDCWD, p->to, RENAME_NOREPLACE) == 0)
+		return file_sync_dir_of(p->to, e);
+	if (errno != EINVAL && errno != ENOSYS)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename the copy to %s", p->to);
+	/* A file system without that: a hard link refuses to replace as well. */
+	if (link(p->copy, p->to) < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename the copy to %s", p->to);
+	r = file_sync_dir_of(p->to, e);
+	return r < 0 ? r : remove_name(p->copy, e);
+}
+
+/* Its backing file by a name that is right at the new place. */
+static int set_backing(const struct flow *f, const struct move_piece *p, int fd, const char *path, struct error *e)
+{
+	const struct move_state *s = f->state;
+	AUTOFREE char *name = NULL;
+	if (f->record->format != RECORD_FORMAT_QCOW2 || p->header)
+		return 0;
+	int r = move_backing(f->record, p->to, &container_info(s->image)->qcow2, &name, e);
+	return r < 0 || !name ? r : qcow2_set_backing(fd, path, name, false, e);
+}
+
+static int copy_piece(struct flow *f, struct move_piece *p, struct error *e)
+{
+	AUTOCLOSE int fd = -1;
+	bool lost = false;
+	int slot, r = move_make_file(f, p, &fd, e);
+	const struct image_copy c = {
+		.from = fd_of(f, p), .from_path = p->from, .to = fd, .to_path = p->copy, .progress = f->env->progress,
+	};
+	if (r == 0)
+		r = image_copy_data(&c, e);
+	if (r == 0)
+		r = image_copy_attributes(&c, &lost, e);
+	if (r == 0)
+		r = set_backing(f, p, fd, p->copy, e);
+	/* Data beside a detached header was compared, and has nothing else to be proven by. */
+	if (r == 0 && (p->header || !f->record->header_path))
+		r = volume_prove(f->record, p->copy, &slot, e);
+	if (r == 0)
+		r = move_name_copy(p, fd, e);
+	if (r == 0 && lost)
+		flow_note(f, "%s has labels or access lists that its new file system does not take", p->from);
+	/* Locked to the end, as the old one is. */
+	if (r == 0)
+		p->fd = TAKE_FD(fd);
+	return r;
+}
+
+static int becomes_copy(struct flow *f, struct move_piece *p, struct error *e)
+{
+	struct stat st;
+	if (fstat(fd_of(f, p), &st) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", p->from);
+	if (st.st_nlink > 1)
+		return error_set(e, ERROR_REFUSED, EMLINK, "%s has %lu names, and a copy would leave the others with the old data",
+				 p->from, (unsigned long)st.st_nlink);
+	p->how = MOVE_COPY;
+	int r = move_note(f, e);
+	return r < 0 ? r : copy_piece(f, p, e);
+}
+
+int move_place(struct flow *f, struct move_piece *p, struct error *e)
+{
+	struct move_state *s = f->state;
+	int r = 0;
+	switch (p->how) {
+	case MOVE_RENAME:
+		/* A name that is right at both places. */
+		r = set_backing(f, p, fd_of(f, p), p->from, e);
+		if (r == 0)
+			r = give_name(p, e);
+		return r == 1 ? becomes_copy(f, p, e) : r;
+	case MOVE_COPY:
+		return copy_piece(f, p, e);
+	case MOVE_LIVE:
+		return move_live(f, p, e);
+	default:
+		return s->image ? set_backing(f, p, container_fd(s->image), p->to, e) : 0;
+	}
+}
+
+/* ---- the moment ---- */
+
+int move_switch(const struct move_piece *p, struct error *e)
+{
+	/* One that was interrupted where there are no links. */
+	if (p->how == MOVE_RENAME && !is_file(p->to, p->inode))
+		return give_name(p, e);
+	if ((p->how != MOVE_COPY && p->how != MOVE_LIVE) || is_link_to(p->from, p->to))
+		return 0;
+	/* By one call where the file system can. */
+	bool linked = symlink(p->to, p->aside) == 0 || is_link_to(p->aside, p->to);
+	if (!linked && !has_no_links(errno) && errno != EEXIST)
+		return error_errno(e, ERROR_FAILED, errno, "cannot make a link beside %s", p->from);
+	if (linked && renameat2(AT_FDCWD, p->aside, AT_FDCWD, p->from, RENAME_EXCHANGE) == 0)
+		return file_sync_dir_of(p->from, e);
+	if (linked && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
+	if (linked && unlink(p->aside) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", p->aside);
+	/* Or for a moment, or without links for good, nothing is there, and nothing can be changed by that name. */
+	if (rename(p->from, p->aside) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s", p->from);
+	if (symlink(p->to, p->from) < 0 && errno != EEXIST && errno != EPERM && errno != EOPNOTSUPP)
+		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
+	return file_sync_dir_of(p->from, e);
+}
+
+int move_is_switched(const struct move_piece *p, bool *ret, struct error *e)
+{
+	struct stat st;
+	*ret = false;
+	if (p->how == MOVE_NOTED)
+		return 0;
+	if (lstat(p->from, &st) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot tell what is at %s", p->from);
+	if (is_file(p->from, p->inode))
+		return 0;
+	/* Renamed where there are no links, and not yet known by its new name. */
+	if (p->aside && is_file(p->aside, p->inode) && !is_file(p->to, p->copy_inode))
+		return 0;
+	*ret = is_link_to(p->from, p->to) || access(p->from, F_OK) < 0;
+	return *ret ? 0 : error_set(e, ERROR_DAMAGED, EBADMSG,
+				    "%s is neither what it was nor a link to %s: somebody else changed it in the middle of the move",
+				    p->from, p->to);
+}
+
+/* ---- the end ---- */
+
+/* A QEMU lets go of the old image a moment after it went over to the new one. */
+static int open_old(const struct flow *f, const struct move_piece *p, struct container **ret, struct error *e)
+{
+	struct error why = { 0 };
+	int r = -EBUSY;
+	for (int i = 0; i < 40 && r == -EBUSY; i++) {
+		if (i)
+			nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
+		r = container_open(p->aside, volume_image_format(f->record), CONTAINER_CHANGE, ret, &why);
+	}
+	return r < 0 ? error_pass(e, &why) : volume_check_binding(f->record, luks_info(container_luks(*ret)), e);
+}
+
+/* Nobody has the old file by any name now: its blocks go back to the file system as noise. */
+static void erase_old(struct flow *f, const struct move_piece *p)
+{
+	AUTOCONTAINER struct container *old = NULL;
+	struct move_state *s = f->state;
+	struct error why = { 0 };
+	struct stat st;
+	if (!p->header && f->record->header_path)
+		return;
+	/* Open since before the move, or an interrupted one is taken up. */
+	if (s->image && fstat(container_fd(s->image), &st) == 0 && st.st_ino == p->inode)
+		old = TAKE_PTR(s->image);
+	int r = old ? 0 : open_old(f, p, &old, &why);
+	/* An earlier run got that far. */
+	if (r == -EMEDIUMTYPE)
+		return;
+	if (r == 0 && fstat(container_fd(old), &st) == 0 && st.st_nlink > 1)
+		r = error_set(&why, ERROR_REFUSED, EMLINK, "it has another name by now");
+	if (r == 0)
+		r = container_erase(old, &why);
+	if (r < 0)
+		flow_note(f, "the LUKS header of the old image could not be overwritten: %s", why.message);
+}
+
+int move_remove_old(struct flow *f, const struct move_piece *p, struct error *e)
+{
+	int r = 0;
+	if (p->how == MOVE_NOTED)
+		return 0;
+	if (p->how == MOVE_RENAME)
+		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? remove_name(p->from, e)
+									      : file_sync_dir_of(p->from, e);
+	if (is_file(p->aside, p->inode)) {
+		erase_old(f, p);
+		r = remove_name(p->aside, e);
+	}
+	if (r == 0 && is_link_to(p->from, p->to))
+		r = remove_name(p->from, e);
+	return r;
+}
+
+int move_take_back(const struct move_piece *p, struct error *e)
+{
+	int r = 0;
+	if (p->how == MOVE_NOTED)
+		return 0;
+	if (p->how == MOVE_RENAME)
+		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? remove_name(p->to, e) : 0;
+	if (is_file(p->aside, p->inode) && rename(p->aside, p->from) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s back", p->aside);
+	if (is_link_to(p->aside, p->to))
+		r = remove_name(p->aside, e);
+	if (r == 0 && is_file(p->to, p->copy_inode))
+		r = remove_name(p->to, e);
+	/* The name is ours alone, and was noted before there was a file. */
+	if (r == 0 && volume_path_taken(p->copy))
+		r = remove_name(p->copy, e);
+	return r;
+}
