@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct keyslot_add_options {
 	const char *passphrase_file, *recovery_key, *key_file;
@@ -43,14 +42,6 @@ static int gather(const struct context *ctx, const struct keyslot_add_options *o
 	return keystore_generate_recovery(ret, e);
 }
 
-/* After an error that was a success the file has the only copy of a key that opens the volume. */
-static void drop_unused(const struct record *r, const struct secret *key, const char *file)
-{
-	int slot;
-	if (volume_keyslot_find(r, key, &slot, NULL) == 0 && slot < 0)
-		unlink(file);
-}
-
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct keyslot_add_options *o = opaque;
@@ -59,6 +50,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	AUTOGUEST struct guest_connection *g = NULL;
 	AUTOSECRET struct secret *key = NULL;
 	bool to_file = o->recovery_key && strcmp(o->recovery_key, "-") != 0;
+	bool existed = false;
 	int slot;
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
@@ -68,33 +60,34 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
 	if (r == 0)
 		r = gather(ctx, o, &key, e);
-	/* A key that cannot be written down must not be the only trace of its keyslot. */
-	if (r == 0 && to_file)
-		r = person_write_recovery(key, o->recovery_key, e);
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
-	r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, o->yes, &slot, e);
+	struct volume_keyslot_add p = {
+		.passphrase = key, .recovery = o->recovery_key, .file = to_file ? o->recovery_key : NULL, .last = o->yes,
+	};
+	r = volume_keyslot_add(&env, g, record->uuid, &p, &slot, &existed, e);
 	if (r < 0 && e->kind == ERROR_REFUSED && e->err == ENOSPC) {
 		char question[sizeof(e->message)];
 		snprintf(question, sizeof(question), "%s", e->message);
+		p.last = true;
 		r = person_confirm(false, question, e);
 		if (r == 0)
-			r = volume_keyslot_add(&env, g, record->uuid, key, o->recovery_key != NULL, true, &slot, e);
+			r = volume_keyslot_add(&env, g, record->uuid, &p, &slot, &existed, e);
 	}
-	if (r < 0 && to_file)
-		drop_unused(record, key, o->recovery_key);
 	if (r == 0 && o->recovery_key && !to_file)
 		r = person_write_recovery(key, "-", e);
 	if (r < 0)
 		return r;
-	say(ctx, "added keyslot %d of %s", slot, record->path);
+	say(ctx, existed ? "keyslot %d of %s opens with the key in the file already" : "added keyslot %d of %s", slot,
+	    record->path);
 	if (!ctx->json)
 		return 0;
 	struct json_object *j = json_object_new_object();
 	put_uuid(j, "uuid", record->uuid);
 	put_text(j, "path", record->path);
 	put_number(j, "slot", (uint64_t)slot);
+	put_bool(j, "changed", !existed);
 	put_text(j, "owner", o->recovery_key ? "recovery" : "other");
 	return output_object(ctx, j, NULL, e);
 }

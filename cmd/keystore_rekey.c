@@ -4,6 +4,8 @@
 #include "cmd/new_slot.h"
 #include "cmd/person.h"
 
+#include "lib/volume/volume.h"
+
 struct rekey_options {
 	struct new_slot_options slot; /* first: its entries have offsets of their own */
 	bool drop_others;
@@ -25,13 +27,15 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	const struct rekey_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTONEWSLOTS struct new_slots slots = { .n = 0 };
+	AUTOCLOSE int lock = -1;
 	bool was_cached = false, cached = false;
 	(void)operands, (void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	/* None given: what works without a person may be enough, and the library says if not. */
 	if (r == 0 && new_slots_count(&o->slot))
 		r = new_slots_gather(ctx, &o->slot, &slots, e);
-	if (r < 0 || (r = keystore_is_cached(ks, &was_cached, e)) < 0 ||
+	/* A workflow in its middle could not store its end any more. */
+	if (r < 0 || (r = volume_lock_all(ks, &lock, e)) < 0 || (r = keystore_is_cached(ks, &was_cached, e)) < 0 ||
 	    (r = keystore_rekey(ks, slots.creds, slots.n, o->drop_others, &ctx->progress, e)) < 0)
 		return r;
 	slots.keep = true;

@@ -4,6 +4,8 @@
 #include "cmd/output.h"
 #include "cmd/person.h"
 
+#include "lib/volume/volume.h"
+
 struct restore_options {
 	bool yes, dry_run;
 };
@@ -30,15 +32,26 @@ static int output(struct context *ctx, const char *location, const char *file, c
 	return output_object(ctx, o, NULL, e);
 }
 
+/* A workflow in its middle would find another keystore at its end. */
+static int lock_all(const char *location, int *ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	struct error why = { 0 };
+	/* None, or one that the restore will look at for itself. */
+	return keystore_open(location, &ks, &why) < 0 ? 0 : volume_lock_all(ks, ret, e);
+}
+
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct restore_options *o = opaque;
 	AUTOFREE char *location = NULL;
 	AUTOFREE char *file = NULL;
+	AUTOCLOSE int lock = -1;
 	struct keystore_restored done;
 	(void)n;
 	int r = keystore_location(ctx->keystore, &location, e);
 	if (r < 0 || (r = file_canonical(operands[0], &file, e)) < 0 ||
+	    (!o->dry_run && (r = lock_all(location, &lock, e)) < 0) ||
 	    (r = keystore_restore(location, file, o->yes, o->dry_run, &done, e)) < 0)
 		return r;
 	say(ctx, "%s %llu volumes from %s to keystore %s", o->dry_run ? "would restore" : "restored",

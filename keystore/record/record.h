@@ -37,6 +37,7 @@ enum record_state {
 	RECORD_MOVED_IN_PLACE = 12,	/* the image is at its new path, what names the old one is not done */
 	RECORD_RESTORING = 13,		/* a lost LUKS header is being written */
 	RECORD_KEYSLOT = 14,		/* a keyslot of somebody else is being added or removed */
+	RECORD_REPLACING = 15,		/* imported: the keyslots of the given passphrase are being destroyed */
 };
 
 /* What the image is for. Stored, so never renumber. */

@@ -19,7 +19,7 @@ static off_t lock_offset(const uuid_t volume)
 	return (off_t)(n >> 2);
 }
 
-int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd, struct error *e)
+static int take(struct keystore *ks, off_t start, off_t len, bool wait, const char *busy, int *ret_fd, struct error *e)
 {
 	AUTOFREE char *path = NULL;
 	if (asprintf(&path, "%s/workflow.lock", keystore_path(ks)) < 0)
@@ -28,7 +28,7 @@ int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", path);
 	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = lock_offset(volume), .l_len = 1,
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len,
 	};
 	for (int tries = wait ? WAIT_SECONDS * 100 : 1;; tries--) {
 		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
@@ -36,10 +36,19 @@ int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd
 		if (errno != EAGAIN && errno != EACCES)
 			return error_errno(e, ERROR_FAILED, errno, "cannot lock %s", path);
 		if (tries <= 1)
-			return error_set(e, ERROR_BUSY, EBUSY,
-					 "another kvmcrypt is working on this volume; try again when it is done");
+			return error_set(e, ERROR_BUSY, EBUSY, "%s; try again when it is done", busy);
 		nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
 	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;
+}
+
+int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd, struct error *e)
+{
+	return take(ks, lock_offset(volume), 1, wait, "another kvmcrypt is working on this volume", ret_fd, e);
+}
+
+int volume_lock_all(struct keystore *ks, int *ret_fd, struct error *e)
+{
+	return take(ks, 0, 0, true, "another kvmcrypt is working on a volume of this keystore", ret_fd, e);
 }

@@ -32,7 +32,8 @@ enum volume_state_flags {
 	STATE(RECORD_LINKED, "ready", STATE_USABLE, link)                         \
 	STATE(RECORD_MOVING, "moving", 0, move)                                   \
 	STATE(RECORD_MOVED_IN_PLACE, "moving", 0, move)                           \
-	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)
+	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)                              \
+	STATE(RECORD_REPLACING, "importing", 0, replace)
 
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */
 const char *volume_state_name(uint32_t number);

@@ -39,6 +39,11 @@ int volume_find(struct keystore *ks, const char *text, struct record **ret, stru
  */
 int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd, struct error *e);
 
+/*
+ * Every volume at once: for a change of the whole keystore, which a workflow would meet in its middle. Waits up to 30 s.
+ */
+int volume_lock_all(struct keystore *ks, int *ret_fd, struct error *e);
+
 /* ---- create.c ---- */
 struct volume_create {
 	const char *path;

@@ -1,3 +1,4 @@
+#include "lib/workflow/replace.h"
 #include "lib/workflow/workflow.h"
 
 #include "base/file.h"
@@ -169,7 +170,11 @@ static int make(struct flow *f, struct error *e)
 	int slot, r = luks_unlock(container_luks(s->c), -1, p->passphrase, &slot, &volume_key, e);
 	if (r < 0)
 		return error_prefix(e, "%s", s->path);
-	return make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
+	r = make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
+	/* Whoever finishes this does not know the passphrase. */
+	if (r == 0 && p->replace)
+		r = replace_note(f->record, container_luks(s->c), p->passphrase, e);
+	return r;
 }
 
 /* ---- the way there ---- */
@@ -193,7 +198,7 @@ static int prove(struct flow *f, struct error *e)
 static int commit(struct flow *f, struct error *e)
 {
 	(void)e;
-	f->record->state = RECORD_READY;
+	f->record->state = f->record->work.version ? RECORD_REPLACING : RECORD_READY;
 	return 0;
 }
 
@@ -241,47 +246,6 @@ const struct workflow workflow_import = {
 	.clear = clear,
 };
 
-/* ---- --replace ---- */
-
-/*
- * Every keyslot that the given passphrase opens, but never our own. Only after the record is
- * committed: until then the old passphrase is the one that surely opens.
- */
-static int remove_given_keyslots(const struct volume_env *env, const struct volume_import *p,
-				 struct container *c, int ours, struct error *e)
-{
-	struct error why = { 0 };
-	int slot, ret, removed = 0;
-	while ((ret = luks_unlock(container_luks(c), -1, p->passphrase, &slot, NULL, &why)) == 0 && slot != ours) {
-		ret = luks_remove_keyslot(container_luks(c), slot, e);
-		if (ret == 0)
-			ret = container_write_back(c, e);
-		if (ret < 0)
-			return error_prefix(e, "imported, but the old keyslot %d is still there", slot);
-		volume_note(env, "keyslot %d, which the given passphrase opened, was destroyed", slot);
-		removed++;
-	}
-	if (!removed && why.kind == ERROR_BAD_KEY)
-		volume_note(env, "the given passphrase opens no keyslot of %s: nothing to replace", p->path);
-	if (ret == 0 || why.kind == ERROR_BAD_KEY)
-		return 0;
-	*e = why;
-	return ret;
-}
-
-/* Of an image that was imported just now, before, or before somebody was killed in the middle of this. */
-static int replace(const struct volume_env *env, const struct volume_import *p, const uuid_t volume, struct error *e)
-{
-	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
-	AUTOCONTAINER struct container *c = NULL;
-	int ours, r = volume_hold(env, volume, "import", 0, &h, e);
-	if (r == 0)
-		r = volume_prove(h.record, volume_header_path(h.record), &ours, e);
-	if (r == 0)
-		r = volume_open_header(h.record, CONTAINER_CHANGE, &c, e);
-	return r < 0 ? r : remove_given_keyslots(env, p, c, ours, e);
-}
-
 int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,
 		  bool *ret_existed, struct error *e)
 {
@@ -293,8 +257,9 @@ int volume_import(const struct volume_env *env, const struct volume_import *p, s
 		result = workflow_settle_path(env, NULL, path, e);
 	if (result == 0)
 		result = workflow_run(&workflow_import, &call, &r, ret_existed, e);
-	if (result == 0 && p->replace && !p->dry_run)
-		result = replace(env, p, r->uuid, e);
+	/* Of an image that was imported before, and with a passphrase that may open keyslots still. */
+	if (result == 0 && p->replace && *ret_existed && !p->dry_run)
+		result = volume_replace(env, r->uuid, p->passphrase, e);
 	if (result == 0)
 		*ret = TAKE_PTR(r);
 	return result;

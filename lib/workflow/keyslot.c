@@ -5,16 +5,26 @@
 #include "lib/workflow/keyslot.h"
 #include "lib/workflow/workflow.h"
 
+#include "base/file.h"
+#include "keystore/record/kdf.h"
 #include "lib/volume/keyslots.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 /* record.work.step */
 enum { ADD = 1, ADD_RECOVERY = 2, REMOVE = 3 };
+/* record.work.files */
+#define RECOVERY_FILE 1
+#define RECOVERY_MAX 4096
 
 struct keyslot_params {
 	int step;
 	const struct secret *passphrase;	/* to add */
+	const char *file;			/* canonical: where it is written down, or NULL */
 	int slot;				/* to remove */
 	bool last;				/* may be the last one that was free */
 };
@@ -126,6 +136,26 @@ static int check(struct flow *f, struct error *e)
 
 /* ---- the way there ---- */
 
+/* What tells our file from another that came to lie at its name. The key has 256 random bits, so its hash says nothing. */
+static void fingerprint(const struct secret *key, char hex[2 * HASH_LEN + 1])
+{
+	unsigned char hash[HASH_LEN];
+	kdf_sha256(key->data, key->len, hash);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		sprintf(hex + 2 * i, "%02x", hash[i]);
+}
+
+static int intend_file(struct record_work *w, const struct keyslot_params *p, struct error *e)
+{
+	char hex[2 * HASH_LEN + 1];
+	fingerprint(p->passphrase, hex);
+	if (asprintf(&w->params, "{\"key\":\"%s\"}", hex) < 0) {
+		w->params = NULL;
+		return error_oom(e);
+	}
+	return record_work_file(w, RECOVERY_FILE, p->file, 0, 0, e);
+}
+
 static int intend(struct flow *f, struct error *e)
 {
 	const struct keyslot_params *p = f->params;
@@ -134,7 +164,37 @@ static int intend(struct flow *f, struct error *e)
 	w->version = RECORD_WORK_VERSION;
 	w->number = RECORD_KEYSLOT;
 	w->step = (uint32_t)p->step;
-	return active_slots(f->record, &w->mark, e);
+	int r = active_slots(f->record, &w->mark, e);
+	return r < 0 || !p->file ? r : intend_file(w, p, e);
+}
+
+static int write_file(const struct keyslot_params *p, struct error *e)
+{
+	AUTOSECRET struct secret *line = NULL;
+	int r = secret_new(p->passphrase->len + 1, &line, e);
+	if (r < 0)
+		return r;
+	memcpy(line->data, p->passphrase->data, p->passphrase->len);
+	line->data[p->passphrase->len] = '\n';
+	return file_write_atomic(p->file, line->data, line->len, 0600, false, e);
+}
+
+/* The key in such a file, without its newline. */
+static int read_file(const char *file, struct secret **ret, struct error *e)
+{
+	AUTOSECRET struct secret *line = NULL;
+	AUTOCLOSE int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	unsigned char buf[RECOVERY_MAX];
+	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf));
+	if (n < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", file);
+	while (n && buf[n - 1] == '\n')
+		n--;
+	int r = secret_copy(buf, n ? (size_t)n : 1, &line, e);
+	secret_wipe(buf, sizeof(buf));
+	if (r == 0)
+		*ret = TAKE_PTR(line);
+	return r;
 }
 
 static int add_slow(struct keyslots *k, const struct secret *passphrase, struct error *e)
@@ -148,10 +208,14 @@ static int act(struct flow *f, struct error *e)
 {
 	struct keyslot_state *s = f->state;
 	const struct keyslot_params *p = f->params;
+	int r;
 	switch (p->step) {
 	case REMOVE:
 		return keyslots_remove_number(&s->k, p->slot, e);
 	case ADD_RECOVERY:
+		/* A key that cannot be written down must not be the only trace of its keyslot. */
+		if (p->file && (r = write_file(p, e)) < 0)
+			return r;
 		return keyslots_add(&s->k, f->record->passphrase, p->passphrase, e);
 	default:
 		return add_slow(&s->k, p->passphrase, e);
@@ -196,9 +260,22 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 	return 0;
 }
 
+/* The file of a key that opens nothing, if it is ours. */
+static void drop_file(const struct record_work *w)
+{
+	AUTOSECRET struct secret *key = NULL;
+	char hex[2 * HASH_LEN + 1];
+	if (!w->n_files || !w->params || read_file(w->files[0].path, &key, NULL) < 0)
+		return;
+	fingerprint(key, hex);
+	if (strstr(w->params, hex))
+		unlink(w->files[0].path);
+}
+
 static int undo(struct flow *f, struct error *e)
 {
 	(void)e;
+	drop_file(&f->record->work);
 	record_work_clear(&f->record->work);
 	return 0;
 }
@@ -228,12 +305,43 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 	return workflow_run(&workflow_keyslot, &call, NULL, NULL, e);
 }
 
-int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		       const struct secret *passphrase, bool recovery, bool last, int *ret_slot,
-		       struct error *e)
+/* Is the file there, with a key that opens the volume? */
+static int find_written(const struct volume_env *env, const uuid_t volume, const char *file, int *ret_slot, struct error *e)
 {
-	const struct keyslot_params p = { .step = recovery ? ADD_RECOVERY : ADD, .passphrase = passphrase, .last = last };
-	return run(env, g, volume, &p, ret_slot, e);
+	AUTORECORD struct record *r = NULL;
+	AUTOSECRET struct secret *key = NULL;
+	struct error why = { 0 };
+	*ret_slot = -1;
+	int result = read_file(file, &key, &why);
+	if (result < 0)
+		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
+	result = keystore_get(env->ks, volume, &r, e);
+	if (result == 0)
+		result = volume_keyslot_find(r, key, ret_slot, e);
+	if (result == 0 && *ret_slot < 0)
+		result = error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);
+	return result;
+}
+
+int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		       const struct volume_keyslot_add *p, int *ret_slot, bool *ret_existed, struct error *e)
+{
+	AUTOFREE char *file = NULL;
+	struct keyslot_params params = { .step = p->recovery ? ADD_RECOVERY : ADD, .passphrase = p->passphrase, .last = p->last };
+	*ret_existed = false;
+	if (!p->file)
+		return run(env, g, volume, &params, ret_slot, e);
+	int r = file_canonical(p->file, &file, e);
+	/* An earlier run may have left its file. */
+	if (r == 0)
+		r = workflow_settle_volume(env, g, volume, e);
+	if (r == 0)
+		r = find_written(env, volume, file, ret_slot, e);
+	if (r < 0)
+		return r;
+	*ret_existed = *ret_slot >= 0;
+	params.file = file;
+	return *ret_existed ? 0 : run(env, g, volume, &params, ret_slot, e);
 }
 
 int volume_keyslot_remove(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, int slot,

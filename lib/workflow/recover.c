@@ -143,21 +143,35 @@ int workflow_settle_for(const struct volume_env *env, struct guest_connection *g
 			 volume_state_name(h->record->state), detail);
 }
 
-int workflow_settle_path(const struct volume_env *env, struct guest_connection *g, const char *path, struct error *e)
+static int settle_seen(const struct volume_env *env, struct guest_connection *g, const struct record *seen,
+		       struct error *e)
 {
 	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	struct error why = { 0 };
+	if (volume_is_ready(seen))
+		return 0;
+	int r = volume_hold(env, seen->uuid, "recover", HOLD_UNFINISHED, &h, &why);
+	if (r == 0)
+		r = workflow_settle_for(env, g, &h, &why);
+	/* It went away, by us or by somebody else. */
+	return r < 0 && why.kind != ERROR_NOT_FOUND ? error_pass(e, &why) : 0;
+}
+
+int workflow_settle_path(const struct volume_env *env, struct guest_connection *g, const char *path, struct error *e)
+{
 	AUTORECORD struct record *seen = NULL;
 	struct error why = { 0 };
 	int r = keystore_find_path(env->ks, path, &seen, &why);
-	if (r == 0 && !volume_is_ready(seen))
-		r = volume_hold(env, seen->uuid, "recover", HOLD_UNFINISHED, &h, &why);
-	/* It went away, or it is as it should be. */
-	if (r < 0 && why.kind != ERROR_NOT_FOUND)
-		return error_pass(e, &why);
-	if (!h.record)
-		return 0;
-	r = workflow_settle_for(env, g, &h, &why);
-	return r < 0 && why.kind != ERROR_NOT_FOUND ? error_pass(e, &why) : 0;
+	if (r < 0)
+		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
+	return settle_seen(env, g, seen, e);
+}
+
+int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, struct error *e)
+{
+	AUTORECORD struct record *seen = NULL;
+	int r = keystore_get(env->ks, volume, &seen, e);
+	return r < 0 ? r : settle_seen(env, g, seen, e);
 }
 
 /* ---- recover ---- */

@@ -20,7 +20,9 @@ for v in 1 2; do
 	check "LUKS$v: a recovery key" kvmcrypt keyslot add -q --recovery-key rec$v $f
 	tr -d '\n' <rec$v >rec
 	check "LUKS$v: opens as it is written" opens $f rec
-	check_error 10 'exists' "LUKS$v: its file is not overwritten" kvmcrypt keyslot add -q --recovery-key rec$v $f
+	check "LUKS$v: repeated it is so already" kvmcrypt keyslot add -q --recovery-key rec$v $f
+	check_is "$(cat rec)" "$(tr -d '\n' <rec$v)" "LUKS$v: its file is not overwritten"
+	check_error 10 'exists' "LUKS$v: nor is another's" kvmcrypt keyslot add -q --recovery-key person $f
 	check_is "0:kvmcrypt 1:other 2:recovery" "$(owners $f)" "LUKS$v: three, and whose"
 	check "LUKS$v: rotate" kvmcrypt rotate -q $f
 	check_is "1:other 2:recovery 3:kvmcrypt" "$(owners $f)" "LUKS$v: touches its own alone"
