@@ -318,7 +318,8 @@ static int find_written(const struct volume_env *env, const uuid_t volume, const
 	result = keystore_get(env->ks, volume, &r, e);
 	if (result == 0)
 		result = volume_keyslot_find(r, key, ret_slot, e);
-	if (result == 0 && *ret_slot < 0)
+	/* A file that somebody keeps his own passphrase in is not ours. */
+	if (result == 0 && (*ret_slot < 0 || !(r->recovery_slots >> *ret_slot & 1)))
 		result = error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);
 	return result;
 }
