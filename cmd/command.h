@@ -141,6 +141,7 @@ int command_unknown(char **words, size_t n, struct error *e);
 
 /* Machine-readable and generated forms of the tables (cmd/dump.c, hidden options of main). */
 void dump_cli(void);
+void dump_workflows(void);	/* a name a line; the fault sweep has a row for each */
 int dump_man(const char *command_name);
 int dump_completion(const char *shell);
 /* Values for completion, a line each: "volumes", "domains". Prints nothing on any failure. */

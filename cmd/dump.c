@@ -2,6 +2,7 @@
 #include "cmd/command.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "lib/workflow/workflow.h"
 #include "lib/guest/connection.h"
 
 #include <json-c/json.h>
@@ -159,4 +160,16 @@ int dump_values(const char *kind)
 		return 0;
 	}
 	return 1;
+}
+
+void dump_workflows(void)
+{
+	static const uint32_t numbers[] = {
+#define STATE(number, shown, flags, name) number,
+		VOLUME_STATES(STATE)
+#undef STATE
+	};
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		if (workflow_of(numbers[i])->begun == numbers[i])
+			puts(workflow_of(numbers[i])->name);
 }

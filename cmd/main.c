@@ -180,6 +180,10 @@ static int hidden(int argc, char **argv)
 		dump_cli();
 		return 0;
 	}
+	if (!strcmp(argv[1], "--dump-workflows")) {
+		dump_workflows();
+		return 0;
+	}
 	if (!strcmp(argv[1], "--dump-man") && argc == 3)
 		return dump_man(argv[2]);
 	if (!strcmp(argv[1], "--dump-completion") && argc == 3)
