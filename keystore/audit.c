@@ -62,7 +62,7 @@ int audit_head_read(struct store *s, const struct secret *key, struct audit_head
 {
 	unsigned char head[HEAD_LEN], mac[HASH_LEN];
 	size_t len = sizeof(head);
-	int r = s->ops->meta_get(s, HEAD, head, &len, e);
+	int r = store_meta_get(s, HEAD, head, &len, e);
 	if (r < 0)
 		return r;
 	if (len != HEAD_LEN)
@@ -89,7 +89,7 @@ int audit_head_write(struct store *s, const struct secret *key, const struct aud
 	memcpy(head + 8, h->mac, HASH_LEN);
 	put_be(head + 8 + HASH_LEN, h->volumes, 8);
 	int r = head_mac(key, head, head + HEAD_LEN - HASH_LEN, e);
-	return r < 0 ? r : s->ops->meta_put(s, HEAD, head, sizeof(head), e);
+	return r < 0 ? r : store_meta_put(s, HEAD, head, sizeof(head), e);
 }
 
 int audit_append(struct store *s, const struct secret *key, struct store_audit *row, int added,
@@ -108,7 +108,7 @@ int audit_append(struct store *s, const struct secret *key, struct store_audit *
 	row->uid = getuid();
 	row->pid = getpid();
 	r = audit_row_mac(key, h.mac, row, row->mac, e);
-	if (r < 0 || (r = s->ops->audit_append(s, row, e)) < 0)
+	if (r < 0 || (r = store_audit_append(s, row, e)) < 0)
 		return r;
 	h.seq = row->seq;
 	memcpy(h.mac, row->mac, HASH_LEN);
@@ -135,7 +135,7 @@ static int verify_row(const struct newest *n, const struct store_audit *a, struc
 {
 	unsigned char before[HASH_LEN] = { 0 }, mac[HASH_LEN];
 	const struct store_audit_query q = { .first = a->seq - 1 };
-	int r = a->seq > 1 ? n->store->ops->audit_each(n->store, &q, keep_mac, before, e) : 0;
+	int r = a->seq > 1 ? store_audit_each(n->store, &q, keep_mac, before, e) : 0;
 	if (r < 0 || (r = audit_row_mac(n->key, before, a, mac, e)) < 0)
 		return r;
 	if (!secret_same(mac, a->mac, HASH_LEN))
@@ -161,7 +161,7 @@ int audit_newest(struct store *s, const struct secret *key, const unsigned char 
 {
 	struct newest n = { .store = s, .key = key };
 	const struct store_audit_query q = { .newest = 1, .volume = volume, .kinds = kinds };
-	int r = s->ops->audit_each(s, &q, keep_row, &n, e);
+	int r = store_audit_each(s, &q, keep_row, &n, e);
 	if (r < 0)
 		return r;
 	*ret_found = n.found;

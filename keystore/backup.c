@@ -17,7 +17,7 @@ static int check_pair(struct store *store, const void *seal, size_t seal_len, st
 	size_t len = sizeof(uuid_t);
 	int r = seal_parse(seal, seal_len, &parsed, e);
 	if (r < 0 || (r = seal_root_id(parsed, of_seal, e)) < 0 ||
-	    (r = store->ops->meta_get(store, META_ROOT_ID, of_store, &len, e)) < 0)
+	    (r = store_meta_get(store, META_ROOT_ID, of_store, &len, e)) < 0)
 		return r;
 	return len == sizeof(uuid_t) && !uuid_compare(of_seal, of_store) ? 0 : -ESTALE;
 }
@@ -28,19 +28,18 @@ int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 	AUTOFREE void *seal = NULL, *copy = NULL;
 	AUTOFILE_NEW struct file_new *f = NULL;
 	AUTOSTORE struct store *check = NULL;
-	AUTOSEAL struct seal *current = NULL;
 	size_t seal_len = 0, copy_len = 0;
-	/* A seal that an interrupted rekey left behind must not go into the backup. */
-	int r = keystore_load_seal(ks, &current, e);
+	/* A seal whose change was interrupted must not go into the backup. */
+	int r = keystore_settle_seal(ks, e);
 	if (r < 0 || (r = seal_lock(ks->dir, false, &lock, e)) < 0 || (r = seal_read(ks->dir, &seal, &seal_len, e)) < 0 ||
 	    (r = file_new_begin(file, &f, e)) < 0)
 		return r;
 	if (access(file, F_OK) == 0)
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);
-	if ((r = store_sqlite_backup(ks->store, f->tmp, seal, seal_len, e)) < 0)
+	if ((r = store_backup(ks->store, f->tmp, seal, seal_len, e)) < 0)
 		return r;
 	/* As restore will read it, from the disk's point of view. */
-	if ((r = store_sqlite_open_backup(f->tmp, &check, &copy, &copy_len, e)) < 0)
+	if ((r = store_open_backup(f->tmp, &check, &copy, &copy_len, e)) < 0)
 		return error_prefix(e, "the backup does not read back");
 	if (copy_len != seal_len || memcmp(copy, seal, seal_len) != 0)
 		return error_set(e, ERROR_FAILED, EIO, "the backup does not read back: another seal is in it");
@@ -84,12 +83,12 @@ static int open_backup(struct restore *p, struct error *e)
 	size_t len = sizeof(uuid_t);
 	if (access(p->file, R_OK) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->file);
-	int r = store_sqlite_open_backup(p->file, &p->store, &p->seal, &p->seal_len, e);
-	if (r < 0 || (r = p->store->ops->meta_get(p->store, META_ROOT_ID, p->root_id, &len, e)) < 0)
+	int r = store_open_backup(p->file, &p->store, &p->seal, &p->seal_len, e);
+	if (r < 0 || (r = store_meta_get(p->store, META_ROOT_ID, p->root_id, &len, e)) < 0)
 		return r;
 	if (len != sizeof(uuid_t))
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: it names no root key", p->file);
-	return p->store->ops->each(p->store, count, &p->ret->volumes, e);
+	return store_each(p->store, count, &p->ret->volumes, e);
 }
 
 static int keep_revision(void *ctx, const struct store_record *row, struct error *e)
@@ -104,7 +103,7 @@ static int compare(void *ctx, const struct store_record *row, struct error *e)
 {
 	struct restore *p = ctx;
 	uint64_t revision = 0;
-	int r = p->store->ops->find(p->store, STORE_BY_UUID, row->uuid, keep_revision, &revision, e);
+	int r = store_find(p->store, STORE_BY_UUID, row->uuid, keep_revision, &revision, e);
 	if (r < 0)
 		return r;
 	if (revision < row->revision || p->ret->other_root) {
@@ -119,7 +118,7 @@ static int look_at(struct restore *p, struct keystore *ks, bool overwrite, struc
 	p->ret->replaced = true;
 	p->ret->newer = 0;
 	p->ret->other_root = uuid_compare(ks->root_id, p->root_id) != 0;
-	int r = ks->store->ops->each(ks->store, compare, p, e);
+	int r = store_each(ks->store, compare, p, e);
 	if (r < 0 || !p->ret->newer || overwrite)
 		return r;
 	return error_set(e, ERROR_REFUSED, EEXIST,
@@ -149,28 +148,25 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	return r < 0 ? error_prefix(e, "cannot keep what is there") : 0;
 }
 
-/* The seal lies ready before the store changes, and whoever comes next puts it in place. */
-static int replace_locked(struct restore *p, struct keystore *ks, bool overwrite, bool *ret_touched, struct error *e)
+static int restore_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+{
+	const struct restore *p = ctx;
+	(void)hash;
+	return store_restore(ks->store, p->file, p->ret->kept[0] ? p->ret->kept : NULL, e);
+}
+
+static int replace_locked(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTOSEAL struct seal *seal = NULL;
-	unsigned char hash[HASH_LEN];
 	bool was = false;
 	/* Looked at again: what others have stored since is in the old one now, or ends this with "busy" below. */
 	int r = look_at(p, ks, overwrite, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
-	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0)
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = keystore_finish_swap(ks, e)) < 0 ||
+	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 ||
+	    (r = keystore_swap_seal(ks, seal, restore_store, p, e)) < 0)
 		return r;
-	r = store_sqlite_restore(ks->store, p->file, p->ret->kept, e);
-	/* What failed otherwise than for others may have reached the disk. */
-	*ret_touched = r == 0 || e->kind != ERROR_BUSY;
-	if (r < 0)
-		return r;
-	if ((r = seal_commit(seal, e)) < 0) {
-		seal_keep(seal);
-		return r;
-	}
-	ks->store->ops->scrub(ks->store);
+	store_scrub(ks->store);
 	if (p->ret->other_root)
 		cache_remove(ks->root_id, &was, NULL);
 	return 0;
@@ -178,34 +174,50 @@ static int replace_locked(struct restore *p, struct keystore *ks, bool overwrite
 
 static int replace(struct restore *p, struct keystore *ks, bool overwrite, struct error *e)
 {
-	bool touched = false;
 	struct error why = { 0 };
 	int r = keep_old(p, ks, e);
 	if (r < 0)
 		return r;
-	r = replace_locked(p, ks, overwrite, &touched, &why);
-	if (r < 0 && !touched) {
+	r = replace_locked(p, ks, overwrite, &why);
+	/* Others were faster, and nothing was touched. After all other errors the way back is worth its name. */
+	if (r < 0 && why.kind == ERROR_BUSY) {
 		unlink(p->ret->kept);
 		p->ret->kept[0] = 0;
 	}
 	return r < 0 ? error_pass(e, &why) : 0;
 }
 
-static int make_new(struct restore *p, const char *location, struct error *e)
+/* A restore into an empty directory that was interrupted before its last step. */
+static int finish_new(struct keystore *ks, bool *ret_done, struct error *e)
 {
-	AUTOFREE char *path = NULL;
-	AUTOCLOSE int dir = -1;
+	uuid_t id;
+	size_t len = sizeof(id);
+	*ret_done = false;
+	if (!seal_is_pending(ks->dir) || store_open(ks->path, false, &ks->store, NULL) < 0)
+		return 0;
+	int r = store_settle(ks->store, e);
+	if (r == 0 && store_meta_get(ks->store, META_ROOT_ID, id, &len, NULL) == 0)
+		r = seal_recover_first(ks->dir, id, ret_done, e);
+	store_closep(&ks->store);
+	return r;
+}
+
+static int make_new(struct restore *p, const char *location, bool *ret_again, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = calloc(1, sizeof(*ks));
 	AUTOCLOSE int lock = -1;
-	AUTOSTORE struct store *store = NULL;
 	AUTOSEAL struct seal *seal = NULL;
-	unsigned char hash[HASH_LEN];
 	bool made = false;
-	int r = directory_make(location, &path, &dir, &made, e);
-	if (r < 0 || (r = seal_lock(dir, true, &lock, e)) < 0 || (r = store_sqlite_discard(path, e)) < 0 ||
-	    (r = store_sqlite_open(path, true, &store, e)) < 0 || (r = store_sqlite_restore(store, p->file, NULL, e)) < 0 ||
-	    (r = seal_from_bytes(dir, p->seal, p->seal_len, true, &seal, e)) < 0 || (r = seal_finish(seal, hash, e)) < 0)
+	if (!ks)
+		return error_oom(e);
+	ks->dir = -1;
+	int r = directory_make(location, &ks->path, &ks->dir, &made, e);
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = finish_new(ks, ret_again, e)) < 0 || *ret_again)
 		return r;
-	return seal_commit(seal, e);
+	if ((r = store_discard(ks->path, e)) < 0 || (r = store_open(ks->path, true, &ks->store, e)) < 0 ||
+	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, true, &seal, e)) < 0)
+		return r;
+	return keystore_swap_seal(ks, seal, restore_store, p, e);
 }
 
 /* Before anything is replaced by it: is the seal one, and that of the store? */
@@ -222,18 +234,23 @@ int keystore_restore(const char *location, const char *file, bool overwrite, boo
 		     struct keystore_restored *ret, struct error *e)
 {
 	CLEANUP(restore_clear) struct restore p = { .file = file, .ret = ret };
-	AUTOKEYSTORE struct keystore *ks = NULL;
-	struct error why = { 0 };
 	*ret = (struct keystore_restored){ 0 };
 	int r = open_backup(&p, e);
 	if (r < 0 || (r = check_seal(&p, e)) < 0)
 		return r;
-	r = keystore_open(location, &ks, &why);
-	if (r < 0 && why.kind != ERROR_NOT_FOUND)
-		return error_pass(e, &why);
-	if (ks && (r = look_at(&p, ks, overwrite, e)) < 0)
-		return r;
-	if (dry_run)
-		return 0;
-	return ks ? replace(&p, ks, overwrite, e) : make_new(&p, location, e);
+	for (;;) {
+		AUTOKEYSTORE struct keystore *ks = NULL;
+		struct error why = { 0 };
+		bool again = false;
+		r = keystore_open(location, &ks, &why);
+		if (r < 0 && why.kind != ERROR_NOT_FOUND)
+			return error_pass(e, &why);
+		if (ks && (r = look_at(&p, ks, overwrite, e)) < 0)
+			return r;
+		if (dry_run)
+			return 0;
+		r = ks ? replace(&p, ks, overwrite, e) : make_new(&p, location, &again, e);
+		if (r < 0 || !again)
+			return r;
+	}
 }

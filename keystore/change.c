@@ -37,7 +37,7 @@ static int put_row(struct keystore *ks, const struct apply *a, size_t i, struct 
 	uuid_copy(row.luks, r->luks_uuid);
 	uuid_copy(audit.volume, r->uuid);
 	kdf_sha256(row.envelope, row.envelope_len, audit.hash);
-	int res = ks->store->ops->put(ks->store, &row, r->revision, e);
+	int res = store_put(ks->store, &row, r->revision, e);
 	return res < 0 ? res : audit_append(ks->store, ks->audit_key, &audit, r->revision ? 0 : 1, e);
 }
 
@@ -48,7 +48,7 @@ static int remove_row(struct keystore *ks, const struct apply *a, size_t i, stru
 		.kind = AUDIT_REMOVE, .action = a->action, .detail = a->detail, .revision = r->revision,
 	};
 	uuid_copy(audit.volume, r->uuid);
-	int res = ks->store->ops->remove(ks->store, r->uuid, r->revision, e);
+	int res = store_remove(ks->store, r->uuid, r->revision, e);
 	return res < 0 ? res : audit_append(ks->store, ks->audit_key, &audit, -1, e);
 }
 
@@ -104,7 +104,7 @@ int keystore_apply(struct keystore *ks, const struct keystore_change *changes, s
 		r->revealed = 1;
 	}
 	if (removed)
-		ks->store->ops->scrub(ks->store);
+		store_scrub(ks->store);
 	return 0;
 }
 

@@ -92,7 +92,7 @@ static int check_put(struct check *c, const struct store_audit *a, struct error 
 	int r = audit_newest(s, NULL, a->volume, CHANGES, &found, &newest, e);
 	if (r < 0 || !found || newest.seq != a->seq)
 		return r;
-	if ((r = s->ops->find(s, STORE_BY_UUID, a->volume, exists, &there, e)) < 0)
+	if ((r = store_find(s, STORE_BY_UUID, a->volume, exists, &there, e)) < 0)
 		return r;
 	uuid_unparse_lower(a->volume, name);
 	if (!there)
@@ -132,7 +132,7 @@ static int check_trail(struct check *c, struct error *e)
 	struct store *s = c->ks->store;
 	const struct store_audit_query all = { 0 };
 	struct audit_head head = { 0 };
-	int r = s->ops->audit_each(s, &all, check_row, c, e);
+	int r = store_audit_each(s, &all, check_row, c, e);
 	bool whole = r == 0;
 	if ((r = absorb(c, r, e)) < 0)
 		return r;
@@ -198,11 +198,9 @@ static int begin_with_seal(struct check *c, struct error *e)
 	unsigned char hash[HASH_LEN];
 	bool found = false;
 	int r = seal_lock(ks->dir, true, &lock, e);
-	if (r < 0 || (r = ks->store->ops->begin(ks->store, false, e)) < 0)
+	if (r < 0 || (r = keystore_finish_swap(ks, e)) < 0 || (r = store_begin(ks->store, false, e)) < 0)
 		return r;
 	r = audit_newest(ks->store, NULL, NULL, 1u << AUDIT_SEAL, &found, &logged, e);
-	if (r == 0 && found)
-		r = seal_recover(ks->dir, logged.hash, e);
 	if (r == 0)
 		r = seal_hash(ks->dir, hash, e);
 	if (r == 0 && (!found || memcmp(hash, logged.hash, HASH_LEN)))
@@ -235,12 +233,12 @@ static int check_all(struct check *c, struct error *e)
 	if (r == 0)
 		r = absorb(c, check_seal(c, e), e);
 	if (r == 0)
-		r = absorb(c, s->ops->verify(s, store_finding, c, e), e);
+		r = absorb(c, store_verify(s, store_finding, c, e), e);
 	if (r == 0)
-		r = absorb(c, s->ops->each(s, check_record, c, e), e);
+		r = absorb(c, store_each(s, check_record, c, e), e);
 	if (r == 0)
 		r = check_trail(c, e);
-	s->ops->rollback(s);
+	store_rollback(s);
 	return r;
 }
 

@@ -25,7 +25,7 @@ int keystore_need_root(const struct keystore *ks, struct error *e);
 /* Takes the root key over when it is the one of this store. */
 int keystore_take_root(struct keystore *ks, struct secret **root, struct error *e);
 
-/* Runs body in a write transaction; again when the store says that another writer was faster. */
+/* Runs body in a write transaction. An error: nothing of it was stored, but see store_commit(). */
 typedef int (*transaction_fn)(struct keystore *ks, void *ctx, struct error *e);
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
 
@@ -37,6 +37,17 @@ int keystore_same_root(struct keystore *ks, struct error *e);
  * and the seal.
  */
 int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e);
+/*
+ * Puts a finished working copy in the place of the seal, together with what store() does in one transaction; hash is
+ * that of the new file. The caller holds the exclusive lock. An error: neither has happened, but for what the message says.
+ */
+typedef int (*swap_fn)(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e);
+int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e);
+/* Finishes such a change that was interrupted, or sees that it has not happened. Under the exclusive lock. */
+int keystore_finish_swap(struct keystore *ks, struct error *e);
+/* The same with the lock taken for it, and only if there is something to finish; reads the root key's ID again. */
+int keystore_settle_seal(struct keystore *ks, struct error *e);
+
 /* The exclusive lock for a change of the seal; finishes one that was interrupted. Needs the root key. */
 int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e);
 /* Adds a slot to a working copy, after checking that the credential is fit for one. */

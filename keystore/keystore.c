@@ -6,9 +6,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define TRANSACTION_TRIES 100
 
 void keystore_free(struct keystore *ks)
 {
@@ -64,7 +61,7 @@ int keystore_same_root(struct keystore *ks, struct error *e)
 	uuid_t id;
 	size_t len = sizeof(id);
 	struct error why = { 0 };
-	int r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, id, &len, &why);
+	int r = store_meta_get(ks->store, META_ROOT_ID, id, &len, &why);
 	/* One that is being made has none yet. */
 	if (r == -ENOENT)
 		return 0;
@@ -77,26 +74,16 @@ int keystore_same_root(struct keystore *ks, struct error *e)
 
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)
 {
-	const struct store_ops *ops = ks->store->ops;
-	for (int i = 0;; i++) {
-		int r = ops->begin(ks->store, true, e);
-		if (r < 0)
-			return r;
-		r = keystore_same_root(ks, e);
-		if (r == 0)
-			r = body(ks, ctx, e);
-		if (r < 0) {
-			ops->rollback(ks->store);
-			return r;
-		}
-		r = ops->commit(ks->store, e);
-		if (r == 0)
-			return 0;
-		ops->rollback(ks->store);
-		if (r != -EAGAIN || i == TRANSACTION_TRIES)
-			return r;
-		nanosleep(&(struct timespec){ 0, (i % 8 + 1) * 1000000L }, NULL);
-	}
+	int r = store_begin(ks->store, true, e);
+	if (r < 0)
+		return r;
+	r = keystore_same_root(ks, e);
+	if (r == 0)
+		r = body(ks, ctx, e);
+	if (r == 0)
+		return store_commit(ks->store, e);
+	store_rollback(ks->store);
+	return r;
 }
 
 int keystore_open(const char *location, struct keystore **ret, struct error *e)
@@ -106,10 +93,10 @@ int keystore_open(const char *location, struct keystore **ret, struct error *e)
 		return error_oom(e);
 	ks->dir = -1;
 	int r = directory_open(location, &ks->path, &ks->dir, e);
-	if (r < 0 || (r = store_sqlite_open(ks->path, false, &ks->store, e)) < 0)
+	if (r < 0 || (r = store_open(ks->path, false, &ks->store, e)) < 0)
 		return r;
 	size_t len = sizeof(uuid_t);
-	r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e);
+	r = store_meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e);
 	if (r < 0)
 		return r;
 	if (len != sizeof(uuid_t))
@@ -132,17 +119,6 @@ int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error 
 
 /* ---- the seal ---- */
 
-/* The store names the root key of the seal that it goes with. */
-static int finish_rekey(struct keystore *ks, struct error *e)
-{
-	AUTOCLOSE int lock = -1;
-	size_t len = sizeof(uuid_t);
-	int r = seal_lock(ks->dir, true, &lock, e);
-	if (r < 0 || (r = ks->store->ops->meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e)) < 0)
-		return r;
-	return seal_recover_id(ks->dir, ks->root_id, e);
-}
-
 int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
 {
 	AUTOSEAL struct seal *seal = NULL;
@@ -153,7 +129,7 @@ int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
 	if (uuid_compare(id, ks->root_id)) {
 		seal_free(TAKE_PTR(seal));
 		/* What is still another seal then will be told of by who opens it. */
-		if ((r = finish_rekey(ks, e)) < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
+		if ((r = keystore_settle_seal(ks, e)) < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
 			return r;
 	}
 	*ret = TAKE_PTR(seal);

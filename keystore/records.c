@@ -62,7 +62,7 @@ static int take_row(void *ctx, const struct store_record *row, struct error *e)
 static int read_one(struct keystore *ks, enum store_key by, const void *key, struct found *f,
 		    struct error *e)
 {
-	int r = ks->store->ops->find(ks->store, by, key, take_row, f, e);
+	int r = store_find(ks->store, by, key, take_row, f, e);
 	if (r < 0 || !f->record || f->several || !ks->root)
 		return r < 0 ? r : 0;
 	r = envelope_open(ks->root, ks->root_id, f->record, false, e);
@@ -73,13 +73,13 @@ static int lookup(struct keystore *ks, enum store_key by, const void *key, const
 		  struct record **ret, struct error *e)
 {
 	struct found f = { 0 };
-	int r = ks->store->ops->begin(ks->store, false, e);
+	int r = store_begin(ks->store, false, e);
 	if (r < 0)
 		return r;
 	r = ks->root ? keystore_same_root(ks, e) : 0;
 	if (r == 0)
 		r = read_one(ks, by, key, &f, e);
-	ks->store->ops->rollback(ks->store);
+	store_rollback(ks->store);
 	if (r == 0 && !f.record)
 		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the keystore has no volume %s", name);
 	if (r == 0 && f.several)
@@ -138,7 +138,7 @@ int keystore_each(struct keystore *ks, int (*fn)(void *ctx, const struct record 
 		  struct error *e)
 {
 	struct each it = { .fn = fn, .ctx = ctx };
-	int r = ks->store->ops->each(ks->store, each_row, &it, e);
+	int r = store_each(ks->store, each_row, &it, e);
 	if (r || !it.damaged)
 		return r;
 	if (e)
@@ -164,7 +164,7 @@ static int log_uses(struct keystore *ks, void *ctx, struct error *e)
 		uuid_copy(row.volume, r->uuid);
 		int res = audit_append(ks->store, ks->audit_key, &row, 0, e);
 		/* Fails when the record is no longer what the caller has read. */
-		if (res < 0 || (res = ks->store->ops->touch(ks->store, r->uuid, r->revision, row.when, e)) < 0 ||
+		if (res < 0 || (res = store_touch(ks->store, r->uuid, r->revision, row.when, e)) < 0 ||
 		    (res = keystore_check_fresh(ks, ks->audit_key, r, e)) < 0)
 			return res;
 		v->when = row.when;
@@ -191,11 +191,11 @@ int keystore_reveal(struct keystore *ks, struct record *const *records, size_t n
 int keystore_peek(struct keystore *ks, struct record *r, struct error *e)
 {
 	int res = keystore_need_root(ks, e);
-	if (res < 0 || (res = ks->store->ops->begin(ks->store, false, e)) < 0)
+	if (res < 0 || (res = store_begin(ks->store, false, e)) < 0)
 		return res;
 	res = keystore_same_root(ks, e);
 	if (res == 0)
 		res = keystore_check_fresh(ks, ks->audit_key, r, e);
-	ks->store->ops->rollback(ks->store);
+	store_rollback(ks->store);
 	return res < 0 ? res : envelope_open(ks->root, ks->root_id, r, true, e);
 }

@@ -1,7 +1,6 @@
 /*
  * A new root key: a new seal in the place of the old one, and everything that hangs on the root key made anew, the
- * records' envelopes and the MACs of the audit trail, in one transaction. The new seal lies beside the old one
- * until then; killed in between, whoever next needs the seal puts it in its place (keystore_load_seal()).
+ * records' envelopes and the MACs of the audit trail, in one transaction (keystore_swap_seal()).
  */
 #include "keystore/internal.h"
 
@@ -18,7 +17,7 @@ struct rekey {
 	const struct secret *root;	/* the new ones */
 	struct secret *audit_key;
 	uuid_t root_id;
-	unsigned char seal_hash[HASH_LEN];
+	const unsigned char *seal_hash;
 	const struct progress *progress;
 	uint64_t done, records;
 
@@ -70,9 +69,9 @@ static int chain_anew(struct rekey *p, struct error *e)
 	p->records = head.volumes;
 	do {
 		const struct store_audit_query rest = { .first = p->seq + 1 };
-		more = s->ops->audit_each(s, &rest, visit_row, p, e);
+		more = store_audit_each(s, &rest, visit_row, p, e);
 		for (size_t i = 0; more >= 0 && i < p->n_chunk; i++)
-			if ((r = s->ops->audit_remac(s, p->chunk[i].seq, p->chunk[i].mac, e)) < 0)
+			if ((r = store_audit_remac(s, p->chunk[i].seq, p->chunk[i].mac, e)) < 0)
 				return r;
 		p->n_chunk = 0;
 	} while (more == 1);
@@ -102,7 +101,7 @@ static int put_anew(struct rekey *p, const struct record *r, struct error *e)
 	uuid_copy(row.luks, r->luks_uuid);
 	uuid_copy(audit.volume, r->uuid);
 	kdf_sha256(envelope, len, audit.hash);
-	if ((res = s->ops->put(s, &row, r->revision, e)) < 0)
+	if ((res = store_put(s, &row, r->revision, e)) < 0)
 		return res;
 	return audit_append(s, p->audit_key, &audit, 0, e);
 }
@@ -134,12 +133,12 @@ static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
 	memset(p->mac, 0, HASH_LEN);
 	memset(p->stored, 0, HASH_LEN);
 	int r = chain_anew(p, e);
-	if (r < 0 || (r = s->ops->each(s, visit_record, p, e)) < 0)
+	if (r < 0 || (r = store_each(s, visit_record, p, e)) < 0)
 		return r;
 	memcpy(row.hash, p->seal_hash, HASH_LEN);
 	if ((r = audit_append(s, p->audit_key, &row, 0, e)) < 0)
 		return r;
-	return s->ops->meta_put(s, META_ROOT_ID, p->root_id, sizeof(uuid_t), e);
+	return store_meta_put(s, META_ROOT_ID, p->root_id, sizeof(uuid_t), e);
 }
 
 /* ---- the seal ---- */
@@ -230,10 +229,18 @@ static int make_seal(struct rekey *p, const struct slot *old, size_t n_old, cons
 	if (!count)
 		return error_set(e, ERROR_REFUSED, EPERM, "no way to unseal would be left: give one");
 	seal_supersede(seal);
-	if ((r = seal_finish(seal, p->seal_hash, e)) < 0)
-		return r;
 	*ret = TAKE_PTR(seal);
 	return 0;
+}
+
+static int rekey_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+{
+	struct rekey *p = ctx;
+	p->seal_hash = hash;
+	int r = keystore_transact(ks, rekey_all, p, e);
+	if (r == 0)
+		uuid_copy(ks->root_id, p->root_id);
+	return r;
 }
 
 static int swap(struct rekey *p, struct seal *seal, struct error *e)
@@ -248,18 +255,10 @@ static int swap(struct rekey *p, struct seal *seal, struct error *e)
 		return r;
 	if (cached)
 		permanent = cache_is_permanent(ks->root_id);
-	if ((r = keystore_transact(ks, rekey_all, p, e)) < 0)
-		return r;
 	uuid_copy(old_id, ks->root_id);
-	uuid_copy(ks->root_id, p->root_id);
-	/* From here on the store wants the new seal: a failure leaves it to whoever comes next. */
-	if ((r = seal_commit(seal, e)) < 0) {
-		seal_keep(seal);
-		return error_prefix(e, "the records have the new root key; run any command again to put the seal in place");
-	}
-	if ((r = keystore_take_root(ks, &root, e)) < 0)
+	if ((r = keystore_swap_seal(ks, seal, rekey_store, p, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0)
 		return r;
-	ks->store->ops->scrub(ks->store);
+	store_scrub(ks->store);
 	cache_remove(old_id, &cached, &why);
 	return permanent ? keystore_cache(ks, 0, e) : 0;
 }

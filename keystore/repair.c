@@ -65,7 +65,7 @@ static int look_for_record(struct repair *p, const struct store_audit *a, struct
 	int r = audit_newest(s, NULL, a->volume, CHANGES, &found, &newest, e);
 	if (r < 0 || !found || newest.seq != a->seq)
 		return r;
-	if ((r = s->ops->find(s, STORE_BY_UUID, a->volume, exists, &there, e)) < 0 || there)
+	if ((r = store_find(s, STORE_BY_UUID, a->volume, exists, &there, e)) < 0 || there)
 		return r;
 	uuid_t *larger = reallocarray(p->gone, p->n_gone + 1, sizeof(*larger));
 	if (!larger)
@@ -106,7 +106,7 @@ static int write_chunk(struct repair *p, struct error *e)
 {
 	struct store *s = p->ks->store;
 	for (size_t i = 0; i < p->n_chunk; i++) {
-		int r = s->ops->audit_remac(s, p->chunk[i].seq, p->chunk[i].mac, e);
+		int r = store_audit_remac(s, p->chunk[i].seq, p->chunk[i].mac, e);
 		if (r < 0)
 			return r;
 	}
@@ -125,7 +125,7 @@ static int fill_gap(struct repair *p, struct error *e)
 	while (p->seq + 1 < p->gap_to) {
 		struct store_audit row = { .seq = p->seq + 1, .kind = AUDIT_EVENT, .action = "row-lost" };
 		int r = audit_row_mac(p->ks->audit_key, p->mac, &row, row.mac, e);
-		if (r < 0 || (r = s->ops->audit_append(s, &row, e)) < 0)
+		if (r < 0 || (r = store_audit_append(s, &row, e)) < 0)
 			return r;
 		p->seq++;
 		p->lost_rows++;
@@ -141,7 +141,7 @@ static int chain_anew(struct repair *p, struct error *e)
 	int r;
 	do {
 		const struct store_audit_query rest = { .first = p->seq + 1 };
-		r = s->ops->audit_each(s, &rest, visit_row, p, e);
+		r = store_audit_each(s, &rest, visit_row, p, e);
 		if (r >= 0) {
 			int w = write_chunk(p, e);
 			if (w == 0 && p->gap_to)
@@ -184,7 +184,7 @@ static int visit_record(void *ctx, const struct store_record *row, struct error 
 	if (res == 0)
 		res = audit_newest(ks->store, NULL, row->uuid, 1u << AUDIT_USE, &found, &use, e);
 	if (res == 0 && row->last_used != (found ? use.when : 0))
-		res = ks->store->ops->touch(ks->store, row->uuid, row->revision, found ? use.when : 0, e);
+		res = store_touch(ks->store, row->uuid, row->revision, found ? use.when : 0, e);
 	return res;
 }
 
@@ -233,11 +233,11 @@ static int repair_all(struct keystore *ks, void *ctx, struct error *e)
 	if (audit_head_read(s, ks->audit_key, &head, NULL) == 0)
 		snprintf(named, sizeof(named), "%llu", (unsigned long long)head.seq);
 	int r = chain_anew(&p, e);
-	if (r < 0 || (r = s->ops->each(s, count, &p.records, e)) < 0)
+	if (r < 0 || (r = store_each(s, count, &p.records, e)) < 0)
 		return r;
 	head = (struct audit_head){ .seq = p.seq, .volumes = p.records };
 	memcpy(head.mac, p.mac, HASH_LEN);
-	if ((r = audit_head_write(s, ks->audit_key, &head, e)) < 0 || (r = s->ops->each(s, visit_record, &p, e)) < 0 ||
+	if ((r = audit_head_write(s, ks->audit_key, &head, e)) < 0 || (r = store_each(s, visit_record, &p, e)) < 0 ||
 	    (r = say_gone(&p, e)) < 0 || (r = accept_seal(&p, &seal, e)) < 0)
 		return r;
 	snprintf(detail, sizeof(detail),
@@ -260,5 +260,7 @@ int keystore_repair(struct keystore *ks, char **ret_detail, struct error *e)
 	/* The seal's lock too: no slot may change between the file and the row that names it. */
 	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0)
 		return r;
+	/* If the trail can still say how an interrupted change ended. */
+	keystore_finish_swap(ks, NULL);
 	return keystore_transact(ks, repair_all, ret_detail, e);
 }

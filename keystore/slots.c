@@ -44,17 +44,19 @@ int keystore_add_credential(struct seal *seal, const struct secret *root, const 
 
 /* ---- making a keystore ---- */
 
-struct first {
-	const unsigned char *hash;
-};
-
 static int first_row(struct keystore *ks, void *ctx, struct error *e)
 {
-	const struct first *f = ctx;
 	struct store_audit row = { .seq = 1, .kind = AUDIT_SEAL, .action = "init" };
-	memcpy(row.hash, f->hash, HASH_LEN);
-	int r = ks->store->ops->meta_put(ks->store, META_ROOT_ID, ks->root_id, sizeof(uuid_t), e);
+	memcpy(row.hash, ctx, HASH_LEN);
+	int r = store_meta_put(ks->store, META_ROOT_ID, ks->root_id, sizeof(uuid_t), e);
 	return r < 0 ? r : audit_append(ks->store, ks->audit_key, &row, 0, e);
+}
+
+static int make_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+{
+	(void)ctx;
+	int r = store_open(ks->path, true, &ks->store, e);
+	return r < 0 ? r : keystore_transact(ks, first_row, (void *)hash, e);
 }
 
 /*
@@ -65,20 +67,17 @@ static int fill(struct keystore *ks, const struct credential *creds, size_t n, s
 {
 	AUTOSEAL struct seal *seal = NULL;
 	AUTOSECRET struct secret *root = NULL;
-	unsigned char hash[HASH_LEN];
 	int slot, r;
-	if ((r = store_sqlite_discard(ks->path, e)) < 0 || (r = secret_random(ROOT_KEY_LEN, &root, e)) < 0 ||
+	if ((r = store_discard(ks->path, e)) < 0 || (r = secret_random(ROOT_KEY_LEN, &root, e)) < 0 ||
 	    (r = kdf_root_id(root, ks->root_id, e)) < 0 ||
 	    (r = seal_create(ks->dir, root, ks->root_id, &seal, e)) < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
 		if ((r = keystore_add_credential(seal, root, &creds[i], &slot, e)) < 0)
 			return r;
-	if ((r = seal_finish(seal, hash, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0 ||
-	    (r = store_sqlite_open(ks->path, true, &ks->store, e)) < 0 ||
-	    (r = keystore_transact(ks, first_row, &(struct first){ hash }, e)) < 0)
+	if ((r = keystore_take_root(ks, &root, e)) < 0)
 		return r;
-	return seal_commit(seal, e);
+	return keystore_swap_seal(ks, seal, make_store, NULL, e);
 }
 
 int keystore_create(const char *location, const struct credential *creds, size_t n_creds,
@@ -103,7 +102,7 @@ int keystore_create(const char *location, const struct credential *creds, size_t
 		bool sealed = faccessat(ks->dir, "seal", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 		store_closep(&ks->store);
 		if (!sealed)
-			store_sqlite_discard(ks->path, NULL);
+			store_discard(ks->path, NULL);
 		if (made)
 			rmdir(ks->path);
 		return r;
@@ -123,7 +122,7 @@ int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct
 
 struct change {
 	const char *action, *detail;
-	unsigned char hash[HASH_LEN];
+	const unsigned char *hash;
 };
 
 static int log_change(struct keystore *ks, void *ctx, struct error *e)
@@ -134,36 +133,25 @@ static int log_change(struct keystore *ks, void *ctx, struct error *e)
 	return audit_append(ks->store, ks->audit_key, &row, 0, e);
 }
 
-/*
- * Logged first, then done: a slot that nobody logged must not exist. Killed in between, the
- * working copy is still there and whoever comes next finishes (seal_recover).
- */
+static int log_it(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+{
+	struct change *c = ctx;
+	c->hash = hash;
+	return keystore_transact(ks, log_change, c, e);
+}
+
+/* Logged first, then done: a slot that nobody logged must not exist. */
 static int commit_change(struct keystore *ks, struct seal *seal, const char *action,
 			 const char *detail, struct error *e)
 {
-	struct change c = { .action = action, .detail = detail };
-	int r = seal_finish(seal, c.hash, e);
-	if (r < 0 || (r = keystore_transact(ks, log_change, &c, e)) < 0)
-		return r;
-	r = seal_commit(seal, e);
-	if (r < 0) {
-		struct change undone = { .action = "slot-change-failed", .detail = detail };
-		if (seal_hash(ks->dir, undone.hash, NULL) == 0)
-			keystore_transact(ks, log_change, &undone, NULL);
-	}
-	return r;
+	return keystore_swap_seal(ks, seal, log_it, &(struct change){ .action = action, .detail = detail }, e);
 }
 
 int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
-	struct store_audit logged;
-	bool found = false;
 	int r = keystore_need_root(ks, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 ||
-	    (r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, &found, &logged, e)) < 0)
-		return r;
-	if (found && (r = seal_recover(ks->dir, logged.hash, e)) < 0)
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = keystore_finish_swap(ks, e)) < 0)
 		return r;
 	*ret_lock = TAKE_FD(lock);
 	return 0;

@@ -48,7 +48,7 @@ int keystore_audit_each(struct keystore *ks, uint64_t first, uint64_t last_n,
 {
 	struct show s = { fn, ctx };
 	const struct store_audit_query q = { .first = first, .newest = last_n };
-	return ks->store->ops->audit_each(ks->store, &q, show_row, &s, e);
+	return store_audit_each(ks->store, &q, show_row, &s, e);
 }
 
 int keystore_audit_each_of(struct keystore *ks, const uuid_t volume, uint64_t last_n,
@@ -57,5 +57,5 @@ int keystore_audit_each_of(struct keystore *ks, const uuid_t volume, uint64_t la
 {
 	struct show s = { fn, ctx };
 	const struct store_audit_query q = { .newest = last_n, .volume = volume };
-	return ks->store->ops->audit_each(ks->store, &q, show_row, &s, e);
+	return store_audit_each(ks->store, &q, show_row, &s, e);
 }

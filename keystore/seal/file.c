@@ -146,15 +146,14 @@ int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e)
 	return r < 0 ? r : seal_file_hash(fd, ret, e);
 }
 
-int seal_recover(int dir, const unsigned char logged[HASH_LEN], struct error *e)
+bool seal_is_pending(int dir)
+{
+	return faccessat(dir, SEAL_NEW, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool seal_file_has_hash(int dir, const char *name, const unsigned char want[HASH_LEN])
 {
 	unsigned char hash[HASH_LEN];
 	AUTOCLOSE int fd = -1;
-	int r = seal_hash(dir, hash, e);
-	if (r < 0 || !memcmp(hash, logged, HASH_LEN))
-		return r;
-	if (seal_file_open(dir, SEAL_NEW, &fd, NULL) < 0 || seal_file_hash(fd, hash, NULL) < 0 ||
-	    memcmp(hash, logged, HASH_LEN))
-		return 0; /* nothing to finish; the check will report the difference */
-	return seal_file_commit(dir, true, e);
+	return seal_file_open(dir, name, &fd, NULL) == 0 && seal_file_hash(fd, hash, NULL) == 0 && !memcmp(hash, want, HASH_LEN);
 }

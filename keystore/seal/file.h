@@ -17,6 +17,7 @@
 int seal_file_open(int dir, const char *name, int *ret_fd, struct error *e);
 int seal_file_copy(int from, int to, struct error *e);
 int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e);
+bool seal_file_has_hash(int dir, const char *name, const unsigned char want[HASH_LEN]);
 /* An empty `seal.new`, in place of one that an interrupted change left. */
 int seal_file_new(int dir, int *ret_fd, struct error *e);
 /* Overwrites an open file that has no name any more, as far as the file system writes in place. */

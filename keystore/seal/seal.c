@@ -112,11 +112,23 @@ static bool has_id(int dir, const char *name, const uuid_t root_id)
 	return load_copy(dir, name, &s, NULL) == 0 && seal_root_id(s, id, NULL) == 0 && !uuid_compare(id, root_id);
 }
 
-int seal_recover_id(int dir, const uuid_t root_id, struct error *e)
+int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e)
 {
-	if (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id))
+	bool by_hash = logged && !seal_file_has_hash(dir, SEAL_NAME, logged) && seal_file_has_hash(dir, SEAL_NEW, logged);
+	/* A restored seal need not be the one that its trail saw last: who made the backup did not change that. */
+	if (!by_hash && (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id)))
 		return 0;
 	return seal_file_commit(dir, true, e);
+}
+
+int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e)
+{
+	*ret_done = false;
+	if (!has_id(dir, SEAL_NEW, root_id))
+		return 0;
+	int r = seal_file_commit(dir, false, e);
+	*ret_done = r == 0;
+	return r;
 }
 
 int seal_edit(int dir, struct seal **ret, struct error *e)
@@ -198,7 +210,8 @@ int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *
 {
 	/* Read it as the next command will: a header that does not load must not be committed. */
 	int r = seal_reload(s, e);
-	if (r < 0 || (r = file_sync(s->fd, "the new seal", e)) < 0)
+	if (r < 0 || (r = file_sync(s->fd, "the new seal", e)) < 0 ||
+	    (r = file_sync(s->dir, "the keystore's directory", e)) < 0)
 		return r;
 	return seal_file_hash(s->fd, ret_hash, e);
 }

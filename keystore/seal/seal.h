@@ -65,7 +65,7 @@ int seal_remove(struct seal *s, int slot, struct error *e);
 void seal_supersede(struct seal *s);
 /* Leaves the working copy where it is: the store names it already. */
 void seal_keep(struct seal *s);
-/* Syncs; the hash is the one the file will have. Nothing may be changed after it. */
+/* Syncs file and name; the hash is the one the file will have. Nothing may be changed after it. */
 int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e);
 /* Renames over `seal` (which must not exist for a created one) and wipes what was there. */
 int seal_commit(struct seal *s, struct error *e);
@@ -80,12 +80,14 @@ int seal_parse(const void *data, size_t len, struct seal **ret, struct error *e)
 int seal_from_bytes(int dir, const void *data, size_t len, bool created, struct seal **ret, struct error *e);
 
 int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e);
+/* Is there a working copy, of a change under way or interrupted? */
+bool seal_is_pending(int dir);
 /*
- * Finishes a change that was logged but not renamed, when `seal` has not the logged hash and
- * `seal.new` has. Under the exclusive lock.
+ * Finishes a change that the store knows of and that was not renamed: `seal.new` has the logged hash (NULL: none) or
+ * the root key's ID, and `seal` has not. Under the exclusive lock.
  */
-int seal_recover(int dir, const unsigned char logged[HASH_LEN], struct error *e);
-/* The same where only the root key's ID is known: `seal.new` has it as its UUID and `seal` has not. */
-int seal_recover_id(int dir, const uuid_t root_id, struct error *e);
+int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e);
+/* Puts `seal.new` in place where there is no seal, if it is that of this root key; *ret_done says so. */
+int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e);
 
 #endif

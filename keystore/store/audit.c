@@ -12,9 +12,8 @@ static int bind_optional_blob(sqlite3_stmt *st, int i, const unsigned char *p, s
 	return sqlite3_bind_blob(st, i, p, (int)len, SQLITE_STATIC);
 }
 
-int sqlite_audit_append(struct store *store, const struct store_audit *a, struct error *e)
+int store_audit_append(struct store *s, const struct store_audit *a, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_AUDIT_APPEND, e);
 	if (!st)
 		return -EIO;
@@ -37,9 +36,8 @@ int sqlite_audit_append(struct store *store, const struct store_audit *a, struct
 	return 0;
 }
 
-int sqlite_audit_remac(struct store *store, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e)
+int store_audit_remac(struct store *s, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_AUDIT_REMAC, e);
 	if (!st)
 		return -EIO;
@@ -118,7 +116,7 @@ static char *query_text(const struct store_audit_query *q)
 	return len < 0 ? NULL : sql;
 }
 
-void sqlite_audit_close(struct sqlite_store *s)
+void sqlite_audit_close(struct store *s)
 {
 	for (size_t i = 0; i < SQLITE_QUERIES; i++) {
 		sqlite3_finalize(s->queries[i].st);
@@ -130,7 +128,7 @@ void sqlite_audit_close(struct sqlite_store *s)
  * A statement of this text that nobody is stepping: a callback may ask another question of the
  * same shape, and then gets a statement of its own. *ret_own: finalize it, it found no place.
  */
-static int prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret, bool *ret_own, struct error *e)
+static int prepare(struct store *s, const char *sql, sqlite3_stmt **ret, bool *ret_own, struct error *e)
 {
 	struct sqlite_query *place = NULL;
 	for (size_t i = 0; i < SQLITE_QUERIES; i++) {
@@ -152,7 +150,7 @@ static int prepare(struct sqlite_store *s, const char *sql, sqlite3_stmt **ret, 
 	return 0;
 }
 
-static int step_all(struct sqlite_store *s, sqlite3_stmt *st, const struct store_audit_query *q,
+static int step_all(struct store *s, sqlite3_stmt *st, const struct store_audit_query *q,
 		    store_audit_fn fn, void *ctx, struct error *e)
 {
 	sqlite3_bind_int64(st, 1, q->first > INT64_MAX ? INT64_MAX : (sqlite3_int64)q->first);
@@ -173,10 +171,9 @@ static int step_all(struct sqlite_store *s, sqlite3_stmt *st, const struct store
 	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read the audit trail of", e);
 }
 
-int sqlite_audit_each(struct store *store, const struct store_audit_query *q, store_audit_fn fn,
+int store_audit_each(struct store *s, const struct store_audit_query *q, store_audit_fn fn,
 		      void *ctx, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	sqlite3_stmt *st = NULL;
 	bool own = false;
 	AUTOFREE char *sql = query_text(q);

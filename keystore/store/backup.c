@@ -9,13 +9,8 @@
 #define SEAL_META "seal"
 #define FINDING_MAX 256
 
-static int run(struct sqlite_store *s, const char *sql, const char *doing, struct error *e)
-{
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(s, doing, e);
-}
-
 /* A statement with one text: ATTACH and VACUUM INTO take a path no other way. */
-static int run_path(struct sqlite_store *s, const char *sql, const char *path, const char *doing, struct error *e)
+static int run_path(struct store *s, const char *sql, const char *path, const char *doing, struct error *e)
 {
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK)
@@ -24,18 +19,15 @@ static int run_path(struct sqlite_store *s, const char *sql, const char *path, c
 	return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(s, doing, e);
 }
 
-int store_sqlite_backup(struct store *store, const char *path, const void *seal, size_t seal_len, struct error *e)
+int store_backup(struct store *s, const char *path, const void *seal, size_t seal_len, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store, *copy = NULL;
+	AUTOSTORE struct store *copy = NULL;
 	/* One read transaction, whoever writes meanwhile; freed pages and their old contents stay behind. */
 	int r = run_path(s, "VACUUM INTO ?1", path, "back up", e);
-	if (r < 0 || (r = sqlite_open_file(path, &copy, e)) < 0)
+	if (r < 0 || (r = sqlite_open_file(path, &copy, e)) < 0 ||
+	    (r = sqlite_run(copy, "PRAGMA journal_mode=DELETE", "write", e)) < 0)
 		return r;
-	AUTOSTORE struct store *done = &copy->store;
-	if ((r = run(copy, "PRAGMA journal_mode=DELETE", "write", e)) < 0 ||
-	    (r = done->ops->meta_put(done, SEAL_META, seal, seal_len, e)) < 0)
-		return r;
-	return 0;
+	return store_meta_put(copy, SEAL_META, seal, seal_len, e);
 }
 
 static void keep_finding(void *ctx, const char *finding)
@@ -43,17 +35,14 @@ static void keep_finding(void *ctx, const char *finding)
 	snprintf(ctx, FINDING_MAX, "%s", finding);
 }
 
-int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_seal, size_t *ret_seal_len, struct error *e)
+int store_open_backup(const char *path, struct store **ret, void **ret_seal, size_t *ret_seal_len, struct error *e)
 {
-	struct sqlite_store *s = NULL;
-	char finding[FINDING_MAX] = "";
-	int r = sqlite_open_file(path, &s, e);
-	if (r < 0)
-		return r;
-	AUTOSTORE struct store *store = &s->store;
+	AUTOSTORE struct store *s = NULL;
 	/* Behind the store, so that it is gone first: SQLite closes nothing that has a statement. */
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
-	if ((r = sqlite_schema_open(s, e)) < 0 || (r = store->ops->verify(store, keep_finding, finding, e)) < 0)
+	char finding[FINDING_MAX] = "";
+	int r = sqlite_open_file(path, &s, e);
+	if (r < 0 || (r = sqlite_schema_open(s, e)) < 0 || (r = store_verify(s, keep_finding, finding, e)) < 0)
 		return r;
 	if (*finding)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: %s", path, finding);
@@ -68,12 +57,12 @@ int store_sqlite_open_backup(const char *path, struct store **ret, void **ret_se
 	if (*ret_seal_len) /* an empty one has no address */
 		memcpy(*ret_seal, sqlite3_column_blob(st, 0), *ret_seal_len);
 	sqlite3_finalize(TAKE_PTR(st));
-	*ret = TAKE_PTR(store);
+	*ret = TAKE_PTR(s);
 	return 0;
 }
 
 /* Every change has a row in the audit trail, so the head of the trail tells of any. */
-static int check_as(struct sqlite_store *s, struct error *e)
+static int check_as(struct store *s, struct error *e)
 {
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM main.meta JOIN o.meta USING(name) WHERE name = 'audit_head' AND "
@@ -86,28 +75,27 @@ static int check_as(struct sqlite_store *s, struct error *e)
 				 : sqlite_fail(s, "read", e);
 }
 
-static int replace_all(struct sqlite_store *s, bool check, struct error *e)
+static int replace_all(struct store *s, bool check, struct error *e)
 {
 	static const char replace[] =
 		"DELETE FROM main.meta; DELETE FROM main.volume; DELETE FROM main.audit;"
 		"INSERT INTO main.meta SELECT name, value FROM b.meta WHERE name <> '" SEAL_META "';"
 		"INSERT INTO main.volume SELECT id, uuid, path, luks, revision, last_used, envelope FROM b.volume;"
 		"INSERT INTO main.audit SELECT seq, time, uid, pid, kind, action, volume, detail, revision, hash, mac "
-		"FROM b.audit;"
-		"COMMIT";
-	int r = run(s, "BEGIN IMMEDIATE", "restore", e);
+		"FROM b.audit";
+	int r = store_begin(s, true, e);
 	if (r == 0 && check)
 		r = check_as(s, e);
 	if (r == 0)
-		r = run(s, replace, "restore", e);
-	if (r < 0)
-		s->store.ops->rollback(&s->store);
+		r = sqlite_run(s, replace, "restore", e);
+	if (r == 0)
+		return store_commit(s, e);
+	store_rollback(s);
 	return r;
 }
 
-int store_sqlite_restore(struct store *store, const char *backup, const char *as, struct error *e)
+int store_restore(struct store *s, const char *backup, const char *as, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	int r = run_path(s, "ATTACH ?1 AS b", backup, "read", e);
 	if (r == 0 && as)
 		r = run_path(s, "ATTACH ?1 AS o", as, "read", e);

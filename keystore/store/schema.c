@@ -34,14 +34,14 @@ static const struct object objects[] = {
 /* migrations[n] leads from schema version n + 1 to n + 2. There is only one version so far. */
 static const char *const migrations[STORE_SCHEMA_VERSION - 1 + 1] = { NULL };
 
-static int run(struct sqlite_store *s, const char *sql, struct error *e)
+static int run(struct store *s, const char *sql, struct error *e)
 {
 	if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
 		return sqlite_fail(s, "set up", e);
 	return 0;
 }
 
-static int pragma_int(struct sqlite_store *s, const char *sql, int64_t *ret, struct error *e)
+static int pragma_int(struct store *s, const char *sql, int64_t *ret, struct error *e)
 {
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK || sqlite3_step(st) != SQLITE_ROW)
@@ -50,7 +50,7 @@ static int pragma_int(struct sqlite_store *s, const char *sql, int64_t *ret, str
 	return 0;
 }
 
-int sqlite_schema_create(struct sqlite_store *s, struct error *e)
+int sqlite_schema_create(struct store *s, struct error *e)
 {
 	char numbers[96];
 	int r = run(s, "PRAGMA journal_mode=WAL; BEGIN IMMEDIATE", e);
@@ -61,7 +61,7 @@ int sqlite_schema_create(struct sqlite_store *s, struct error *e)
 	return r < 0 ? r : run(s, numbers, e);
 }
 
-static int migrate(struct sqlite_store *s, struct error *e)
+static int migrate(struct store *s, struct error *e)
 {
 	int64_t version;
 	/* Version again, now under the lock: another process may have been faster. */
@@ -84,7 +84,7 @@ static int migrate(struct sqlite_store *s, struct error *e)
 }
 
 /* SQLite's own objects (sqlite_autoindex…, sqlite_stat1) are named by nobody else. */
-static int recognise(struct sqlite_store *s, struct error *e)
+static int recognise(struct store *s, struct error *e)
 {
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	size_t known = 0;
@@ -112,7 +112,7 @@ static int recognise(struct sqlite_store *s, struct error *e)
 	return 0;
 }
 
-int sqlite_schema_open(struct sqlite_store *s, struct error *e)
+int sqlite_schema_open(struct store *s, struct error *e)
 {
 	int64_t id, version;
 	int r = pragma_int(s, "PRAGMA application_id", &id, e);

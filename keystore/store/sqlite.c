@@ -35,9 +35,10 @@ static const char *const sql_text[SQL_COUNT] = {
 	[SQL_AUDIT_APPEND] = "INSERT INTO audit(seq, time, uid, pid, kind, action, volume, detail, "
 			     "revision, hash, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[SQL_AUDIT_REMAC] = "UPDATE audit SET mac = ?2 WHERE seq = ?1",
+	[SQL_AUDIT_END] = "SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1",
 };
 
-int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
+int sqlite_fail(struct store *s, const char *doing, struct error *e)
 {
 	const char *why = sqlite3_errmsg(s->db);
 	switch (sqlite3_errcode(s->db)) {
@@ -68,7 +69,7 @@ int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e)
 	}
 }
 
-sqlite3_stmt *sqlite_stmt(struct sqlite_store *s, enum sql which, struct error *e)
+sqlite3_stmt *sqlite_stmt(struct store *s, enum sql which, struct error *e)
 {
 	if (!s->stmts[which] &&
 	    sqlite3_prepare_v3(s->db, sql_text[which], -1, SQLITE_PREPARE_PERSISTENT, &s->stmts[which],
@@ -92,43 +93,60 @@ static int on_busy(void *ctx, int count)
 	return 1;
 }
 
-static int simple(struct store *store, enum sql which, const char *doing, struct error *e)
+int sqlite_run(struct store *s, const char *sql, const char *doing, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
+	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : sqlite_fail(s, doing, e);
+}
+
+static int simple(struct store *s, enum sql which, const char *doing, struct error *e)
+{
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, which, e);
 	if (!st)
 		return -EIO;
 	return sqlite3_step(st) == SQLITE_DONE ? 0 : sqlite_fail(s, doing, e);
 }
 
-static void rollback(struct store *store)
+void store_rollback(struct store *s)
 {
 	/* Some errors roll back by themselves; then there is nothing to undo. */
-	if (!sqlite3_get_autocommit(((struct sqlite_store *)store)->db))
-		simple(store, SQL_ROLLBACK, "undo in", NULL);
+	if (s->db && !sqlite3_get_autocommit(s->db))
+		simple(s, SQL_ROLLBACK, "undo in", NULL);
 }
 
-static int begin(struct store *store, bool write, struct error *e)
+int store_begin(struct store *s, bool write, struct error *e)
 {
-	if (write)
-		return simple(store, SQL_BEGIN_WRITE, "use", e);
+	int r = s->unsettled ? sqlite_settle(s, e) : 0;
+	if (r < 0 || write)
+		return r < 0 ? r : simple(s, SQL_BEGIN_WRITE, "use", e);
 	/* A plain BEGIN takes its snapshot at the first read, so read. */
-	int r = simple(store, SQL_BEGIN_READ, "use", e);
-	if (r == 0 && (r = simple(store, SQL_SNAPSHOT, "use", e)) < 0)
-		rollback(store);
+	r = simple(s, SQL_BEGIN_READ, "use", e);
+	if (r == 0 && (r = simple(s, SQL_SNAPSHOT, "use", e)) < 0)
+		store_rollback(s);
 	return r;
 }
 
-static int commit(struct store *store, struct error *e)
+int store_commit(struct store *s, struct error *e)
 {
-	return simple(store, SQL_COMMIT, "write", e);
+	struct error why = { 0 };
+	int r = sqlite_trail_end(s, &s->last, e);
+	if (r < 0 || (r = simple(s, SQL_COMMIT, "write", &why)) == 0)
+		return r;
+	store_rollback(s);
+	s->unsettled = true;
+	if (sqlite_settle(s, NULL) == 0 && s->stored)
+		return 0;
+	return error_pass(e, &why);
+}
+
+bool store_is_unsettled(const struct store *s)
+{
+	return s->unsettled;
 }
 
 /* ---- meta ---- */
 
-static int meta_get(struct store *store, const char *name, void *buf, size_t *ret_len, struct error *e)
+int store_meta_get(struct store *s, const char *name, void *buf, size_t *ret_len, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_META_GET, e);
 	if (!st)
 		return -EIO;
@@ -146,10 +164,8 @@ static int meta_get(struct store *store, const char *name, void *buf, size_t *re
 	return 0;
 }
 
-static int meta_put(struct store *store, const char *name, const void *data, size_t len,
-		    struct error *e)
+int store_meta_put(struct store *s, const char *name, const void *data, size_t len, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_META_PUT, e);
 	if (!st)
 		return -EIO;
@@ -161,16 +177,16 @@ static int meta_put(struct store *store, const char *name, const void *data, siz
 /* ---- the database as a whole ---- */
 
 /* Best effort: a reader elsewhere keeps the journal, and waiting for it gains little. */
-static void empty_journal(struct sqlite_store *s)
+static void empty_journal(struct store *s)
 {
 	sqlite3_busy_handler(s->db, NULL, NULL);
 	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	sqlite3_busy_handler(s->db, on_busy, NULL);
 }
 
-static void scrub(struct store *store)
+void store_scrub(struct store *s)
 {
-	empty_journal((struct sqlite_store *)store);
+	empty_journal(s);
 }
 
 /*
@@ -186,9 +202,8 @@ static int on_commit(void *ctx, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-static int verify(struct store *store, store_finding_fn fn, void *ctx, struct error *e)
+int store_verify(struct store *s, store_finding_fn fn, void *ctx, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
 	int rc;
 	if (sqlite3_prepare_v2(s->db, "PRAGMA integrity_check", -1, &st, NULL) != SQLITE_OK)
@@ -201,38 +216,28 @@ static int verify(struct store *store, store_finding_fn fn, void *ctx, struct er
 	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "check", e);
 }
 
-static void close_store(struct store *store)
+static void disconnect(struct store *s)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
-	for (size_t i = 0; i < SQL_COUNT; i++)
+	for (size_t i = 0; i < SQL_COUNT; i++) {
 		sqlite3_finalize(s->stmts[i]);
+		s->stmts[i] = NULL;
+	}
 	sqlite_audit_close(s);
 	sqlite3_close(s->db);
+	s->db = NULL;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	disconnect(s);
 	free(s->path);
 	free(s);
 }
 
-static const struct store_ops ops = {
-	.close = close_store,
-	.begin = begin,
-	.commit = commit,
-	.rollback = rollback,
-	.find = sqlite_find,
-	.put = sqlite_put,
-	.remove = sqlite_remove,
-	.touch = sqlite_touch,
-	.each = sqlite_each,
-	.meta_get = meta_get,
-	.meta_put = meta_put,
-	.audit_append = sqlite_audit_append,
-	.audit_remac = sqlite_audit_remac,
-	.audit_each = sqlite_audit_each,
-	.scrub = scrub,
-	.verify = verify,
-};
-
 /* The database was written by who knows whom: trust neither its schema nor its cells. */
-static int harden(struct sqlite_store *s, struct error *e)
+static int harden(struct store *s, struct error *e)
 {
 	sqlite3_busy_handler(s->db, on_busy, NULL);
 	sqlite3_extended_result_codes(s->db, 0);
@@ -264,27 +269,33 @@ static int create_file(const char *dir, struct error *e)
 	return 0;
 }
 
-int sqlite_open_file(const char *path, struct sqlite_store **ret, struct error *e)
+static int connect(struct store *s, struct error *e)
 {
-	struct sqlite_store *s = calloc(1, sizeof(*s));
-	AUTOSTORE struct store *store = s ? &s->store : NULL;
-	if (!s)
-		return error_oom(e);
-	s->store.ops = &ops;
-	if (!(s->path = strdup(path)))
-		return error_oom(e);
 	if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW |
 			    SQLITE_OPEN_PRIVATECACHE, NULL) != SQLITE_OK)
 		return s->db ? sqlite_fail(s, "open", e) : error_oom(e);
-	int r = harden(s, e);
+	return harden(s, e);
+}
+
+int sqlite_reconnect(struct store *s, struct error *e)
+{
+	disconnect(s);
+	return connect(s, e);
+}
+
+int sqlite_open_file(const char *path, struct store **ret, struct error *e)
+{
+	AUTOSTORE struct store *s = calloc(1, sizeof(*s));
+	if (!s || !(s->path = strdup(path)))
+		return error_oom(e);
+	int r = connect(s, e);
 	if (r < 0)
 		return r;
-	store = NULL;
-	*ret = s;
+	*ret = TAKE_PTR(s);
 	return 0;
 }
 
-static int open_database(const char *dir, struct sqlite_store **ret, struct error *e)
+static int open_database(const char *dir, struct store **ret, struct error *e)
 {
 	AUTOFREE char *path = NULL;
 	if (asprintf(&path, "%s/" DATABASE, dir) < 0) {
@@ -294,30 +305,27 @@ static int open_database(const char *dir, struct sqlite_store **ret, struct erro
 	return sqlite_open_file(path, ret, e);
 }
 
-int store_sqlite_open(const char *dir, bool create, struct store **ret, struct error *e)
+int store_open(const char *dir, bool create, struct store **ret, struct error *e)
 {
-	struct sqlite_store *s = NULL;
+	AUTOSTORE struct store *s = NULL;
 	int r = create ? create_file(dir, e) : 0;
 	if (r < 0 || (r = open_database(dir, &s, e)) < 0)
 		return r;
-	AUTOSTORE struct store *store = &s->store;
 	r = create ? sqlite_schema_create(s, e) : sqlite_schema_open(s, e);
 	if (r < 0)
 		return r;
-	*ret = TAKE_PTR(store);
+	*ret = TAKE_PTR(s);
 	return 0;
 }
 
 /* Does it hold nothing: no tables yet, or our tables without a record? */
 static int is_empty(const char *dir, bool *ret, struct error *e)
 {
-	struct sqlite_store *s = NULL;
-	AUTOFINALIZE sqlite3_stmt *st = NULL;
+	AUTOSTORE struct store *s = NULL;
+	AUTOFINALIZE sqlite3_stmt *st = NULL; /* behind the store, so that it is gone first */
 	int r = open_database(dir, &s, e);
 	if (r < 0)
 		return r;
-	AUTOSTORE struct store *store = &s->store;
-	(void)store; /* closes s at the end, statements first */
 	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM sqlite_schema", -1, &st, NULL) != SQLITE_OK)
 		return sqlite_fail(s, "read", e);
 	r = sqlite3_step(st);
@@ -336,7 +344,7 @@ static int is_empty(const char *dir, bool *ret, struct error *e)
 	return 0;
 }
 
-int store_sqlite_discard(const char *dir, struct error *e)
+int store_discard(const char *dir, struct error *e)
 {
 	static const char *const names[] = { DATABASE "-journal", DATABASE "-wal", DATABASE "-shm", DATABASE };
 	AUTOFREE char *path = NULL;

@@ -26,11 +26,17 @@ enum sql {
 	SQL_META_PUT,
 	SQL_AUDIT_APPEND,
 	SQL_AUDIT_REMAC,
+	SQL_AUDIT_END,
 	SQL_COUNT,
 };
 
-struct sqlite_store {
-	struct store store;
+/* A row of the audit trail, which no other row is like. */
+struct trail_end {
+	int64_t seq;
+	unsigned char mac[HASH_LEN];
+};
+
+struct store {
 	sqlite3 *db;
 	char *path;
 	sqlite3_stmt *stmts[SQL_COUNT];	/* prepared at first use */
@@ -40,12 +46,16 @@ struct sqlite_store {
 		char *sql;
 		sqlite3_stmt *st;
 	} queries[SQLITE_QUERIES];
+
+	/* A COMMIT that failed: the row that it would have ended with; then whether it was stored all the same. */
+	struct trail_end last;
+	bool unsettled, stored;
 };
 
 /* The statement, reset and ready to bind; NULL with *e filled. */
-sqlite3_stmt *sqlite_stmt(struct sqlite_store *s, enum sql which, struct error *e);
+sqlite3_stmt *sqlite_stmt(struct store *s, enum sql which, struct error *e);
 /* For a failed call: the kind by the result code, "damaged" for what only damage explains. */
-int sqlite_fail(struct sqlite_store *s, const char *doing, struct error *e);
+int sqlite_fail(struct store *s, const char *doing, struct error *e);
 
 static inline void sqlite_stmt_resetp(sqlite3_stmt **st)
 {
@@ -62,26 +72,23 @@ static inline void sqlite_stmt_finalizep(sqlite3_stmt **st)
 #define AUTOFINALIZE CLEANUP(sqlite_stmt_finalizep)
 
 /* schema.c: makes, migrates and recognises the tables. */
-int sqlite_schema_create(struct sqlite_store *s, struct error *e);
-int sqlite_schema_open(struct sqlite_store *s, struct error *e);
+int sqlite_schema_create(struct store *s, struct error *e);
+int sqlite_schema_open(struct store *s, struct error *e);
 
 /* Opens this database file as keystore.db is opened: hardened, its schema not looked at yet. */
-int sqlite_open_file(const char *path, struct sqlite_store **ret, struct error *e);
-
-/* volume.c */
-int sqlite_find(struct store *s, enum store_key by, const void *key, store_record_fn fn, void *ctx,
-		struct error *e);
-int sqlite_put(struct store *s, const struct store_record *r, uint64_t expect, struct error *e);
-int sqlite_remove(struct store *s, const uuid_t volume, uint64_t expect, struct error *e);
-int sqlite_touch(struct store *s, const uuid_t volume, uint64_t expect, int64_t last_used,
-		 struct error *e);
-int sqlite_each(struct store *s, store_record_fn fn, void *ctx, struct error *e);
+int sqlite_open_file(const char *path, struct store **ret, struct error *e);
 
 /* audit.c */
-int sqlite_audit_append(struct store *s, const struct store_audit *a, struct error *e);
-int sqlite_audit_remac(struct store *s, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e);
-void sqlite_audit_close(struct sqlite_store *s);
-int sqlite_audit_each(struct store *s, const struct store_audit_query *q, store_audit_fn fn,
-		      void *ctx, struct error *e);
+void sqlite_audit_close(struct store *s);
+
+/* commit.c: how a failed COMMIT ended; closes and opens the database. */
+int sqlite_settle(struct store *s, struct error *e);
+/* The newest row of the trail; seq 0: none. */
+int sqlite_trail_end(struct store *s, struct trail_end *ret, struct error *e);
+/* The journal into the database and both to the disk, all of it; waits for readers. */
+int sqlite_flush(struct store *s, struct error *e);
+/* sqlite.c */
+int sqlite_run(struct store *s, const char *sql, const char *doing, struct error *e);
+int sqlite_reconnect(struct store *s, struct error *e);
 
 #endif

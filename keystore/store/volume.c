@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* As with the audit trail, a value of another type than ours is damage, not something to convert. */
-static int read_row(struct sqlite_store *s, sqlite3_stmt *st, struct store_record *ret, struct error *e)
+static int read_row(struct store *s, sqlite3_stmt *st, struct store_record *ret, struct error *e)
 {
 	struct store_record r = { 0 };
 	const void *uuid = sqlite3_column_blob(st, 0);
@@ -30,10 +30,9 @@ static int read_row(struct sqlite_store *s, sqlite3_stmt *st, struct store_recor
 	return 0;
 }
 
-int sqlite_find(struct store *store, enum store_key by, const void *key, store_record_fn fn, void *ctx,
+int store_find(struct store *s, enum store_key by, const void *key, store_record_fn fn, void *ctx,
 		struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_FIND_UUID + by, e);
 	if (!st)
 		return -EIO;
@@ -57,9 +56,8 @@ static int stale(struct error *e)
 			 "the record was changed by another process meanwhile; try again");
 }
 
-int sqlite_put(struct store *store, const struct store_record *r, uint64_t expect, struct error *e)
+int store_put(struct store *s, const struct store_record *r, uint64_t expect, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, expect ? SQL_UPDATE : SQL_INSERT, e);
 	if (!st)
 		return -EIO;
@@ -80,9 +78,8 @@ int sqlite_put(struct store *store, const struct store_record *r, uint64_t expec
 	return sqlite3_changes(s->db) == 1 ? 0 : stale(e);
 }
 
-int sqlite_remove(struct store *store, const uuid_t volume, uint64_t expect, struct error *e)
+int store_remove(struct store *s, const uuid_t volume, uint64_t expect, struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_REMOVE, e);
 	if (!st)
 		return -EIO;
@@ -93,10 +90,9 @@ int sqlite_remove(struct store *store, const uuid_t volume, uint64_t expect, str
 	return sqlite3_changes(s->db) == 1 ? 0 : stale(e);
 }
 
-int sqlite_touch(struct store *store, const uuid_t volume, uint64_t expect, int64_t last_used,
+int store_touch(struct store *s, const uuid_t volume, uint64_t expect, int64_t last_used,
 		 struct error *e)
 {
-	struct sqlite_store *s = (struct sqlite_store *)store;
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_TOUCH, e);
 	if (!st)
 		return -EIO;
@@ -144,7 +140,7 @@ static int batch_add(struct batch *b, const struct store_record *row, struct err
 	return 0;
 }
 
-static int batch_read(struct sqlite_store *s, const char *after, struct batch *b, struct error *e)
+static int batch_read(struct store *s, const char *after, struct batch *b, struct error *e)
 {
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_EACH, e);
 	if (!st)
@@ -161,7 +157,7 @@ static int batch_read(struct sqlite_store *s, const char *after, struct batch *b
 	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read", e);
 }
 
-int sqlite_each(struct store *store, store_record_fn fn, void *ctx, struct error *e)
+int store_each(struct store *s, store_record_fn fn, void *ctx, struct error *e)
 {
 	CLEANUP(batch_clear) struct batch b = { .n = 0 };
 	AUTOFREE char *after = strdup("");
@@ -169,7 +165,7 @@ int sqlite_each(struct store *store, store_record_fn fn, void *ctx, struct error
 		if (!after)
 			return error_oom(e);
 		batch_clear(&b);
-		int r = batch_read((struct sqlite_store *)store, after, &b, e);
+		int r = batch_read(s, after, &b, e);
 		if (r < 0)
 			return r;
 		for (size_t i = 0; i < b.n; i++)

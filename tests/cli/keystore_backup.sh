@@ -86,12 +86,12 @@ check_is yes "$(grep -q 'changed just now: run the command again' race/stderr &&
 check_is 4 "$(sqlite3 race/keystore/keystore.db 'SELECT count(*) FROM volume')" "all records are there"
 check_is "" "$(comm -13 <(ls "$ks") <(ls race/keystore) | grep before-restore)" "no copy of what was not replaced stays"
 
-# A rekey is interrupted after backup has looked at the seal and before it has its lock: seal and store are of two root
+# A rekey is interrupted after backup has looked for an interrupted one and before it has its lock: seal and store are of two root
 # keys. The lock is refused to it until strace lets go.
 cp -r "$ks" torn
 strace -f -qq -o torn/trace -e trace=flock "$KVMCRYPT" keystore backup -q --keystore "$T/torn" whole.backup
-second=$(grep -n 'LOCK_SH|LOCK_NB' torn/trace | sed -n '2s/:.*//p')
-strace -D -I1 -f -qq -o torn/trace -e trace=flock -e inject="flock:error=EAGAIN:when=$second+" "$KVMCRYPT" keystore backup -q --keystore "$T/torn" torn.backup 2>torn/stderr &
+first=$(grep -n 'LOCK_SH|LOCK_NB' torn/trace | sed -n '1s/:.*//p')
+strace -D -I1 -f -qq -o torn/trace -e trace=flock -e inject="flock:error=EAGAIN:when=$first+" "$KVMCRYPT" keystore backup -q --keystore "$T/torn" torn.backup 2>torn/stderr &
 backup=$!
 refused() { [ "$(grep -c INJECTED torn/trace)" -gt 0 ]; }
 wait_for refused

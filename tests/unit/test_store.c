@@ -1,4 +1,4 @@
-/* keystore/store: what every backend must do, shown on SQLite, and a backend that asks to retry. */
+/* keystore/store: rows, transactions, and what a COMMIT that fails has done. */
 #include "keystore_fixture.h"
 
 #include "keystore/internal.h"
@@ -6,13 +6,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct store *store;
 
 static int setup(void **state)
 {
 	setup_dir(state);
-	return store_sqlite_open(test_dir, true, &store, &e);
+	return store_open(test_dir, true, &store, &e);
 }
 
 static int teardown(void **state)
@@ -34,7 +35,7 @@ static struct store_record row(unsigned char id, const char *path, uint64_t revi
 static int insert(unsigned char id, const char *path)
 {
 	struct store_record r = row(id, path, 1);
-	return store->ops->put(store, &r, 0, &e);
+	return store_put(store, &r, 0, &e);
 }
 
 struct seen {
@@ -56,7 +57,7 @@ static int see(void *ctx, const struct store_record *r, struct error *err)
 static struct seen find(enum store_key by, const void *key)
 {
 	struct seen s = { 0 };
-	assert_ok(store->ops->find(store, by, key, see, &s, &e));
+	assert_ok(store_find(store, by, key, see, &s, &e));
 	return s;
 }
 
@@ -66,7 +67,7 @@ static void put_and_find(void **state)
 	uuid_t none = { 9 };
 	(void)state;
 	r.last_used = 77;
-	assert_ok(store->ops->put(store, &r, 0, &e));
+	assert_ok(store_put(store, &r, 0, &e));
 	assert_ok(insert(2, "/b"));
 	assert_string_equal(find(STORE_BY_UUID, r.uuid).paths, "/a");
 	assert_string_equal(find(STORE_BY_PATH, "/b").paths, "/b");
@@ -88,7 +89,7 @@ static void null_luks_is_no_key(void **state)
 	struct store_record r = row(1, "/a", 1);
 	(void)state;
 	uuid_clear(r.luks);
-	assert_ok(store->ops->put(store, &r, 0, &e));
+	assert_ok(store_put(store, &r, 0, &e));
 	assert_int_equal(find(STORE_BY_LUKS, r.luks).n, 0);
 	assert_true(uuid_is_null(find(STORE_BY_PATH, "/a").last.luks));
 }
@@ -97,20 +98,20 @@ static void compare_and_set(void **state)
 {
 	struct store_record r = row(1, "/a", 2);
 	(void)state;
-	assert_fails(store->ops->put(store, &r, 1, &e), ERROR_BUSY, "changed by another process");
+	assert_fails(store_put(store, &r, 1, &e), ERROR_BUSY, "changed by another process");
 	assert_ok(insert(1, "/a"));
-	assert_fails(store->ops->put(store, &r, 5, &e), ERROR_BUSY, "changed by another process");
+	assert_fails(store_put(store, &r, 5, &e), ERROR_BUSY, "changed by another process");
 	assert_int_equal(e.err, ESTALE);
-	assert_ok(store->ops->put(store, &r, 1, &e));
+	assert_ok(store_put(store, &r, 1, &e));
 	assert_int_equal(find(STORE_BY_PATH, "/a").last.revision, 2);
-	assert_fails(store->ops->touch(store, r.uuid, 1, 5, &e), ERROR_BUSY, "changed");
-	assert_ok(store->ops->touch(store, r.uuid, 2, 5, &e));
+	assert_fails(store_touch(store, r.uuid, 1, 5, &e), ERROR_BUSY, "changed");
+	assert_ok(store_touch(store, r.uuid, 2, 5, &e));
 	r.revision = 3;
-	assert_ok(store->ops->put(store, &r, 2, &e));
+	assert_ok(store_put(store, &r, 2, &e));
 	assert_int_equal(find(STORE_BY_PATH, "/a").last.last_used, 5);
-	assert_fails(store->ops->remove(store, r.uuid, 2, &e), ERROR_BUSY, "changed");
-	assert_ok(store->ops->remove(store, r.uuid, 3, &e));
-	assert_fails(store->ops->remove(store, r.uuid, 3, &e), ERROR_BUSY, "changed");
+	assert_fails(store_remove(store, r.uuid, 2, &e), ERROR_BUSY, "changed");
+	assert_ok(store_remove(store, r.uuid, 3, &e));
+	assert_fails(store_remove(store, r.uuid, 3, &e), ERROR_BUSY, "changed");
 	assert_ok(insert(1, "/a"));
 	assert_fails(insert(1, "/x"), ERROR_EXISTS, "/x");
 	assert_fails(insert(2, "/a"), ERROR_EXISTS, "/a");
@@ -120,22 +121,22 @@ static void transactions(void **state)
 {
 	struct store *other = NULL;
 	(void)state;
-	assert_ok(store_sqlite_open(test_dir, false, &other, &e));
-	assert_ok(store->ops->begin(store, true, &e));
+	assert_ok(store_open(test_dir, false, &other, &e));
+	assert_ok(store_begin(store, true, &e));
 	assert_ok(insert(1, "/a"));
-	store->ops->rollback(store);
+	store_rollback(store);
 	assert_int_equal(find(STORE_BY_PATH, "/a").n, 0);
-	store->ops->rollback(store); /* nothing to undo is fine */
+	store_rollback(store); /* nothing to undo is fine */
 	/* A reader's snapshot begins with begin, not with its first question. */
-	assert_ok(other->ops->begin(other, false, &e));
-	assert_ok(store->ops->begin(store, true, &e));
+	assert_ok(store_begin(other, false, &e));
+	assert_ok(store_begin(store, true, &e));
 	assert_ok(insert(1, "/a"));
-	assert_ok(store->ops->commit(store, &e));
+	assert_ok(store_commit(store, &e));
 	struct seen s = { 0 };
-	assert_ok(other->ops->find(other, STORE_BY_PATH, "/a", see, &s, &e));
+	assert_ok(store_find(other, STORE_BY_PATH, "/a", see, &s, &e));
 	assert_int_equal(s.n, 0);
-	other->ops->rollback(other);
-	assert_ok(other->ops->find(other, STORE_BY_PATH, "/a", see, &s, &e));
+	store_rollback(other);
+	assert_ok(store_find(other, STORE_BY_PATH, "/a", see, &s, &e));
 	assert_int_equal(s.n, 1);
 	store_closep(&other);
 }
@@ -149,7 +150,7 @@ static int stop_at_third(void *ctx, const struct store_record *r, struct error *
 static int remove_it(void *ctx, const struct store_record *r, struct error *err)
 {
 	see(ctx, r, err);
-	return store->ops->remove(store, r->uuid, r->revision, err);
+	return store_remove(store, r->uuid, r->revision, err);
 }
 
 static void each_in_order(void **state)
@@ -161,17 +162,17 @@ static void each_in_order(void **state)
 		snprintf(path, sizeof(path), "/%02d", i * 37 % 100);
 		assert_ok(insert((unsigned char)(i + 1), path));
 	}
-	assert_ok(store->ops->each(store, see, &s, &e));
+	assert_ok(store_each(store, see, &s, &e));
 	assert_int_equal(s.n, 100);
 	assert_memory_equal(s.paths, "/00/01/02/03/04", 15);
 	s = (struct seen){ 0 };
-	assert_int_equal(store->ops->each(store, stop_at_third, &s, &e), -ECANCELED);
+	assert_int_equal(store_each(store, stop_at_third, &s, &e), -ECANCELED);
 	assert_int_equal(s.n, 3);
 	s = (struct seen){ 0 };
-	assert_ok(store->ops->each(store, remove_it, &s, &e));
+	assert_ok(store_each(store, remove_it, &s, &e));
 	assert_int_equal(s.n, 100);
 	s = (struct seen){ 0 };
-	assert_ok(store->ops->each(store, see, &s, &e));
+	assert_ok(store_each(store, see, &s, &e));
 	assert_int_equal(s.n, 0);
 }
 
@@ -180,15 +181,15 @@ static void meta(void **state)
 	char buf[8];
 	size_t len = sizeof(buf);
 	(void)state;
-	assert_fails(store->ops->meta_get(store, "x", buf, &len, &e), ERROR_DAMAGED, "lacks 'x'");
+	assert_fails(store_meta_get(store, "x", buf, &len, &e), ERROR_DAMAGED, "lacks 'x'");
 	assert_int_equal(e.err, ENOENT);
-	assert_ok(store->ops->meta_put(store, "x", "one", 3, &e));
-	assert_ok(store->ops->meta_put(store, "x", "other", 5, &e));
-	assert_ok(store->ops->meta_get(store, "x", buf, &len, &e));
+	assert_ok(store_meta_put(store, "x", "one", 3, &e));
+	assert_ok(store_meta_put(store, "x", "other", 5, &e));
+	assert_ok(store_meta_get(store, "x", buf, &len, &e));
 	assert_int_equal(len, 5);
 	assert_memory_equal(buf, "other", 5);
 	len = 4;
-	assert_fails(store->ops->meta_get(store, "x", buf, &len, &e), ERROR_DAMAGED, "malformed");
+	assert_fails(store_meta_get(store, "x", buf, &len, &e), ERROR_DAMAGED, "malformed");
 }
 
 static int add_seq(void *ctx, const struct store_audit *a, struct error *err)
@@ -202,7 +203,7 @@ static int add_seq(void *ctx, const struct store_audit *a, struct error *err)
 static void assert_rows(struct store_audit_query q, const char *want)
 {
 	char got[256] = "";
-	assert_ok(store->ops->audit_each(store, &q, add_seq, got, &e));
+	assert_ok(store_audit_each(store, &q, add_seq, got, &e));
 	assert_string_equal(got, want);
 }
 
@@ -213,10 +214,10 @@ static void audit_queries(void **state)
 	for (uint64_t seq = 1; seq <= 9; seq++) {
 		struct store_audit row = { .seq = seq, .action = "x", .kind = seq % 2 ? AUDIT_USE : AUDIT_PUT };
 		uuid_copy(row.volume, seq < 6 ? a : b);
-		assert_ok(store->ops->audit_append(store, &row, &e));
+		assert_ok(store_audit_append(store, &row, &e));
 	}
 	struct store_audit again = { .seq = 9, .action = "x", .kind = AUDIT_EVENT };
-	assert_true(store->ops->audit_append(store, &again, &e) < 0);
+	assert_true(store_audit_append(store, &again, &e) < 0);
 	assert_rows((struct store_audit_query){ 0 }, "1 2 3 4 5 6 7 8 9 ");
 	assert_rows((struct store_audit_query){ .first = 7 }, "7 8 9 ");
 	assert_rows((struct store_audit_query){ .first = UINT64_MAX }, "");
@@ -259,48 +260,82 @@ static void hot_queries_use_an_index(void **state)
 	sqlite3_close(db);
 }
 
-/* ---- a backend without locks: commit may ask to run it all again ---- */
+/* ---- a commit whose sync fails ---- */
 
-static const struct store_ops *real;
-static int refusals;
+static int failing_syncs;
 
-static int refusing_commit(struct store *s, struct error *err)
+/* In the place of libc's, for SQLite too. */
+int fdatasync(int fd)
 {
-	if (!refusals)
-		return real->commit(s, err);
-	refusals--;
-	real->rollback(s);
-	return error_set(err, ERROR_BUSY, EAGAIN, "somebody else was faster");
+	if (failing_syncs > 0) {
+		failing_syncs--;
+		errno = EIO;
+		return -1;
+	}
+	return fsync(fd);
 }
 
-static void commit_that_wants_a_retry(void **state)
+static struct keystore *keystore_for_faults(struct record **ret)
 {
-	(void)state;
 	struct keystore *ks = make_keystore("k");
-	real = ks->store->ops;
-	struct store_ops ops = *real;
-	ops.commit = refusing_commit;
-	ks->store->ops = &ops;
-	refusals = 3;
-	AUTORECORD struct record *r = store_record(ks, "/a");
-	assert_int_equal(refusals, 0);
-	refusals = 2;
-	assert_ok(keystore_reveal(ks, &r, 1, "attach", NULL, &e));
-	refusals = 2;
-	assert_ok(keystore_audit(ks, "note", NULL, NULL, &e));
-	refusals = 1;
+	*ret = store_record(ks, "/a");
+	return ks;
+}
+
+/* The journal has it, and a fresh connection that is alone finds it: so it is stored, and the answer says so. */
+static void a_failed_sync_that_was_stored(void **state)
+{
+	AUTORECORD struct record *r = NULL;
+	AUTOKEYSTORE struct keystore *ks = keystore_for_faults(&r);
+	(void)state;
+	failing_syncs = 1;
 	assert_ok(keystore_put(ks, r, "update", NULL, &e));
+	assert_int_equal(failing_syncs, 0);
 	assert_int_equal(r->revision, 2);
-	refusals = 1;
-	assert_ok(keystore_remove(ks, r, "erase", NULL, &e));
-	/* Not forever. */
-	refusals = 1000000;
-	assert_fails(keystore_audit(ks, "note", NULL, NULL, &e), ERROR_BUSY, "faster");
-	ks->store->ops = real;
+	assert_false(store_is_unsettled(ks->store));
 	assert_check(ks, NULL);
+	AUTOKEYSTORE struct keystore *other = open_unsealed("k");
+	AUTORECORD struct record *got = NULL;
+	assert_ok(keystore_find_path(other, "/a", &got, &e));
+	assert_int_equal(got->revision, 2);
+}
+
+/* With another process at it, the fresh connection finds the old state, and then it stays the old one for good. */
+static void a_failed_sync_that_was_not_stored(void **state)
+{
+	AUTORECORD struct record *r = NULL;
+	struct keystore *ks = keystore_for_faults(&r), *other = open_unsealed("k");
+	(void)state;
+	failing_syncs = 1;
+	assert_fails(keystore_put(ks, r, "update", NULL, &e), ERROR_FAILED, "cannot write");
+	assert_int_equal(r->revision, 1);
+	assert_false(store_is_unsettled(ks->store));
 	keystore_free(ks);
-	secret_free(test_key);
-	test_key = NULL;
+	keystore_free(other);
+	/* Who is alone now reads the journal from its beginning. */
+	AUTOKEYSTORE struct keystore *later = open_unsealed("k");
+	AUTORECORD struct record *got = NULL;
+	assert_ok(keystore_find_path(later, "/a", &got, &e));
+	assert_int_equal(got->revision, 1);
+	assert_check(later, NULL);
+}
+
+/* A disk that goes on failing gives no answer, and until it does nothing is read or written. */
+static void a_disk_that_says_nothing(void **state)
+{
+	AUTORECORD struct record *r = NULL;
+	AUTORECORD struct record *got = NULL;
+	AUTOKEYSTORE struct keystore *ks = keystore_for_faults(&r);
+	(void)state;
+	failing_syncs = 1000;
+	assert_fails(keystore_put(ks, r, "update", NULL, &e), ERROR_FAILED, "cannot write");
+	assert_true(store_is_unsettled(ks->store));
+	assert_fails(keystore_get(ks, r->uuid, &got, &e), ERROR_FAILED, "may have been stored or not");
+	failing_syncs = 0;
+	assert_ok(keystore_get(ks, r->uuid, &got, &e));
+	assert_false(store_is_unsettled(ks->store));
+	assert_int_equal(got->revision, 2);
+	assert_check(ks, NULL);
 }
 
 /* Each command is a process of its own, with one transaction; who opens the journal first reads all of it. */
@@ -313,7 +348,7 @@ static void journal_stays_short(void **state)
 	snprintf(path, sizeof(path), "%s/keystore.db-wal", test_dir);
 	for (int i = 0; i < 100; i++) {
 		store_closep(&store);
-		assert_ok(store_sqlite_open(test_dir, false, &store, &e));
+		assert_ok(store_open(test_dir, false, &store, &e));
 		char name[16];
 		snprintf(name, sizeof(name), "/%d", i);
 		assert_ok(insert((unsigned char)i, name));
@@ -331,7 +366,9 @@ int main(void)
 		STORE_TEST(compare_and_set), STORE_TEST(transactions),
 		STORE_TEST(each_in_order), STORE_TEST(meta),
 		STORE_TEST(audit_queries), STORE_TEST(hot_queries_use_an_index),
-		STORE_TEST(commit_that_wants_a_retry), STORE_TEST(journal_stays_short),
+		STORE_TEST(journal_stays_short),
+		KEYSTORE_TEST(a_failed_sync_that_was_stored), KEYSTORE_TEST(a_failed_sync_that_was_not_stored),
+		KEYSTORE_TEST(a_disk_that_says_nothing),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
