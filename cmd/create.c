@@ -17,7 +17,7 @@ struct create_options {
 	const char *format, *backing, *backing_format, *cipher, *prealloc, *mode, *owner;
 	const char *header, *integrity, *destroy;
 	uint64_t luks, key_bits, cluster_size, sector_size;
-	bool if_absent, dry_run;
+	bool if_absent, dry_run, backing_in_use;
 };
 
 static const char *const formats[] = { "qcow2", "raw", NULL };
@@ -30,6 +30,8 @@ static const struct option_spec options[] = {
 	  "backing file of a qcow2 volume: a plain image or another volume", NULL, COMPLETE_FILE, 0 },
 	{ "backing-format", OPTION_CHOICE, OPT(backing_format), "FORMAT",
 	  "format of the backing file, if its suffix does not tell: qcow2 or raw", formats, COMPLETE_NONE, 0 },
+	{ "backing-in-use", OPTION_FLAG, OPT(backing_in_use), NULL,
+	  "also on a backing file that a domain has as its own disk: it surely does not change", NULL, COMPLETE_NONE, 0 },
 	{ "cipher", OPTION_TEXT, OPT(cipher), "NAME", "aes-xts-plain64 (default); LUKS2: any of dm-crypt",
 	  NULL, COMPLETE_NONE, 0 },
 	{ "cluster-size", OPTION_SIZE, OPT(cluster_size), "SIZE",
@@ -136,6 +138,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	const struct create_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTORECORD struct record *record = NULL;
+	AUTOGUEST struct guest_connection *g = NULL;
+	struct error why = { 0 };
 	bool existed = false;
 	struct volume_create p = {
 		.path = operands[0],
@@ -150,6 +154,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		.cluster_size = (uint32_t)o->cluster_size,
 		.prealloc = prealloc_of(o->prealloc),
 		.backing = o->backing,
+		.backing_in_use = o->backing_in_use,
 		.backing_format = format_of(o->backing_format),
 		.if_absent = o->if_absent,
 		.dry_run = o->dry_run,
@@ -168,10 +173,14 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = error_set(e, ERROR_USAGE, EINVAL, "--key-bits, --cluster-size or --sector-size is out of range");
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
+	if (r == 0 && o->backing && !o->backing_in_use)
+		r = environment_try_connect(ctx, &g, &why, e);
 	if (r < 0)
 		return r;
+	if (why.kind)
+		say_more(ctx, "%s", why.message);
 	struct volume_env env = environment(ctx, ks);
-	r = volume_create(&env, &p, &record, &existed, e);
+	r = volume_create(&env, g, &p, &record, &existed, e);
 	if (r < 0)
 		return r;
 	char size[32];

@@ -116,7 +116,7 @@ _kvmcrypt() {
     'boot enable') _kvmcrypt_words '--no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'create') _kvmcrypt_words '--backing= --backing-format= --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'create') _kvmcrypt_words '--backing= --backing-format= --backing-in-use --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --missing --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

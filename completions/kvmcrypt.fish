@@ -28,6 +28,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from close' -a '(kvmcrypt --dump
 complete -c kvmcrypt -n __fish_use_subcommand -a create -d 'make a new encrypted volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l backing -r -F -d 'backing file of a qcow2 volume: a plain image or another volume'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l backing-format -r -f -a 'qcow2 raw' -d 'format of the backing file, if its suffix does not tell: qcow2 or raw'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l backing-in-use -d 'also on a backing file that a domain has as its own disk: it surely does not change'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l cipher -r -d 'aes-xts-plain64 (default); LUKS2: any of dm-crypt'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l cluster-size -r -d 'cluster size of qcow2, 512 to 2M (default 64K)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from create' -l dry-run -d 'show what would be done and change nothing'

@@ -59,6 +59,7 @@ struct volume_create {
 	uint32_t cluster_size;		/* qcow2; 0: 64 KiB */
 	enum qcow2_prealloc prealloc;
 	const char *backing;		/* or NULL */
+	bool backing_in_use;		/* also one that a guest may be writing to */
 	enum image_format backing_format;	/* AUTO: from the keystore or the suffix, checked */
 	bool if_absent, dry_run;
 	int mode;			/* -1: 0600 */
@@ -68,10 +69,10 @@ struct volume_create {
 
 /*
  * Makes the image and its record. ERROR_EXISTS when path or record is there; with if_absent and
- * the same parameters 0 and *ret_existed. The record comes back with plain fields.
+ * the same parameters 0 and *ret_existed. The record comes back with plain fields. g: asked who has a backing file; or NULL.
  */
-int volume_create(const struct volume_env *env, const struct volume_create *p, struct record **ret,
-		  bool *ret_existed, struct error *e);
+int volume_create(const struct volume_env *env, struct guest_connection *g, const struct volume_create *p,
+		  struct record **ret, bool *ret_existed, struct error *e);
 
 /* ---- import.c ---- */
 struct volume_import {

@@ -97,3 +97,14 @@ check_is "usage 2 1" "$(kvmcrypt --json nosuch 2>/dev/null | jq -rs '[.[0].error
 check_is "usage 2" "$(kvmcrypt keystore --json 2>/dev/null | jq -r '[.error.kind, .error.exit_code] | map(tostring) | join(" ")')" "JSON of half a command"
 check_exit 1 "help that cannot be written" bash -c "'$KVMCRYPT' create --help >/dev/full"
 check "the keystore checks clean" kvmcrypt keystore check
+
+# A base that changes makes its overlays worthless.
+kvmcrypt create -q base.qcow2 8M
+qemu-io --object secret,id=s0,file=<(kvmcrypt passphrase show --yes base.qcow2 | tr -d '\n') --image-opts driver=qcow2,encrypt.format=luks,encrypt.key-secret=s0,file.filename=base.qcow2 -c 'sleep 600000' >/dev/null 2>&1 &
+writer=$!
+wait_for sh -c "! '$KVMCRYPT' create -q --dry-run over-base.qcow2 --backing base.qcow2"
+check_error 9 'open to be written' "an overlay on what a process is writing to" kvmcrypt create -q over-base.qcow2 --backing base.qcow2
+check "unless a person knows" kvmcrypt create -q --dry-run over-base.qcow2 --backing base.qcow2 --backing-in-use
+kill $writer
+wait $writer 2>/dev/null
+check "and when it is closed" kvmcrypt create -q over-base.qcow2 --backing base.qcow2

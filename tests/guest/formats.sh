@@ -31,7 +31,12 @@ check "qemu-img check of the qcow2 that a guest has written" image_check boot.qc
 
 # A chain: an overlay whose backing file is encrypted too, and one with a plain backing file.
 guest_define vm-chain read
-check "an overlay on a volume" kvmcrypt create over.qcow2 --backing boot.qcow2
+check_error 9 'domain vm-qcow2 has' "no overlay on the disk of a domain, also one that is off" kvmcrypt create -q over.qcow2 --backing boot.qcow2
+check "no image of it" test ! -e over.qcow2
+chmod a-w boot.qcow2
+check "frozen it can be a base" kvmcrypt create -q --dry-run over.qcow2 --backing boot.qcow2
+chmod u+w boot.qcow2
+check "an overlay on a volume, where a person knows" kvmcrypt create over.qcow2 --backing boot.qcow2 --backing-in-use
 check "attach the overlay" kvmcrypt attach vm-chain over.qcow2
 check_is 2 "$(virsh dumpxml vm-chain | grep -c "<encryption format='luks'")" "the chain is written out with a secret each"
 check_is 2 "$(virsh -q secret-list | wc -l | awk '{print ($1 >= 2) ? 2 : $1}')" "both secrets are there"

@@ -34,7 +34,7 @@ static struct record *make_volume(const char *name)
 	const struct volume_create p = {
 		.path = in_dir(name), .size = 4 << 20, .mode = -1, .uid = (uid_t)-1, .gid = (gid_t)-1,
 	};
-	assert_ok(volume_create(&env, &p, &r, &existed, &e));
+	assert_ok(volume_create(&env, NULL, &p, &r, &existed, &e));
 	assert_ok(keystore_reveal(ks, &r, 1, "test", NULL, &e));
 	return r;
 }

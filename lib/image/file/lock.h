@@ -32,4 +32,7 @@ int image_hold(int fd, const char *path, struct error *e);
 /* Does a process hold QEMU locks on path that exclude a writer? Takes nothing. */
 bool image_is_in_use(const char *path);
 
+/* Has somebody the file open to write to it? Who only reads a base below an overlay does not count. */
+bool image_is_written(const char *path);
+
 #endif

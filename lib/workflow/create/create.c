@@ -1,3 +1,4 @@
+#include "lib/workflow/create/base.h"
 #include "lib/workflow/create/plan.h"
 #include "lib/workflow/create/raw.h"
 #include "lib/volume/internal.h"
@@ -57,6 +58,8 @@ static int check(struct flow *f, struct error *e)
 	if (ret < 0)
 		return ret;
 	s->planned = true;
+	if (plan->backing && !plan->p.backing_in_use && (ret = create_base_check(f->env, f->g, plan->backing, e)) < 0)
+		return ret;
 	int found = keystore_find_path(f->env->ks, plan->path, &r, &none);
 	if (found < 0 && none.kind != ERROR_NOT_FOUND)
 		return error_pass(e, &none);
@@ -307,10 +310,10 @@ static int settle_path(const struct volume_env *env, const struct volume_create 
 	return r < 0 ? r : workflow_settle_path(env, NULL, path, e);
 }
 
-int volume_create(const struct volume_env *env, const struct volume_create *p, struct record **ret,
-		  bool *ret_existed, struct error *e)
+int volume_create(const struct volume_env *env, struct guest_connection *g, const struct volume_create *p,
+		  struct record **ret, bool *ret_existed, struct error *e)
 {
-	const struct flow_call call = { .env = env, .params = p, .dry_run = p->dry_run };
+	const struct flow_call call = { .env = env, .g = g, .params = p, .dry_run = p->dry_run };
 	int r = p->dry_run ? 0 : settle_path(env, p, e);
 	if (r == 0)
 		r = workflow_run(&workflow_create, &call, ret, ret_existed, e);
