@@ -10,13 +10,15 @@
 struct attach_options {
 	const char *target, *bus;
 	uint64_t boot_order;
-	bool readonly, live, config, dry_run;
+	bool adopt, readonly, renew, live, config, dry_run;
 };
 
 static const char *const buses[] = { "virtio", "scsi", "sata", "usb", "ide", NULL };
 
 #define OPT(field) offsetof(struct attach_options, field)
 static const struct option_spec options[] = {
+	{ "adopt", OPTION_FLAG, OPT(adopt), NULL,
+	  "give the disk that DOMAIN has already the volume's secret in the place of another", NULL, COMPLETE_NONE, 0 },
 	{ "boot-order", OPTION_NUMBER, OPT(boot_order), "N",
 	  "boot from it as the N-th device (in the configuration)", NULL, COMPLETE_NONE, 0 },
 	{ "bus", OPTION_CHOICE, OPT(bus), "BUS", "virtio (default), scsi, sata, usb or ide", buses, COMPLETE_NONE,
@@ -26,6 +28,8 @@ static const struct option_spec options[] = {
 	OPTION_DRY_RUN(struct attach_options),
 	{ "live", OPTION_FLAG, OPT(live), NULL, "only in the running guest", NULL, COMPLETE_NONE, 0 },
 	{ "readonly", OPTION_FLAG, OPT(readonly), NULL, "the guest may not write to it", NULL, COMPLETE_NONE, 0 },
+	{ "renew", OPTION_FLAG, OPT(renew), NULL,
+	  "bring the disk that DOMAIN has already to what attach writes today", NULL, COMPLETE_NONE, 0 },
 	{ "target", OPTION_TEXT, OPT(target), "NAME", "name such as vdb (default: the next free one)", NULL,
 	  COMPLETE_NONE, 0 },
 	{ 0 },
@@ -50,6 +54,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		.target = o->target,
 		.bus = o->bus,
 		.readonly = o->readonly,
+		.renew = o->renew,
+		.adopt = o->adopt,
 		.boot_order = (unsigned)o->boot_order,
 		.only_live = o->live,
 		.only_config = o->config,
@@ -59,7 +65,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	say(ctx, "%s %s as %s of domain %s%s%s%s",
-	    o->dry_run && a.changed ? "would attach" : a.changed ? "attached" : "is attached already:", record->path, a.target,
+	    !a.changed ? "is attached already:" : o->renew || o->adopt ? o->dry_run ? "would renew" : "renewed"
+					      : o->dry_run	     ? "would attach"
+								     : "attached", record->path, a.target,
 	    a.domain, a.live ? ", in the running guest" : "", a.config ? ", in its configuration" : "",
 	    o->dry_run ? "" : a.ephemeral ? "; the secret lives until libvirt's daemon restarts" : "");
 	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL, e) : 0;

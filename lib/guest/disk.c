@@ -29,6 +29,8 @@ static void write_source(xmlNodePtr parent, const struct guest_layer *layer)
 	uuid_unparse_lower(layer->secret, uuid);
 	xmlNodePtr encryption = child(source, "encryption");
 	prop(encryption, "format", "luks");
+	/* libvirt 9 forgets it otherwise at a live snapshot, and then does not start the guest again. */
+	prop(encryption, "engine", "qemu");
 	xmlNodePtr secret = child(encryption, "secret");
 	prop(secret, "type", "passphrase");
 	prop(secret, "uuid", uuid);
@@ -56,6 +58,8 @@ char *guest_disk_xml(const struct guest_disk *disk)
 	xmlDocSetRootElement(doc, root);
 	prop(root, "type", disk->layers[0].block ? "block" : "file");
 	prop(root, "device", "disk");
+	/* A snapshot by default would put plaintext above the disk, or end QEMU; one that names the disk works all the same. */
+	prop(root, "snapshot", "no");
 	xmlNodePtr driver = child(root, "driver");
 	prop(driver, "name", "qemu");
 	prop(driver, "type", disk->layers[0].format);
@@ -116,52 +120,6 @@ int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len,
 		return lazy_xml_memory(e);
 	}
 	return error_set(e, ERROR_NOT_FOUND, ENOENT, "the domain has no disk %s", target);
-}
-
-bool guest_target_taken(const char *xml, const char *target)
-{
-	AUTOGUESTXML struct guest_xml q = { 0 };
-	if (!xml || guest_xml_find(&q, xml, "/domain/devices/disk/target", NULL) < 0)
-		return false;
-	for (size_t i = 0; i < guest_xml_count(&q); i++)
-		if (guest_xml_is(guest_xml_node(&q, i), "dev", target))
-			return true;
-	return false;
-}
-
-static const struct {
-	const char *bus, *prefix;
-} buses[] = {
-	{ "virtio", "vd" }, { "scsi", "sd" }, { "sata", "sd" }, { "usb", "sd" }, { "ide", "hd" },
-};
-
-int guest_target_next(const struct guest_domain_xml *x, const char *bus, char *ret, size_t len,
-		      struct error *e)
-{
-	const char *prefix = NULL;
-	for (size_t i = 0; i < ARRAY_LEN(buses); i++)
-		if (!strcmp(buses[i].bus, bus))
-			prefix = buses[i].prefix;
-	if (!prefix)
-		return error_set(e, ERROR_USAGE, EINVAL, "bus '%s' is not known; give --target too", bus);
-	/* vda … vdz, vdaa … vdzz */
-	for (int i = 0; i < 26 * 27; i++) {
-		if (i < 26)
-			snprintf(ret, len, "%s%c", prefix, 'a' + i);
-		else
-			snprintf(ret, len, "%s%c%c", prefix, 'a' + i / 26 - 1, 'a' + i % 26);
-		if (!guest_target_taken(x->live, ret) && !guest_target_taken(x->config, ret))
-			return lazy_xml_memory(e);
-	}
-	return error_set(e, ERROR_FAILED, ENOSPC, "the domain has no free disk name on bus %s", bus);
-}
-
-const char *guest_bus_of_target(const char *target)
-{
-	for (size_t i = 0; i < ARRAY_LEN(buses); i++)
-		if (!strncmp(target, buses[i].prefix, 2) && target[2])
-			return buses[i].bus;
-	return NULL;
 }
 
 static xmlNodePtr find_target(const struct guest_xml *q, const char *target)

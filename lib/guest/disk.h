@@ -37,14 +37,6 @@ struct guest_domain_xml {
 int guest_domain_xml(virDomainPtr d, struct guest_domain_xml *ret, struct error *e);
 void guest_domain_xml_clear(struct guest_domain_xml *x);
 
-/* Is a target name taken in it? */
-bool guest_target_taken(const char *xml, const char *target);
-/* First free name on a bus ("virtio" → vda, vdb …) in both XMLs. ERROR_FAILED if there is none. */
-int guest_target_next(const struct guest_domain_xml *x, const char *bus, char *ret, size_t len,
-		      struct error *e);
-/* The bus that a target's name stands for ("sdb" → "scsi"), or NULL. */
-const char *guest_bus_of_target(const char *target);
-
 /* The name that libvirt gave the disk's device in a running domain ("virtio-disk0"). */
 int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len, struct error *e);
 

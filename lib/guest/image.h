@@ -7,6 +7,7 @@
 
 #include "lib/guest/connection.h"
 
+#include <libxml/tree.h>
 #include <sys/types.h>
 #include <uuid/uuid.h>
 

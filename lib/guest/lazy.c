@@ -23,6 +23,7 @@
 #define LIBVIRT_FUNCTIONS(F)                                                                                \
 	F(virConnectPtr, virConnectOpen, (const char *uri), (uri))                                          \
 	F(int, virConnectClose, (virConnectPtr c), (c))                                                     \
+	F(char *, virConnectGetDomainCapabilities, (virConnectPtr c, const char *b, const char *a, const char *m, const char *t, unsigned int f), (c, b, a, m, t, f)) \
 	F(int, virConnectGetLibVersion, (virConnectPtr c, unsigned long *v), (c, v))                        \
 	F(char *, virConnectGetURI, (virConnectPtr c), (c))                                                 \
 	F(int, virConnectIsSecure, (virConnectPtr c), (c))                                                  \

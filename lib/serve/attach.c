@@ -3,8 +3,12 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/state.h"
+#include "lib/volume/users.h"
 
 #include "lib/guest/boot.h"
+#include "lib/guest/bus.h"
+#include "lib/guest/respell.h"
 #include "lib/guest/secret.h"
 #include "lib/image/file/lock.h"
 
@@ -15,12 +19,12 @@
 static int refuse_other_use(const struct job *j, const struct record *r, const struct guest_use *use,
 			    struct error *e)
 {
-	if (!use->found || use->our_secret)
+	if (!use->found || use->our_secret || (j->p->adopt && use->encrypted))
 		return 0;
 	return error_set(e, ERROR_REFUSED, EEXIST,
-			 "domain %s uses %s as %s already, %s: remove that disk first (`virsh detach-disk`)",
-			 virDomainGetName(j->domain), r->path, use->target,
-			 use->encrypted ? "with another secret" : "without encryption");
+			 "domain %s uses %s as %s already, %s: %s", virDomainGetName(j->domain), r->path, use->target,
+			 use->encrypted ? "with another secret" : "without encryption",
+			 use->encrypted ? "--adopt gives that disk ours" : "remove that disk first (`virsh detach-disk`)");
 }
 
 static int refuse_elsewhere(const struct job *j, const struct record *r, struct error *e)
@@ -57,6 +61,9 @@ static int choose_target(const struct job *j, struct volume_attached *a, struct 
 	if (!bus)
 		bus = "virtio";
 	snprintf(a->bus, sizeof(a->bus), "%s", bus);
+	int result = guest_bus_check(j->domain, &j->xml, bus, j->want_live, e);
+	if (result < 0)
+		return result;
 	if (!j->p->target)
 		return guest_target_next(&j->xml, bus, a->target, sizeof(a->target), e);
 	if (guest_target_taken(j->xml.live, j->p->target) || guest_target_taken(j->xml.config, j->p->target))
@@ -66,21 +73,24 @@ static int choose_target(const struct job *j, struct volume_attached *a, struct 
 	return 0;
 }
 
+/* ---- what the guest needs to be there first ---- */
+
 struct registered {
 	const struct layers *layers;
 	bool fresh[LAYERS_MAX];
 	bool mapped;	/* the mapping was made just now */
 };
 
-static void forget_fresh(const struct job *j, const struct record *r, const struct registered *reg)
+/* What libvirt refused may have been done all the same: who has the disk keeps its key. */
+static void forget_fresh(const struct job *j, const struct registered *reg)
 {
 	struct volume_opened closed;
-	struct guest_connection *g = j->g;
-	if (reg->mapped)
-		volume_close(j->env, r, false, false, &closed, NULL);
+	struct guest_user user = { 0 };
+	if (reg->mapped && guest_user_any(&j->image, NULL, GUEST_EVERYWHERE, &user, NULL) == 0 && !user.place)
+		volume_close_held(&j->hold, false, false, &closed, NULL);
 	for (size_t i = 0; i < reg->layers->n_records; i++)
 		if (reg->fresh[i])
-			guest_secret_forget(g, reg->layers->records[i]->uuid, NULL, NULL);
+			job_forget_unused(j, reg->layers->records[i], NULL);
 }
 
 static int register_all(const struct job *j, struct layers *layers, struct registered *reg,
@@ -97,23 +107,25 @@ static int register_all(const struct job *j, struct layers *layers, struct regis
 		a->registered = result == 0;
 	}
 	if (result < 0)
-		forget_fresh(j, layers->records[0], reg);
+		forget_fresh(j, reg);
 	return result;
 }
 
 /* What the guest needs to be there before the disk: secrets for QEMU, or the kernel's mapping. */
-static int make_ready(const struct job *j, struct record *r, struct layers *layers, struct registered *reg,
-		      struct volume_attached *a, struct error *e)
+static int make_ready(struct job *j, struct layers *layers, struct registered *reg, struct volume_attached *a,
+		      struct error *e)
 {
 	if (!j->mapped)
 		return register_all(j, layers, reg, a, e);
 	const struct volume_open p = { .name = j->name, .flags = j->p->readonly ? MAPPING_READONLY : 0 };
 	struct volume_opened opened;
-	int result = volume_open(j->env, r, &p, &opened, e);
+	int result = volume_open_held(j->env, &j->hold, &p, &opened, e);
 	if (result == 0)
 		reg->mapped = opened.changed;
 	return result;
 }
+
+/* ---- the disk ---- */
 
 /* With the default <boot dev='hd'/> in <os>, a boot order means rewriting the configuration. */
 static int define_with_boot(const struct job *j, const char *disk, const struct volume_attached *a,
@@ -150,11 +162,13 @@ static int add_disk(const struct job *j, const struct layers *layers, const stru
 		return error_oom(e);
 	if (rewrite)
 		return define_with_boot(j, xml, a, e);
-	if (virDomainAttachDeviceFlags(j->domain, xml, live ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG) < 0)
-		return guest_error(e, "cannot attach %s to %s domain %s%s", layers->guest[0].path,
-				   live ? "running" : "the configuration of", a->domain,
-				   live && !j->xml.acpi ? ", which has no <acpi/> feature (--config works)" : "");
-	return 0;
+	if (virDomainAttachDeviceFlags(j->domain, xml, live ? VIR_DOMAIN_AFFECT_LIVE : VIR_DOMAIN_AFFECT_CONFIG) == 0)
+		return 0;
+	struct error why = { 0 };
+	guest_error(&why, "cannot attach %s to %s domain %s%s", layers->guest[0].path,
+		    live ? "running" : "the configuration of", a->domain,
+		    live && !j->xml.acpi ? ", which has no <acpi/> feature (--config works)" : "");
+	return error_set(e, why.kind, why.err, "%.800s%s", why.message, guest_bus_advice(&why));
 }
 
 static void remove_live(const struct job *j, const char *target)
@@ -181,44 +195,98 @@ static int add_disks(const struct job *j, const struct layers *layers, struct vo
 	return result;
 }
 
-int volume_attach(const struct volume_env *env, struct guest_connection *g, struct record *r,
+/* ---- a disk that is there already ---- */
+
+/* Spelled as attach would do it now; --adopt: with our secrets in the place of others. *ret NULL: it is so. */
+static int respell(const struct job *j, const struct layers *layers, char **ret, struct error *e)
+{
+	struct guest_image images[LAYERS_MAX];
+	size_t n = 0;
+	int result = 0;
+	if (!(j->p->renew || j->p->adopt) || !j->want_config || !j->config.found)
+		return 0;
+	for (; j->p->adopt && result == 0 && n < layers->n_records; n += result == 0)
+		result = volume_image(j->g, layers->records[n], &images[n], e);
+	if (result == 0)
+		result = guest_disk_respell(j->xml.config, j->config.target, images, n, ret, e);
+	for (size_t i = 0; i < n; i++)
+		guest_image_clear(&images[i]);
+	return result;
+}
+
+static int update(const struct job *j, const char *disk, const struct volume_attached *a, struct error *e)
+{
+	if (disk && virDomainUpdateDeviceFlags(j->domain, disk, VIR_DOMAIN_AFFECT_CONFIG) < 0)
+		return guest_error(e, "cannot change disk %s in the configuration of domain %s", a->target, a->domain);
+	if (disk && j->live.found)
+		volume_note(j->env, "the running guest of domain %s has the disk as it was until its next start", a->domain);
+	return 0;
+}
+
+/* ---- attach ---- */
+
+/* All that can be said against it, and what would be done. */
+static int look(struct job *j, const struct record *r, struct layers *layers, struct volume_attached *a,
+		char **ret_disk, struct error *e)
+{
+	int result = job_begin(j, r, a, e);
+	if (result < 0)
+		return result;
+	if ((result = volume_check_ready(r, e)) < 0 || (result = job_check_on_top(j, r, e)) < 0 ||
+	    (result = refuse_other_use(j, r, &j->live, e)) < 0 ||
+	    (result = refuse_other_use(j, r, &j->config, e)) < 0 ||
+	    (result = refuse_elsewhere(j, r, e)) < 0 || (result = choose_target(j, a, e)) < 0)
+		return result;
+	if ((j->p->renew || j->p->adopt) && !j->live.found && !j->config.found)
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "domain %s has no disk that is %s", a->domain, r->path);
+	layers_clear(layers);
+	result = j->mapped ? layers_mapped(j->source, layers) : layers_find(j->env->ks, r, layers, e);
+	if (result == 0)
+		result = respell(j, layers, ret_disk, e);
+	a->live = j->want_live || j->live.found;
+	a->config = j->want_config || j->config.found;
+	a->changed = (j->want_live && !j->live.found) || (j->want_config && !j->config.found) || *ret_disk;
+	return result;
+}
+
+static int attach(struct job *j, struct layers *layers, const char *disk, struct volume_attached *a, struct error *e)
+{
+	struct registered reg = { .layers = layers };
+	bool had = j->live.found || j->config.found;
+	/* The secret is renewed even if the disk is there: after a daemon restart an ephemeral one is gone. */
+	int result = make_ready(j, layers, &reg, a, e);
+	/* Before the domain has it: who cannot ask libvirt later must know that he has to. */
+	if (result == 0)
+		result = job_note_domain(j, a, true, e);
+	if (result == 0) {
+		result = add_disks(j, layers, a, e);
+		if (result == 0)
+			result = update(j, disk, a, e);
+		if (result < 0 && !had)
+			job_note_domain(j, a, false, NULL);
+	}
+	if (result < 0)
+		forget_fresh(j, &reg);
+	return result;
+}
+
+int volume_attach(const struct volume_env *env, struct guest_connection *g, const struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e)
 {
-	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p, .lock = -1 };
+	CLEANUP(job_clear) struct job j = JOB_NEW(env, g, p);
 	CLEANUP(layers_clear) struct layers layers = { 0 };
-	struct registered reg = { .layers = &layers };
+	AUTOFREE char *early = NULL;
+	AUTOFREE char *disk = NULL;
 	struct volume_attached a = { 0 };
 
-	int result = job_begin(&j, r, &a, e);
-	if (result < 0)
-		return result;
-	if ((result = volume_check_ready(r, e)) < 0 || (result = job_check_on_top(&j, r, e)) < 0 ||
-	    (result = refuse_other_use(&j, r, &j.live, e)) < 0 ||
-	    (result = refuse_other_use(&j, r, &j.config, e)) < 0 ||
-	    (result = refuse_elsewhere(&j, r, e)) < 0 || (result = choose_target(&j, &a, e)) < 0 ||
-	    (result = j.mapped ? layers_mapped(j.source, &layers) : layers_find(env->ks, r, &layers, e)) < 0)
-		return result;
-	a.live = j.want_live || j.live.found;
-	a.config = j.want_config || j.config.found;
-	a.changed = (j.want_live && !j.live.found) || (j.want_config && !j.config.found);
-	if (p->dry_run) {
+	int result = look(&j, r, &layers, &a, &early, e);
+	if (result == 0 && !p->dry_run)
+		result = job_hold(&j, r, false, e);
+	if (result == 0 && !p->dry_run)
+		result = look(&j, j.hold.record, &layers, &a, &disk, e);
+	if (result == 0 && !p->dry_run)
+		result = attach(&j, &layers, disk, &a, e);
+	if (result == 0)
 		*ret = a;
-		return 0;
-	}
-	if ((result = job_lock(&j, r, true, e)) < 0)
-		return result;
-	/* The secret is renewed even if the disk is there: after a daemon restart an ephemeral one is gone. */
-	result = make_ready(&j, r, &layers, &reg, &a, e);
-	if (result < 0)
-		return result;
-	result = add_disks(&j, &layers, &a, e);
-	if (result < 0) {
-		forget_fresh(&j, r, &reg);
-		return result;
-	}
-	result = job_note_domain(&j, r, &a, true, e);
-	if (result < 0)
-		return error_prefix(e, "attached, but the keystore could not note it");
-	*ret = a;
-	return 0;
+	return result;
 }

@@ -12,6 +12,8 @@ struct volume_attach {
 	const char *bus;	/* NULL: of the target, else virtio */
 	bool readonly;
 	unsigned boot_order;	/* 0: none; for the configuration only */
+	bool renew;		/* the disk it has already is spelled as attach does it now */
+	bool adopt;		/* and gets our secret in the place of another's */
 	bool only_live, only_config;	/* neither: both, as far as the domain has them */
 	bool dry_run;
 };
@@ -30,11 +32,11 @@ struct volume_attached {
  * Nothing is half done: a failure takes back what was done. The volume's record must not be in an
  * unfinished workflow.
  */
-int volume_attach(const struct volume_env *env, struct guest_connection *g, struct record *r,
+int volume_attach(const struct volume_env *env, struct guest_connection *g, const struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e);
 
 /* Removes the disk, then the secrets that no domain needs any more. p: domain, only_…, dry_run. */
-int volume_detach(const struct volume_env *env, struct guest_connection *g, struct record *r,
+int volume_detach(const struct volume_env *env, struct guest_connection *g, const struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e);
 
 /* One volume of a load or unload, for the caller to show. error.kind NONE: done. */

@@ -3,6 +3,7 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/users.h"
 
 #include "lib/guest/secret.h"
 
@@ -49,28 +50,18 @@ static int detach_config(const struct job *j, const struct volume_attached *a, c
 	return 0;
 }
 
-/* The secrets of the chain that no domain mentions any more; libvirt itself is the witness. */
+/* The secrets of the chain that no domain mentions any more. */
 static int forget_unused(const struct job *j, const struct layers *layers, const struct record *r,
 			 struct error *e)
 {
-	size_t n = layers->n_records ? layers->n_records : 1;
-	for (size_t i = 0; i < n; i++) {
-		struct guest_image image;
-		struct guest_user user = { 0 };
-		const struct record *one = layers->n_records ? layers->records[i] : r;
-		/* Without a name: only the secret counts. */
-		guest_image_begin(&image, j->g, one->uuid);
-		int result = guest_user_any(&image, NULL, GUEST_EVERYWHERE, &user, e);
-		if (result == 0 && !user.place)
-			result = guest_secret_forget(j->g, one->uuid, NULL, e);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	int result = layers->n_records ? 0 : job_forget_unused(j, r, e);
+	for (size_t i = 0; i < layers->n_records && result == 0; i++)
+		result = job_forget_unused(j, layers->records[i], e);
+	return result;
 }
 
 /* A mapping that somebody still uses stays; that is no failure of the detach. */
-static int close_unused(const struct job *j, const struct record *r, struct error *e)
+static int close_unused(const struct job *j, struct error *e)
 {
 	struct guest_user user = { 0 };
 	struct volume_opened closed;
@@ -78,7 +69,7 @@ static int close_unused(const struct job *j, const struct record *r, struct erro
 	int result = guest_user_any(&j->image, NULL, GUEST_EVERYWHERE, &user, e);
 	if (result < 0 || user.place)
 		return result;
-	result = volume_close(j->env, r, false, false, &closed, &why);
+	result = volume_close_held(&j->hold, false, false, &closed, &why);
 	if (result == -EBUSY) {
 		volume_note(j->env, "%s", why.message);
 		return 0;
@@ -99,7 +90,7 @@ static const struct record_domain *find_gone(const struct record *r, const char 
 	return NULL;
 }
 
-static int clear_gone(const struct job *j, const struct record *r, const struct record_domain *gone,
+static int clear_gone(struct job *j, const struct record *r, const struct record_domain *gone,
 		      struct volume_attached *a, struct error *e)
 {
 	AUTODOMAIN virDomainPtr renamed = NULL;
@@ -112,9 +103,14 @@ static int clear_gone(const struct job *j, const struct record *r, const struct 
 	snprintf(a->target, sizeof(a->target), "%s", gone->target);
 	uuid_copy(a->domain_uuid, gone->uuid);
 	a->changed = true;
-	if (result == 0 && !j->p->dry_run)
-		result = volume_is_mapped_for_guests(r) ? close_unused(j, r, e) : forget_unused(j, &layers, r, e);
-	return result < 0 || j->p->dry_run ? result : job_note_domain(j, r, a, false, e);
+	if (result < 0 || j->p->dry_run)
+		return result;
+	result = job_hold(j, r, true, e);
+	if (result == 0)
+		result = volume_image(j->g, j->hold.record, &j->image, e);
+	if (result == 0)
+		result = volume_is_mapped_for_guests(r) ? close_unused(j, e) : forget_unused(j, &layers, j->hold.record, e);
+	return result < 0 ? result : job_note_domain(j, a, false, e);
 }
 
 /* What a saved state or a snapshot has: the first goes on with disks of its own, the other only needs the secret. */
@@ -126,63 +122,78 @@ static int look_aside(const struct job *j, const struct record *r, bool *ret_kep
 		return error_set(e, ERROR_BUSY, EBUSY,
 				 "the saved state of domain %s has %s: start the guest first, or `virsh managedsave-remove %s`",
 				 user.domain, r->path, user.domain);
-	if (result == 0 && user.place == GUEST_SNAPSHOT) {
-		volume_note(j->env, "snapshot %s of domain %s needs %s: its secret stays", user.snapshot, user.domain,
-			    r->path);
-		*ret_kept = true;
-	}
+	*ret_kept = user.place == GUEST_SNAPSHOT;
 	return result;
 }
 
-int volume_detach(const struct volume_env *env, struct guest_connection *g, struct record *r,
+/* What would be done, and what can be said against it. */
+static int look(struct job *j, const struct record *r, struct volume_attached *a, bool *ret_kept, struct error *e)
+{
+	int result = job_begin(j, r, a, e);
+	if (result == 0)
+		result = job_check_on_top(j, r, e);
+	if (result == 0)
+		result = look_aside(j, r, ret_kept, e);
+	if (result < 0)
+		return result;
+	const struct guest_use *have = j->live.found ? &j->live : &j->config;
+	snprintf(a->target, sizeof(a->target), "%s", have->target);
+	snprintf(a->bus, sizeof(a->bus), "%s", have->bus);
+	a->live = j->want_live && j->live.found;
+	a->config = j->want_config && j->config.found;
+	a->changed = a->live || a->config;
+	return 0;
+}
+
+static int detach(const struct job *j, bool kept, struct volume_attached *a, struct error *e)
+{
+	CLEANUP(layers_clear) struct layers layers = { 0 };
+	const struct record *r = j->hold.record;
+	int result = 0;
+	/* A chain that can no longer be read must not keep a disk from being detached. */
+	if (!j->mapped && layers_find(j->env->ks, r, &layers, NULL) < 0)
+		layers_clear(&layers);
+	if (kept)
+		volume_note(j->env, "a snapshot of domain %s needs %s: its secret stays", a->domain, r->path);
+	if (a->live && (result = detach_live(j, a, r->path, e)) < 0)
+		return result;
+	if (a->config && (result = detach_config(j, a, r->path, e)) < 0)
+		return result;
+	bool gone = !kept && !(j->live.found && !a->live) && !(j->config.found && !a->config);
+	result = !gone ? 0 : j->mapped ? close_unused(j, e) : forget_unused(j, &layers, r, e);
+	if (result < 0)
+		return result;
+	if (gone && (result = job_note_domain(j, a, false, e)) < 0)
+		return error_prefix(e, "detached, but the keystore could not note it");
+	result = j->mapped ? 0 : guest_secret_exists(j->g, r->uuid, e);
+	if (result < 0)
+		return error_prefix(e, "detached, but it is not known whether the secret is gone");
+	a->registered = result;
+	return 0;
+}
+
+int volume_detach(const struct volume_env *env, struct guest_connection *g, const struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e)
 {
-	CLEANUP(job_clear) struct job j = { .env = env, .g = g, .p = p, .lock = -1 };
-	CLEANUP(layers_clear) struct layers layers = { 0 };
+	CLEANUP(job_clear) struct job j = JOB_NEW(env, g, p);
 	struct volume_attached a = { 0 };
-
 	struct error why = { 0 };
 	bool kept = false;
 
-	int result = job_begin(&j, r, &a, &why);
+	int result = look(&j, r, &a, &kept, &why);
 	const struct record_domain *left = result < 0 && why.kind == ERROR_NOT_FOUND ? find_gone(r, p->domain) : NULL;
-	if (left && (result = clear_gone(&j, r, left, &a, e)) == 0)
-		*ret = a;
-	if (left)
-		return result;
-	if (result < 0)
+	if (left) {
+		result = clear_gone(&j, r, left, &a, e);
+	} else if (result < 0) {
 		return error_pass(e, &why);
-	if ((result = job_check_on_top(&j, r, e)) < 0 || (result = look_aside(&j, r, &kept, e)) < 0)
-		return result;
-	const struct guest_use *have = j.live.found ? &j.live : &j.config;
-	snprintf(a.target, sizeof(a.target), "%s", have->target);
-	snprintf(a.bus, sizeof(a.bus), "%s", have->bus);
-	a.live = j.want_live && j.live.found;
-	a.config = j.want_config && j.config.found;
-	a.changed = a.live || a.config;
-	if (p->dry_run) {
-		*ret = a;
-		return 0;
+	} else if (!p->dry_run) {
+		result = job_hold(&j, r, true, e);
+		if (result == 0)
+			result = look(&j, j.hold.record, &a, &kept, e);
+		if (result == 0)
+			result = detach(&j, kept, &a, e);
 	}
-	if ((result = job_lock(&j, r, false, e)) < 0)
-		return result;
-	/* A chain that can no longer be read must not keep a disk from being detached. */
-	if (!j.mapped && layers_find(env->ks, r, &layers, NULL) < 0)
-		layers_clear(&layers);
-	if (a.live && (result = detach_live(&j, &a, r->path, e)) < 0)
-		return result;
-	if (a.config && (result = detach_config(&j, &a, r->path, e)) < 0)
-		return result;
-	bool gone = !kept && !(j.live.found && !a.live) && !(j.config.found && !a.config);
-	result = !gone ? 0 : j.mapped ? close_unused(&j, r, e) : forget_unused(&j, &layers, r, e);
-	if (result < 0)
-		return result;
-	if (gone && (result = job_note_domain(&j, r, &a, false, e)) < 0)
-		return error_prefix(e, "detached, but the keystore could not note it");
-	result = j.mapped ? 0 : guest_secret_exists(g, r->uuid, e);
-	if (result < 0)
-		return error_prefix(e, "detached, but it is not known whether the secret is gone");
-	a.registered = result;
-	*ret = a;
-	return 0;
+	if (result == 0)
+		*ret = a;
+	return result;
 }

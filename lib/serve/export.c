@@ -1,6 +1,7 @@
 #include "lib/serve/export.h"
 
 #include "base/file.h"
+#include "lib/volume/hold.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 
@@ -95,7 +96,7 @@ static int make_target(const struct volume_export *p, const char *target, bool *
 	return error_set(e, ERROR_EXISTS, EEXIST, "%s exists and is not an empty file to mount over", target);
 }
 
-static int serve(const struct volume_env *env, struct record *r, const struct volume_export *p, struct note *n,
+static int serve(const struct volume_env *env, const struct record *r, const struct volume_export *p, struct note *n,
 		 struct error *e)
 {
 	CLEANUP(layers_clear) struct layers layers = { 0 };
@@ -109,18 +110,19 @@ static int serve(const struct volume_env *env, struct record *r, const struct vo
 	return image_export_start(images, layers.n, p->type, n->target, p->writable, &n->process, e);
 }
 
-int volume_export(const struct volume_env *env, struct record *r, const struct volume_export *p,
+int volume_export(const struct volume_env *env, const struct record *r, const struct volume_export *p,
 		  bool *ret_changed, struct error *e)
 {
 	AUTOFREE char *path = NULL;
-	AUTOCLOSE int lock = -1;
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
 	CLEANUP(note_clear) struct note old = { 0 };
 	CLEANUP(note_clear) struct note n = { .type = p->type, .writable = p->writable };
 	int ret = note_path(env->ks, r, &path, e);
 	if (ret == 0)
 		ret = file_canonical(p->target, &n.target, e);
+	/* QEMU opens it with the recorded passphrase, which a rotation under way may just have replaced. */
 	if (ret == 0)
-		ret = volume_lock(env->ks, r->uuid, true, &lock, e);
+		ret = volume_hold(env, r->uuid, NULL, 0, &h, e);
 	if (ret == 0)
 		ret = note_read(path, &old, e);
 	if (ret < 0)
@@ -137,7 +139,7 @@ int volume_export(const struct volume_env *env, struct record *r, const struct v
 		return 0;
 	ret = make_target(p, n.target, &n.made_target, e);
 	if (ret == 0)
-		ret = serve(env, r, p, &n, e);
+		ret = serve(env, h.record, p, &n, e);
 	if (ret == 0 && (ret = note_write(path, &n, e)) < 0)
 		image_export_stop(&n.process, NULL);
 	if (ret < 0 && n.made_target && p->type == EXPORT_FUSE)
@@ -149,11 +151,11 @@ int volume_unexport(const struct volume_env *env, const struct record *r, bool d
 		    struct error *e)
 {
 	AUTOFREE char *path = NULL;
-	AUTOCLOSE int lock = -1;
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
 	CLEANUP(note_clear) struct note n = { 0 };
 	int ret = note_path(env->ks, r, &path, e);
 	if (ret == 0)
-		ret = volume_lock(env->ks, r->uuid, true, &lock, e);
+		ret = volume_hold(env, r->uuid, NULL, HOLD_UNFINISHED, &h, e);
 	if (ret == 0)
 		ret = note_read(path, &n, e);
 	if (ret < 0)

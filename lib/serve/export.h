@@ -16,7 +16,7 @@ struct volume_export {
  * Serves the volume with its backing chain. Already so with the same parameters: 0 and *ret_changed
  * false; exported otherwise: ERROR_BUSY.
  */
-int volume_export(const struct volume_env *env, struct record *r, const struct volume_export *p,
+int volume_export(const struct volume_env *env, const struct record *r, const struct volume_export *p,
 		  bool *ret_changed, struct error *e);
 
 /* Ends the export; none is no error (*ret_changed false). Works while the keystore is sealed. */

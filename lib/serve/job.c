@@ -1,7 +1,10 @@
 #include "lib/serve/job.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/mapped.h"
+#include "lib/volume/state.h"
 #include "lib/volume/users.h"
+
+#include "lib/guest/secret.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,29 +13,28 @@
 /* Another process may touch the same record between our read and our write. */
 #define PUT_TRIES 8
 
-void job_clear(struct job *j)
+static void forget_look(struct job *j)
 {
 	guest_domain_xml_clear(&j->xml);
 	guest_image_clear(&j->image);
 	if (j->domain)
 		virDomainFree(j->domain);
-	cleanup_close(&j->lock);
+	j->domain = NULL;
 }
 
-/* A mapping needs no lock here, and opening it takes the same lock for itself. */
-int job_lock(struct job *j, const struct record *r, bool ready, struct error *e)
+void job_clear(struct job *j)
 {
-	AUTORECORD struct record *now = NULL;
-	if (j->mapped)
-		return 0;
-	int result = volume_lock(j->env->ks, r->uuid, true, &j->lock, e);
-	if (result == 0)
-		result = keystore_get(j->env->ks, r->uuid, &now, e);
-	if (result < 0)
-		return result;
+	forget_look(j);
+	volume_release(&j->hold);
+}
+
+int job_hold(struct job *j, const struct record *r, bool unfinished, struct error *e)
+{
+	int result = volume_hold(j->env, r->uuid, NULL, unfinished ? HOLD_UNFINISHED : 0, &j->hold, e);
 	/* With two images about, the domain is what tells which one it uses. */
-	bool matters = ready || volume_state_flags(now->state) & STATE_TWO_IMAGES;
-	return matters ? volume_check_ready(now, e) : 0;
+	if (result == 0 && volume_state_flags(j->hold.record->state) & STATE_TWO_IMAGES)
+		result = volume_check_ready(j->hold.record, e);
+	return result;
 }
 
 int job_find_use(const struct job *j, const char *xml, struct guest_use *ret, struct error *e)
@@ -61,6 +63,7 @@ int job_check_on_top(const struct job *j, const struct record *r, struct error *
 
 int job_begin(struct job *j, const struct record *r, struct volume_attached *ret, struct error *e)
 {
+	forget_look(j);
 	int result = guest_find_domain(j->g, j->p->domain, &j->domain, e);
 	if (result == 0)
 		result = guest_domain_xml(j->domain, &j->xml, e);
@@ -92,6 +95,16 @@ int job_begin(struct job *j, const struct record *r, struct volume_attached *ret
 	return 0;
 }
 
+int job_forget_unused(const struct job *j, const struct record *r, struct error *e)
+{
+	struct guest_image image;
+	struct guest_user user = { 0 };
+	/* Without a name: only the secret counts. */
+	guest_image_begin(&image, j->g, r->uuid);
+	int result = guest_user_any(&image, NULL, GUEST_EVERYWHERE, &user, e);
+	return result < 0 || user.place ? result : guest_secret_forget(j->g, r->uuid, NULL, e);
+}
+
 /* Entries of this name whose domain libvirt has no more: it was undefined, and perhaps defined anew. */
 static int drop_stale(struct guest_connection *g, struct record *r, const struct volume_attached *a, bool *ret_any,
 		      struct error *e)
@@ -113,20 +126,17 @@ static int drop_stale(struct guest_connection *g, struct record *r, const struct
 	return 0;
 }
 
-int job_note_domain(const struct job *j, const struct record *r, const struct volume_attached *a, bool attached,
-		    struct error *e)
+int job_note_domain(const struct job *j, const struct volume_attached *a, bool attached, struct error *e)
 {
-	AUTOCLOSE int lock = -1;
-	const struct volume_env *env = j->env;
-	int result = j->lock >= 0 ? 0 : volume_lock(env->ks, r->uuid, true, &lock, e);
-	for (int i = 0; result == 0 && i < PUT_TRIES; i++) {
+	const char *action = attached ? "attach" : "detach";
+	for (int i = 0; i < PUT_TRIES; i++) {
 		AUTORECORD struct record *fresh = NULL;
-		result = keystore_get(env->ks, r->uuid, &fresh, e);
+		bool changed = attached;
+		int result = keystore_get(j->env->ks, j->hold.uuid, &fresh, e);
 		if (result == 0)
-			result = keystore_reveal(env->ks, &fresh, 1, attached ? "attach" : "detach", a->domain, e);
+			result = keystore_reveal(j->env->ks, &fresh, 1, action, a->domain, e);
 		if (result == 0 && attached)
 			result = record_add_domain(fresh, a->domain_uuid, a->domain, a->target, e);
-		bool changed = attached;
 		if (result == 0)
 			result = drop_stale(j->g, fresh, a, &changed, e);
 		if (result < 0)
@@ -135,10 +145,9 @@ int job_note_domain(const struct job *j, const struct record *r, const struct vo
 			changed = record_remove_domain(fresh, a->domain_uuid, NULL) || changed;
 		if (!changed)
 			return 0;
-		result = keystore_put(env->ks, fresh, attached ? "attach" : "detach", a->domain, e);
+		result = keystore_put(j->env->ks, fresh, action, a->domain, e);
 		if (result != -ESTALE)
 			return result;
-		result = 0;
 	}
-	return result < 0 ? result : error_set(e, ERROR_BUSY, ESTALE, "the record of %s changes all the time", r->path);
+	return error_set(e, ERROR_BUSY, ESTALE, "the record of %s changes all the time", j->hold.record->path);
 }

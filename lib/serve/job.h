@@ -6,6 +6,7 @@
 #include "lib/guest/users.h"
 #include "lib/image/mapping/mapping.h"
 #include "lib/serve/attach.h"
+#include "lib/volume/hold.h"
 
 struct job {
 	const struct volume_env *env;
@@ -19,11 +20,15 @@ struct job {
 	bool mapped;			/* LUKS2: the kernel decrypts, the guest gets a block device */
 	char name[MAPPING_NAME_LEN];	/* of that mapping */
 	char source[4352];		/* what the domain gets as the disk's source */
-	int lock;			/* on a volume that QEMU opens, or -1 */
+	struct volume_hold hold;	/* from job_hold() on */
 };
+#define JOB_NEW(env_, g_, p_) { .env = env_, .g = g_, .p = p_, .hold = VOLUME_HOLD_NONE }
 void job_clear(struct job *j);
 
-/* Looks: fills all but the lock, and the domain's names in *ret. ERROR_NOT_FOUND: no such domain. */
+/*
+ * Looks: fills all but the hold, anew if it was filled, and the domain's names in *ret. Before job_hold() it is only
+ * good for an early refusal. ERROR_NOT_FOUND: no such domain.
+ */
 int job_begin(struct job *j, const struct record *r, struct volume_attached *ret, struct error *e);
 
 /* How a domain's XML (or NULL) has the volume. */
@@ -32,11 +37,13 @@ int job_find_use(const struct job *j, const char *xml, struct guest_use *ret, st
 /* ERROR_BUSY while somebody's overlay is above the volume: it is in the domain, but no disk that is its own. */
 int job_check_on_top(const struct job *j, const struct record *r, struct error *e);
 
-/* The volume's lock, against a rotation, which changes what the secret must be. ready: no workflow may be open. */
-int job_lock(struct job *j, const struct record *r, bool ready, struct error *e);
+/* The volume for as long as the job lasts. unfinished: also in the middle of a workflow that has one image. */
+int job_hold(struct job *j, const struct record *r, bool unfinished, struct error *e);
 
-/* Into the record that the domain has the volume, or that it has it no more; takes the lock if the job has none. */
-int job_note_domain(const struct job *j, const struct record *r, const struct volume_attached *a, bool attached,
-		    struct error *e);
+/* Undefines the secret of a volume, unless a domain mentions it; libvirt itself is the witness. */
+int job_forget_unused(const struct job *j, const struct record *r, struct error *e);
+
+/* Into the record that the domain has the volume, or that it has it no more. The volume is held. */
+int job_note_domain(const struct job *j, const struct volume_attached *a, bool attached, struct error *e);
 
 #endif

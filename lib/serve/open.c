@@ -105,19 +105,15 @@ static int map(const struct record *r, const struct volume_open *p, const char *
 	return mapping_open(container_luks(c), r->path, name, r->volume_key, p->flags, e);
 }
 
-int volume_open(const struct volume_env *env, struct record *r, const struct volume_open *p,
-		struct volume_opened *ret, struct error *e)
+int volume_open_held(const struct volume_env *env, struct volume_hold *h, const struct volume_open *p,
+		     struct volume_opened *ret, struct error *e)
 {
-	AUTOCLOSE int lock = -1;
 	AUTOMAPPINGS struct mapping_list maps = { 0 };
 	struct volume_opened o = { 0 };
+	const struct record *r = h->record;
 	int result = check_can_map(r, p, e);
 	if (result == 0)
 		result = choose_name(r, p->name, o.name, sizeof(o.name), e);
-	if (result == 0)
-		result = mapping_available(e);
-	if (result == 0)
-		result = volume_lock(env->ks, r->uuid, true, &lock, e);
 	/* The lock is ours, so what is half made was left by a command that died. */
 	if (result == 0 && !p->dry_run)
 		result = volume_clear_debris(r->luks_uuid, NULL, e);
@@ -133,14 +129,29 @@ int volume_open(const struct volume_env *env, struct record *r, const struct vol
 	else if (image_is_in_use(r->path))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by a guest or another process", r->path);
 	if (o.changed && !p->dry_run) {
-		result = keystore_reveal(env->ks, &r, 1, "open", o.name, e);
+		result = keystore_reveal(env->ks, &h->record, 1, "open", o.name, e);
 		if (result == 0)
-			result = map(r, p, o.name, e);
+			result = map(h->record, p, o.name, e);
 		if (result < 0)
 			return result;
 	}
 	*ret = o;
 	return 0;
+}
+
+int volume_open(const struct volume_env *env, const struct record *r, const struct volume_open *p,
+		struct volume_opened *ret, struct error *e)
+{
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	char name[MAPPING_NAME_LEN];
+	int result = check_can_map(r, p, e);
+	if (result == 0)
+		result = choose_name(r, p->name, name, sizeof(name), e);
+	if (result == 0)
+		result = mapping_available(e);
+	if (result == 0)
+		result = volume_hold(env, r->uuid, NULL, 0, &h, e);
+	return result < 0 ? result : volume_open_held(env, &h, p, ret, e);
 }
 
 /* ---- close ---- */
@@ -153,15 +164,13 @@ static int still_in_use(const struct mapping *m, const struct record *r, struct 
 			 r->path, m->name, *users ? users : "by a process that cannot be seen from here");
 }
 
-int volume_close(const struct volume_env *env, const struct record *r, bool deferred, bool dry_run,
-		 struct volume_opened *ret, struct error *e)
+int volume_close_held(const struct volume_hold *h, bool deferred, bool dry_run, struct volume_opened *ret,
+		      struct error *e)
 {
-	AUTOCLOSE int lock = -1;
 	AUTOMAPPINGS struct mapping_list maps = { 0 };
 	struct volume_opened o = { 0 };
-	int result = volume_lock(env->ks, r->uuid, true, &lock, e);
-	if (result == 0 && !dry_run)
-		result = volume_clear_debris(r->luks_uuid, NULL, e);
+	const struct record *r = h->record;
+	int result = dry_run ? 0 : volume_clear_debris(r->luks_uuid, NULL, e);
 	if (result == 0)
 		result = mapping_list_read(&maps, e);
 	if (result < 0)
@@ -182,4 +191,12 @@ int volume_close(const struct volume_env *env, const struct record *r, bool defe
 	if (result == 0)
 		*ret = o;
 	return result;
+}
+
+int volume_close(const struct volume_env *env, const struct record *r, bool deferred, bool dry_run,
+		 struct volume_opened *ret, struct error *e)
+{
+	AUTOHOLD struct volume_hold h = VOLUME_HOLD_NONE;
+	int result = volume_hold(env, r->uuid, NULL, HOLD_UNFINISHED, &h, e);
+	return result < 0 ? result : volume_close_held(&h, deferred, dry_run, ret, e);
 }

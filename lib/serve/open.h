@@ -3,7 +3,7 @@
 #define LIB_SERVE_OPEN_H
 
 #include "lib/image/mapping/mapping.h"
-#include "lib/volume/volume.h"
+#include "lib/volume/hold.h"
 
 struct volume_open {
 	const char *name;	/* NULL: by the volume's file name */
@@ -20,10 +20,13 @@ struct volume_opened {
 
 /*
  * Maps the volume. Already under this name: 0 and not changed; under another, or in use by QEMU:
- * ERROR_BUSY. A name that another device has: ERROR_EXISTS. Unsealed keystore.
+ * ERROR_BUSY. A name that another device has: ERROR_EXISTS. Unsealed keystore. _held: the caller
+ * has the volume.
  */
-int volume_open(const struct volume_env *env, struct record *r, const struct volume_open *p,
+int volume_open(const struct volume_env *env, const struct record *r, const struct volume_open *p,
 		struct volume_opened *ret, struct error *e);
+int volume_open_held(const struct volume_env *env, struct volume_hold *h, const struct volume_open *p,
+		     struct volume_opened *ret, struct error *e);
 
 /*
  * Removes the mapping; a volume that has none is no error. ERROR_BUSY says who uses it, unless
@@ -31,5 +34,7 @@ int volume_open(const struct volume_env *env, struct record *r, const struct vol
  */
 int volume_close(const struct volume_env *env, const struct record *r, bool deferred, bool dry_run,
 		 struct volume_opened *ret, struct error *e);
+int volume_close_held(const struct volume_hold *h, bool deferred, bool dry_run, struct volume_opened *ret,
+		      struct error *e);
 
 #endif

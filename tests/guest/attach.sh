@@ -87,7 +87,9 @@ check_exit 0 "--dry-run" kvmcrypt attach vm b.raw --dry-run
 same
 
 # A disk whose attach fails in libvirt leaves no secret.
-check_exit 8 "libvirt refuses the disk (a bus that the machine does not have live)" kvmcrypt attach vm b.raw --bus ide
+check_exit 8 "libvirt refuses the disk (a name that is none)" kvmcrypt attach vm b.raw --bus virtio --target 'no name'
+same
+check_error 2 'no new disk on its ide bus' "a bus that takes no disk while the guest runs" kvmcrypt attach -q vm b.raw --bus ide
 same
 
 guest_define noacpi watch "" ""
