@@ -87,7 +87,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 {
 	const struct import_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
+	AUTOGUEST struct guest_connection *g = NULL;
 	struct image_look look;
+	struct error why = { 0 };
 	bool known;
 	(void)n;
 	if (o->key_file && (o->passphrase_file || o->passphrase_fd >= 0))
@@ -96,8 +98,12 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = image_look(o->header ? o->header : operands[0], &look, e);
 	if (r == 0)
 		r = person_unsealed_keystore(ctx, &ks, e);
+	if (r == 0 && o->replace)
+		r = environment_try_connect(ctx, &g, &why, e);
 	if (r < 0)
 		return r;
+	if (why.kind)
+		say_more(ctx, "%s", why.message);
 	struct volume_env env = environment(ctx, ks);
 	struct attempt a = { .env = &env, .p = {
 		.path = operands[0],
@@ -105,6 +111,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		.format = !o->format ? IMAGE_FORMAT_AUTO : strcmp(o->format, "qcow2") ? IMAGE_FORMAT_RAW :
 											IMAGE_FORMAT_QCOW2,
 		.replace = o->replace,
+		.g = g,
 		.dry_run = o->dry_run,
 	} };
 	r = volume_import_look(&env, &a.p, &known, e);

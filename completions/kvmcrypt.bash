@@ -111,7 +111,7 @@ _kvmcrypt() {
   [[ ${#COMPREPLY[@]} -gt 0 ]] && return
   if [[ $cur == -* ]]; then
     case $cmd in
-    'attach') _kvmcrypt_words '--boot-order= --bus= --config --dry-run --live --readonly --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'attach') _kvmcrypt_words '--adopt --boot-order= --bus= --config --dry-run --live --readonly --renew --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot disable') _kvmcrypt_words '--root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot enable') _kvmcrypt_words '--no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

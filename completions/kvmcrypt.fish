@@ -1,12 +1,14 @@
 # fish completion for kvmcrypt, made by `make generated` from the option tables; do not edit
 complete -c kvmcrypt -f
 complete -c kvmcrypt -n __fish_use_subcommand -a attach -d 'make a volume a disk of a domain'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l adopt -d 'give the disk that DOMAIN has already the volume'\''s secret in the place of another'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l boot-order -r -d 'boot from it as the N-th device (in the configuration)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l bus -r -f -a 'virtio scsi sata usb ide' -d 'virtio (default), scsi, sata, usb or ide'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l config -d 'only in the persistent configuration'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l live -d 'only in the running guest'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l readonly -d 'the guest may not write to it'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l renew -d 'bring the disk that DOMAIN has already to what attach writes today'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -l target -r -d 'name such as vdb (default: the next free one)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -a '(kvmcrypt --dump-values domains 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from attach' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'

@@ -232,13 +232,14 @@ static int look(struct job *j, const struct record *r, struct layers *layers, st
 	int result = job_begin(j, r, a, e);
 	if (result < 0)
 		return result;
-	if ((result = volume_check_ready(r, e)) < 0 || (result = job_check_on_top(j, r, e)) < 0 ||
-	    (result = refuse_other_use(j, r, &j->live, e)) < 0 ||
-	    (result = refuse_other_use(j, r, &j->config, e)) < 0 ||
-	    (result = refuse_elsewhere(j, r, e)) < 0 || (result = choose_target(j, a, e)) < 0)
+	if ((result = volume_check_ready(r, e)) < 0 || (result = job_check_on_top(j, r, e)) < 0)
 		return result;
 	if ((j->p->renew || j->p->adopt) && !j->live.found && !j->config.found)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT, "domain %s has no disk that is %s", a->domain, r->path);
+	if ((result = refuse_other_use(j, r, &j->live, e)) < 0 ||
+	    (result = refuse_other_use(j, r, &j->config, e)) < 0 ||
+	    (result = refuse_elsewhere(j, r, e)) < 0 || (result = choose_target(j, a, e)) < 0)
+		return result;
 	layers_clear(layers);
 	result = j->mapped ? layers_mapped(j->source, layers) : layers_find(j->env->ks, r, layers, e);
 	if (result == 0)

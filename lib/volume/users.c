@@ -65,6 +65,26 @@ int volume_check_unused(struct guest_connection *g, const struct record *r, stru
 			 user.domain, r->path);
 }
 
+int volume_check_secrets(struct guest_connection *g, const char *path, const unsigned char *volume, struct error *e)
+{
+	AUTOGUESTIMAGE struct guest_image image = { 0 };
+	struct guest_user user = { 0 };
+	static const uuid_t none;
+	char who[512];
+	if (!g)
+		return 0;
+	guest_image_begin(&image, g, volume ? volume : none);
+	int result = guest_image_add(&image, path, false, e);
+	if (result == 0)
+		result = guest_user_any(&image, NULL, GUEST_EVERYWHERE, &user, e);
+	if (result < 0 || !user.place || !user.use.encrypted || user.use.our_secret)
+		return result;
+	guest_user_text(&user, who, sizeof(who));
+	return error_set(e, ERROR_REFUSED, EBUSY,
+			 "%s opens %s with another secret, which --replace would make useless: import it without, then "
+			 "`kvmcrypt attach --adopt %s %s`", who, path, user.domain, path);
+}
+
 /* ---- running ---- */
 
 /* QEMU's node is what we want, or the kernel's device: whichever the volume is meant to have. */

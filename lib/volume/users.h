@@ -15,6 +15,12 @@ int volume_image(struct guest_connection *g, const struct record *r, struct gues
 int volume_check_unused(struct guest_connection *g, const struct record *r, struct error *e);
 
 /*
+ * ERROR_REFUSED, naming who, when a domain opens the image at path with another secret than that of this volume (NULL:
+ * it is none yet), which then would open nothing any more. g NULL: nobody to ask.
+ */
+int volume_check_secrets(struct guest_connection *g, const char *path, const unsigned char *volume, struct error *e);
+
+/*
  * A running domain that has the volume as a disk, as QEMU opens it or as the kernel does, with the name of that disk;
  * *ret NULL: none. g NULL: nobody to ask.
  */

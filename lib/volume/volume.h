@@ -81,6 +81,7 @@ struct volume_import {
 	const char *header;		/* its detached LUKS2 header, or NULL */
 	const struct secret *passphrase;	/* opens a keyslot of it */
 	bool replace;			/* remove that keyslot once ours is proven */
+	struct guest_connection *g;	/* replace: asked whether a domain opens the image with another secret; or NULL */
 	bool dry_run;
 };
 int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,

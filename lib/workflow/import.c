@@ -5,6 +5,7 @@
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/users.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -75,6 +76,9 @@ static int open_image(const struct volume_import *p, struct import_state *s, enu
 static int check_locked(struct flow *f, struct import_state *s, struct error *e)
 {
 	int r = open_image(f->params, s, CONTAINER_CHANGE, e);
+	const struct volume_import *p = f->params;
+	if (r == 0 && p->replace)
+		r = volume_check_secrets(p->g, s->path, f->record->uuid, e);
 	return r < 0 ? r : volume_check_binding(f->record, luks_info(container_luks(s->c)), e);
 }
 
@@ -91,6 +95,8 @@ static int check(struct flow *f, struct error *e)
 		r = open_image(p, s, CONTAINER_LOOK, e);
 	if (r == 0)
 		r = check_known(f, s, e);
+	if (r == 0 && p->replace)
+		r = volume_check_secrets(p->g, s->path, f->record ? f->record->uuid : NULL, e);
 	return r < 0 || f->unchanged ? r : check_room(s, e);
 }
 
@@ -259,7 +265,7 @@ int volume_import(const struct volume_env *env, const struct volume_import *p, s
 		result = workflow_run(&workflow_import, &call, &r, ret_existed, e);
 	/* Of an image that was imported before, and with a passphrase that may open keyslots still. */
 	if (result == 0 && p->replace && *ret_existed && !p->dry_run)
-		result = volume_replace(env, r->uuid, p->passphrase, e);
+		result = volume_replace(env, p->g, r->uuid, p->passphrase, e);
 	if (result == 0)
 		*ret = TAKE_PTR(r);
 	return result;

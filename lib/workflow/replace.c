@@ -2,6 +2,7 @@
 #include "lib/workflow/workflow.h"
 
 #include "lib/volume/internal.h"
+#include "lib/volume/users.h"
 
 struct replace_state {
 	struct container *c;
@@ -44,7 +45,8 @@ static int open_header(struct flow *f, struct error *e)
 
 static int check(struct flow *f, struct error *e)
 {
-	return f->locked ? open_header(f, e) : 0;
+	int r = volume_check_secrets(f->g, f->record->path, f->record->uuid, e);
+	return r == 0 && f->locked ? open_header(f, e) : r;
 }
 
 static int intend(struct flow *f, struct error *e)
@@ -107,8 +109,9 @@ const struct workflow workflow_replace = {
 	.clear = clear,
 };
 
-int volume_replace(const struct volume_env *env, const uuid_t volume, const struct secret *passphrase, struct error *e)
+int volume_replace(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		   const struct secret *passphrase, struct error *e)
 {
-	const struct flow_call call = { .env = env, .volume = volume, .params = passphrase };
+	const struct flow_call call = { .env = env, .g = g, .volume = volume, .params = passphrase };
 	return workflow_run(&workflow_replace, &call, NULL, NULL, e);
 }
