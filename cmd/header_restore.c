@@ -28,7 +28,8 @@ static int confirm(struct context *ctx, const struct restore_options *o, const s
 	say(ctx, "found at the header's place: %s%s%s", header_condition_name(found->condition), found->problem[0] ? ": " : "",
 	    found->problem);
 	snprintf(question, sizeof(question),
-		 "This writes a new LUKS header with one keyslot, the keystore's, to %.900s; keyslots of others are lost.",
+		 "This makes the LUKS header of %.900s anew, with the keystore's keyslot; those of others stay as far as they "
+		 "can be read.",
 		 r->header_path ? r->header_path : r->path);
 	return person_confirm(o->yes, question, e);
 }
@@ -78,8 +79,8 @@ const struct command command_header_restore = {
 	.group = GROUP_KEYS,
 	.summary = "rebuild a destroyed LUKS header from the keystore",
 	.description = "Builds a new LUKS1 or LUKS2 header from the sealed volume key and geometry and puts it in the place "
-		       "of the lost one: at the start of a raw volume, in its detached file, or inside the qcow2. A "
-		       "header that is good is left alone; one of another volume is refused, and so is one that says that "
+		       "of the lost one: at the start of a raw volume, in its detached file, or inside the qcow2. Keyslots of "
+		       "others stay, where they can still be read. A header that is good is left alone; one of another volume is refused, and so is one that says that "
 		       "the data has two volume keys just now.",
 	.operands = operands,
 	.options = options,

@@ -114,7 +114,7 @@ struct json_object *volume_json_keyslots(const struct record *r, const struct vo
 		const struct luks_keyslot *k = &s->info.keyslots[i];
 		struct json_object *o = json_object_new_object();
 		put_number(o, "slot", (uint64_t)k->slot);
-		put_text(o, "state", k->active ? "active" : "empty");
+		put_text(o, "state", !k->active ? "empty" : k->unbound ? "unbound" : "active");
 		put_text(o, "owner", k->active ? slot_owner(r, s, k->slot) : NULL);
 		put_text(o, "kdf", k->active ? k->kdf : NULL);
 		if (k->active)

@@ -18,7 +18,6 @@
 #include <sys/random.h>
 
 #define SECTOR 512u
-#define LUKS1_METADATA 4096u	/* luks1_check() lets no key material begin earlier */
 
 /* In the order of writing, with a sync after each. The copies of a LUKS2 header are two phases:
  * one of them is whole at any time. */
@@ -47,7 +46,7 @@ static void runs_clear(struct runs *r)
 
 static uint64_t metadata_end(const struct luks_info *info)
 {
-	return info->version == 1 ? LUKS1_METADATA : 2 * info->metadata_size;
+	return info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size;
 }
 
 static bool in_active_slot(const struct luks_info *info, uint64_t offset)

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LUKS1_METADATA 4096u
-
 const char *header_condition_name(enum header_condition c)
 {
 	static const char *const names[] = {
@@ -21,14 +19,23 @@ const char *header_condition_name(enum header_condition c)
 	return names[c];
 }
 
-static enum header_condition condition_of(const struct record *r, struct container *c, struct error *why)
+/* That a keyslot cannot be tried here (its cipher, memory) says nothing of the header. */
+static int condition_of(const struct record *r, struct container *c, enum header_condition *ret, struct error *why)
 {
-	int slot;
-	if (volume_check_binding(r, luks_info(container_luks(c)), why) < 0)
-		return HEADER_FOREIGN;
-	if (!r->revealed || volume_unlock_cheap(container_luks(c), r->passphrase, &slot, NULL, why) == 0)
-		return HEADER_GOOD;
-	return why->kind == ERROR_BAD_KEY ? HEADER_LOCKED : HEADER_DAMAGED;
+	int slot, result = 0;
+	int binding = volume_check_binding(r, luks_info(container_luks(c)), why);
+	*ret = HEADER_GOOD;
+	if (binding < 0)
+		*ret = binding == -EUCLEAN ? HEADER_DAMAGED : HEADER_FOREIGN;
+	else if (r->revealed)
+		result = volume_unlock_cheap(container_luks(c), r->passphrase, &slot, NULL, why);
+	if (result < 0 && why->kind == ERROR_BAD_KEY)
+		*ret = HEADER_LOCKED;
+	else if (result < 0 && why->kind == ERROR_DAMAGED)
+		*ret = HEADER_DAMAGED;
+	else
+		return result;
+	return 0;
 }
 
 int header_look(const struct record *r, struct header_state *ret, struct error *e)
@@ -40,11 +47,15 @@ int header_look(const struct record *r, struct header_state *ret, struct error *
 	if (result == 0) {
 		s.have_info = true;
 		s.info = *luks_info(container_luks(c));
-		s.condition = condition_of(r, c, &why);
+		result = condition_of(r, c, &s.condition, &why);
+		if (result < 0)
+			return error_pass(e, &why);
 	} else if (why.kind == ERROR_NOT_FOUND) {
 		s.condition = HEADER_MISSING;
 	} else if (result == -EMEDIUMTYPE) {
 		s.condition = HEADER_GONE;
+	} else if (result == -EPROTO) {
+		s.condition = HEADER_FOREIGN;
 	} else if (result == -EINPROGRESS) {
 		s.condition = HEADER_REENCRYPTING;
 	} else if (why.kind == ERROR_DAMAGED) {
@@ -61,7 +72,7 @@ int header_look(const struct record *r, struct header_state *ret, struct error *
 
 uint64_t header_metadata_length(const struct luks_info *info)
 {
-	return info->version == 1 ? LUKS1_METADATA : 2 * info->metadata_size;
+	return info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size;
 }
 
 int header_build(const struct record *r, const struct secret *volume_key, struct luks **ret, struct error *e)
@@ -78,7 +89,7 @@ int header_build(const struct record *r, const struct secret *volume_key, struct
 		.sector_size = r->sector_size,
 		.uuid = r->luks_uuid,
 		.label = r->luks_version == 2 ? base + 1 : NULL,
-		.detached = r->luks_version == 2 && !r->geometry.data_offset,
+		.detached = !r->geometry.data_offset,
 		.volume_key = volume_key,
 		.data_offset = r->geometry.data_offset,
 		.metadata_size = r->geometry.metadata_size,
@@ -152,6 +163,10 @@ static int refuse(const struct record *r, const struct header_state *found, cons
 	int result = refuse_two_keys(r, found, e);
 	if (result < 0)
 		return result;
+	if (found->condition == HEADER_FOREIGN && !found->have_info && !p->foreign)
+		return error_set(e, ERROR_REFUSED, EEXIST,
+				 "the LUKS header of %s is whole, but not what we accept (%s); --overwrite-foreign destroys it",
+				 volume_header_path(r), found->problem);
 	if (found->condition == HEADER_FOREIGN && !p->foreign)
 		return error_set(e, ERROR_REFUSED, EEXIST,
 				 "%s holds a whole LUKS header of another volume or key; --overwrite-foreign destroys that one",
@@ -161,6 +176,60 @@ static int refuse(const struct record *r, const struct header_state *found, cons
 				 r->path);
 	if (!r->volume_key || !r->geometry.header_length)
 		return error_set(e, ERROR_FAILED, ENODATA, "the keystore has no volume key of %s", r->path);
+	return 0;
+}
+
+/* A whole header of the volume that only lacks our keyslot gets one: it keeps all others. */
+static int add_our_keyslot(const struct volume_env *env, struct record *r, const struct header_restore *p,
+			   struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	const struct container_region region = region_of(r);
+	int slot, result = volume_open_header(r, p->dry_run ? CONTAINER_LOOK : CONTAINER_CHANGE, &c, e);
+	if (result == 0)
+		result = luks_add_keyslot(container_luks(c), -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED, &slot, e);
+	if (result < 0 || p->dry_run)
+		return result;
+	result = keep_old(&region, p->backup, e);
+	if (result == 0)
+		result = keystore_put(env->ks, r, "header-restore", r->path, e);
+	if (result == 0)
+		result = container_write_back(c, e);
+	return result < 0 ? result : volume_prove(r, volume_header_path(r), &slot, e);
+}
+
+/* What can be read of others' keyslots stays; ours is among them, or comes to them. */
+static int keep_keyslots(const struct volume_env *env, const struct record *r, const struct header_state *found,
+			 struct luks **l, struct error *e)
+{
+	AUTOFREE unsigned char *old = NULL;
+	AUTOLUKS struct luks *ours = NULL;
+	const struct container_region region = region_of(r);
+	int kept, slot;
+	/* Of the same volume; or of one whose digest is what is damaged. */
+	if (found->condition != HEADER_DAMAGED &&
+	    !(found->condition == HEADER_FOREIGN && found->have_info && !uuid_compare(found->info.uuid, r->luks_uuid)))
+		return 0;
+	int result = container_region_read(&region, &old, e);
+	if (result == 0)
+		result = luks1_keep(l, old, region.length, &kept, e);
+	if (result < 0 || !kept)
+		return result;
+	struct error why = { 0 };
+	if (volume_cheap_slot(*l, r->passphrase) >= 0)
+		return 0;
+	result = luks_add_keyslot(*l, -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED, &slot, &why);
+	if (result == 0) {
+		volume_note(env, "%d keyslot%s of the damaged header of %s kept", kept, kept == 1 ? " is" : "s are", r->path);
+		return 0;
+	}
+	/* All in use: without ours the volume would be lost to the keystore. */
+	result = header_build(r, r->volume_key, &ours, e);
+	if (result < 0)
+		return result;
+	luks_free(*l);
+	*l = TAKE_PTR(ours);
+	volume_note(env, "the other keyslots of %s cannot be kept: %s", r->path, why.message);
 	return 0;
 }
 
@@ -176,9 +245,13 @@ static int restore(const struct volume_env *env, struct record *r, const struct 
 	size_t len;
 	int slot;
 	const struct container_region region = region_of(r);
+	if (found->condition == HEADER_LOCKED)
+		return add_our_keyslot(env, r, p, e);
 	int result = header_build(r, r->volume_key, &l, e);
 	if (result == 0 && p->dry_run)
 		return 0;
+	if (result == 0)
+		result = keep_keyslots(env, r, found, &l, e);
 	if (result == 0)
 		result = luks_bytes(l, &bytes, &len, e);
 	if (result == 0 && found->condition == HEADER_MISSING)

@@ -7,7 +7,7 @@
 enum header_condition {
 	HEADER_GOOD,	/* the record's, and its passphrase opens it */
 	HEADER_LOCKED,	/* the record's, but no keyslot opens with the record's passphrase */
-	HEADER_FOREIGN,	/* a whole LUKS header, of another volume */
+	HEADER_FOREIGN,	/* a whole LUKS header, of another volume; without info: not one that we accept */
 	HEADER_DAMAGED,	/* something of a header, which is not accepted */
 	HEADER_REENCRYPTING,	/* says that the data has two volume keys just now */
 	HEADER_GONE,	/* no header */
@@ -31,8 +31,9 @@ struct header_restore {
 };
 /*
  * Builds a new header from the sealed volume key and geometry, with one keyslot for the record's
- * passphrase, and puts it in the place of the lost one. A header that is good is left alone
- * (*ret_changed false). ERROR_REFUSED for a foreign one.
+ * passphrase, and puts it in the place of the lost one; keyslots of others that can still be read stay. A header
+ * that is good is left alone (*ret_changed false), one that is whole only gets our keyslot. ERROR_REFUSED for a
+ * foreign one.
  */
 int volume_header_restore(const struct volume_env *env, const uuid_t volume, const struct header_restore *p,
 			  struct header_state *ret_found, bool *ret_changed, struct error *e);

@@ -44,6 +44,24 @@ void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint6
 	memcpy(r->geometry.digest_salt, info->digest_salt, sizeof(r->geometry.digest_salt));
 }
 
+/*
+ * UUID and digest are the record's, and another field is not: a header that would have the data read wrong. Of
+ * fields that a record does not know, or a header without a keyslot, nothing follows.
+ */
+static int check_fields(const struct record *r, const struct luks_info *info, struct error *e)
+{
+	const char *field = r->luks_version != (uint32_t)info->version ? "version" :
+			    strcmp(r->cipher, info->cipher) ? "cipher" :
+			    r->key_bits && info->key_bits && r->key_bits != info->key_bits ? "key length" :
+			    r->sector_size && r->sector_size != info->sector_size ? "sector size" :
+			    r->geometry.header_length && r->geometry.data_offset != info->data_offset ? "data offset" : NULL;
+	if (!field)
+		return 0;
+	return error_set(e, ERROR_DAMAGED, EUCLEAN,
+			 "the LUKS header of %s has another %s than its record: `kvmcrypt header show` says more, and `header restore` "
+			 "makes it as it was", r->path, field);
+}
+
 int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e)
 {
 	if (uuid_compare(r->luks_uuid, info->uuid) != 0 || r->digest_len != info->digest_len ||
@@ -51,7 +69,7 @@ int volume_check_binding(const struct record *r, const struct luks_info *info, s
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
 				 "%s is not the image this record was made for (its LUKS UUID or volume key differs)",
 				 r->path);
-	return 0;
+	return check_fields(r, info, e);
 }
 
 enum image_format volume_image_format(const struct record *r)

@@ -93,6 +93,10 @@ static int check(struct flow *f, struct error *e)
 		r = file_canonical(p->header, &s->header, e);
 	if (r == 0)
 		r = open_image(p, s, CONTAINER_LOOK, e);
+	if (r == 0 && !s->header && !luks_info(container_luks(s->c))->data_offset)
+		r = error_set(e, ERROR_USAGE, EINVAL,
+			      "%s is the detached header of another file or device: import that one, with --header=%s", s->path,
+			      s->path);
 	if (r == 0)
 		r = check_known(f, s, e);
 	if (r == 0 && p->replace)

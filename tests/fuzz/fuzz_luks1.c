@@ -16,7 +16,7 @@ static void check_accepted(const struct luks_info *info, uint64_t header_len, ui
 	for (int i = 0; i < 8; i++) {
 		const struct luks_keyslot *k = &info->keyslots[i];
 		CHECK(k->key_offset >= 4096 && k->key_offset + k->key_length <= header_len);
-		CHECK(k->key_offset + k->key_length <= info->data_offset);
+		CHECK(!info->data_offset || k->key_offset + k->key_length <= info->data_offset);
 		CHECK(k->iterations <= 100000000);
 		for (int j = 0; j < i; j++)
 			CHECK(k->key_offset >= info->keyslots[j].key_offset + info->keyslots[j].key_length ||

@@ -257,9 +257,8 @@ static const struct refusal {
 	{ "cipher name has characters", { { 8, 1, '/' } } },
 	{ "cipher mode is empty", { { 40, 1, 0 } } },
 	{ "cipher mode has characters", { { 41, 1, '%' } } },
-	{ "hash name is unknown", { { 72, 8, UINT64_C(0x6d64350000000000) } } },	/* md5 */
+	{ "hash name is unknown", { { 72, 8, UINT64_C(0x6d64360000000000) } } },	/* md6 */
 	{ "hash name is empty", { { 72, 1, 0 } } },
-	{ "payload offset is 0", { { 104, 4, 0 } } },
 	{ "payload offset is behind the end", { { 104, 4, 4097 } } },
 	{ "payload offset is behind the end", { { 104, 4, UINT32_MAX } } },
 	{ "key bytes", { { 108, 4, 15 } } },
@@ -275,7 +274,7 @@ static const struct refusal {
 	{ "iteration count of keyslot 0", { { SLOT(0) + 4, 4, UINT32_MAX } } },
 	{ "stripes of keyslot 0", { { SLOT(0) + 44, 4, 1 } } },
 	{ "stripes of keyslot 3", { { SLOT(3) + 44, 4, UINT32_MAX } } },
-	{ "key material of keyslot 0 overlaps the header", { { SLOT(0) + 40, 4, 7 } } },
+	{ "key material of keyslot 0 overlaps the header", { { SLOT(0) + 40, 4, 1 } } },
 	{ "key material of keyslot 0 overlaps the header", { { SLOT(0) + 40, 4, 0 } } },
 	{ "key material of keyslot 7 is outside", { { SLOT(7) + 40, 4, UINT32_MAX } } },
 	{ "key material of keyslot 7 is outside", { { SLOT(7) + 40, 4, 4096 - KEY_SECTORS + 1 } } },
@@ -309,6 +308,40 @@ static void every_refusal_of_luks1_names_its_field(void **state)
 		assert_int_equal(err.kind, ERROR_DAMAGED);
 		assert_null(l);
 	}
+}
+
+/* What others made so, and is whole, is not called damaged. */
+static void what_is_not_supported_is_not_damaged(void **state)
+{
+	(void)state;
+	static const struct refusal unsupported[] = {
+		{ "hash name is md5 or as old, which is not supported", { { 72, 8, UINT64_C(0x6d64350000000000) } } },
+		{ "as in headers of cryptsetup 1.0, which is not supported", { { SLOT(0) + 40, 4, 2 } } },
+	};
+	size_t len;
+	for (size_t i = 0; i < ARRAY_LEN(unsupported); i++) {
+		struct luks_info info;
+		AUTOFREE unsigned char *bytes = header(1, &len);
+		const struct patch *p = &unsupported[i].patch[0];
+		for (int k = 0; k < p->width; k++)
+			bytes[p->at + k] = (unsigned char)(p->value >> (8 * (p->width - 1 - k)));
+		assert_fails(luks1_check(bytes, len, len, len, &info, &err), ERROR_FAILED, unsupported[i].why);
+	}
+}
+
+static void a_detached_luks1_header_has_no_payload(void **state)
+{
+	(void)state;
+	size_t len;
+	struct luks_info info;
+	uint64_t region;
+	AUTOFREE unsigned char *bytes = header(1, &len);
+	memset(bytes + 104, 0, 4);
+	assert_ok(luks1_check(bytes, len, len, len, &info, &err));
+	assert_int_equal(info.data_offset, 0);
+	/* Its region is that of its keyslots. */
+	assert_ok(luks_region_of(bytes, len, &region, &err));
+	assert_true(region <= len && region >= info.keyslots[7].key_offset + info.keyslots[7].key_length);
 }
 
 static void names_must_end_and_not_be_null_ciphers(void **state)
@@ -494,6 +527,8 @@ int main(void)
 		cmocka_unit_test(bad_format_parameters_are_refused),
 		cmocka_unit_test(the_callers_bytes_are_never_written),
 		cmocka_unit_test(every_refusal_of_luks1_names_its_field),
+		cmocka_unit_test(what_is_not_supported_is_not_damaged),
+		cmocka_unit_test(a_detached_luks1_header_has_no_payload),
 		cmocka_unit_test(names_must_end_and_not_be_null_ciphers),
 		cmocka_unit_test(cut_off_headers_are_refused),
 		cmocka_unit_test(unsound_luks2_metadata_is_refused),

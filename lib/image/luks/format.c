@@ -68,8 +68,8 @@ static int check_params(const struct luks_params *p, struct error *e)
 		return error_set(e, ERROR_USAGE, EINVAL, "a key of %u bits is not possible", p->key_bits);
 	if (p->version == 1 && p->sector_size != LUKS_SECTOR)
 		return error_set(e, ERROR_USAGE, EINVAL, "LUKS1 has sectors of 512 bytes only");
-	if (p->version == 1 && (p->label || p->detached || p->integrity))
-		return error_set(e, ERROR_USAGE, EINVAL, "LUKS1 has no label, detached header or integrity");
+	if (p->version == 1 && (p->label || p->integrity))
+		return error_set(e, ERROR_USAGE, EINVAL, "LUKS1 has no label or integrity");
 	return 0;
 }
 
@@ -83,7 +83,7 @@ static uint64_t data_offset_of(const struct luks_params *p)
 {
 	if (p->data_offset)
 		return p->data_offset;
-	return p->version == 1 ? LUKS1_PAYLOAD_OFFSET : p->detached ? 0 : LUKS2_DATA_OFFSET;
+	return p->detached ? 0 : p->version == 1 ? LUKS1_PAYLOAD_OFFSET : LUKS2_DATA_OFFSET;
 }
 
 static uint64_t metadata_size_of(const struct luks_params *p)
@@ -100,7 +100,8 @@ static uint64_t keyslots_size_of(const struct luks_params *p)
 static size_t length_of(const struct luks_params *p)
 {
 	uint64_t offset = data_offset_of(p);
-	uint64_t header = p->version == 1 ? 0 : 2 * metadata_size_of(p) + keyslots_size_of(p);
+	uint64_t header = p->version == 2 ? 2 * metadata_size_of(p) + keyslots_size_of(p) :
+			  p->detached	  ? LUKS1_PAYLOAD_OFFSET : 0;
 	return (size_t)(header > offset ? header : offset);
 }
 
@@ -137,7 +138,7 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
 	int chosen = choose_data_device(p, data, sizeof(data), &dummy, e);
 	if (chosen < 0)
 		return chosen;
-	struct crypt_params_luks1 luks1 = { .hash = "sha256" };
+	struct crypt_params_luks1 luks1 = { .hash = "sha256", .data_device = data[0] ? data : NULL };
 	struct crypt_params_integrity none = { 0 };
 	struct crypt_params_luks2 luks2 = {
 		.sector_size = p->sector_size,

@@ -6,25 +6,8 @@
 
 #include <libcryptsetup.h>
 
-#define LUKS_MAGIC "LUKS\xba\xbe"
-#define LUKS2_MAGIC_SECOND "SKUL\xba\xbe"	/* of the second header copy */
-#define LUKS_MAGIC_LEN 6
-#define LUKS_SECTOR 512u
-#define LUKS_STRIPES 4000u	/* anti-forensic stripes; no tool writes another number */
-
 /* A header with more would keep a processor busy for minutes; QEMU's defaults are a few million. */
 #define LUKS_ITERATIONS_MAX 100000000u
-
-#define LUKS1_PHDR_LEN 592u
-#define LUKS1_PHDR_PAGE 4096u	/* key material starts no earlier in any header in use */
-#define LUKS1_KEYSLOTS 8
-#define LUKS1_REGION_MAX (64u * 1024 * 1024)
-
-/* LUKS2 spec 1.1.1, 2.1 and 2.2: the binary header, and where the JSON area may end. */
-#define LUKS2_BIN_LEN 4096u
-#define LUKS2_HDR_MIN (16u * 1024)
-#define LUKS2_HDR_MAX (4u * 1024 * 1024)
-#define LUKS2_KEYSLOTS_AREA_MAX (128u * 1024 * 1024)
 
 struct luks {
 	int fd;				/* memfd */
@@ -57,6 +40,10 @@ int luks_fail(const struct luks *l, enum error_kind kind, int r, struct error *e
 /* Was the failure that of a cipher this machine does not have? */
 bool luks_cipher_is_missing(const struct luks *l);
 
+/* A volume key that only the kernel's ciphers take, and they cannot be reached. */
+bool luks_needs_kernel(const struct luks *l);
+#define LUKS_NEEDS_KERNEL "a volume key of 384 bits, for which only the kernel has a cipher, and that is not reachable here"
+
 /* Sets what the next keyslot made by the context costs. */
 int luks_set_cost(struct luks *l, enum luks_kdf_cost cost, struct error *e);
 
@@ -72,8 +59,9 @@ int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, 
 /* Is it of the kind that we make and most others are, which luks1_open() opens and nothing refuses? */
 bool luks1_is_usual(const struct luks_info *info);
 
-/* Payload offset in bytes of a phdr not yet checked. */
+/* Of a phdr not yet checked, in bytes: payload offset; and where the last key material ends. */
 uint64_t luks1_payload_offset(const unsigned char *phdr);
+uint64_t luks1_keyslots_end(const unsigned char *phdr);
 
 /* Checks of what libcryptsetup loaded, by its JSON; fills ret. */
 int luks2_check_json(const char *json, size_t header_len, uint64_t data_size, struct luks_info *ret,

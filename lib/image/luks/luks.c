@@ -36,8 +36,16 @@ bool luks_cipher_is_missing(const struct luks *l)
 	return strstr(l->log, "device-mapper") || strstr(l->log, "loopback") || strstr(l->log, "cipher");
 }
 
+/* OpenSSL and Nettle, as QEMU, have AES-XTS with two keys of 128 or 256 bits. */
+bool luks_needs_kernel(const struct luks *l)
+{
+	return l->info.key_bits == 384 && strstr(l->info.cipher, "-xts-");
+}
+
 int luks_fail(const struct luks *l, enum error_kind kind, int r, struct error *e, const char *what)
 {
+	if (luks_cipher_is_missing(l) && luks_needs_kernel(l))
+		return error_set(e, ERROR_FAILED, ENOTSUP, "%s: %s", what, LUKS_NEEDS_KERNEL);
 	if (luks_cipher_is_missing(l))
 		return error_set(e, ERROR_FAILED, ENOTSUP,
 				 "%s: the cipher is not available on this machine (%s)", what, l->log);
@@ -116,7 +124,11 @@ static int read_luks2(struct luks *l, struct luks_info *info, struct error *e)
 	int r = crypt_dump_json(l->cd, &text, 0);
 	if (r < 0)
 		return luks_fail(l, ERROR_DAMAGED, r, e, "LUKS2 header: cannot read its metadata");
-	return luks2_check_json(text, l->len, l->data_size, info, e);
+	r = luks2_check_json(text, l->len, l->data_size, info, e);
+	/* Its checksum is right: whole, and not accepted. */
+	if (r == -EBADMSG && e)
+		e->err = EPROTO;
+	return r == -EBADMSG ? -EPROTO : r;
 }
 
 int luks_reload(struct luks *l, struct error *e)
@@ -201,6 +213,8 @@ int luks_region_of(const unsigned char *bytes, size_t len, uint64_t *ret, struct
 	if (len < LUKS1_PHDR_LEN)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS1 header: too short");
 	uint64_t payload = luks1_payload_offset(bytes);
+	if (!payload)
+		payload = luks1_keyslots_end(bytes);
 	*ret = payload < LUKS1_PHDR_PAGE ? LUKS1_PHDR_PAGE
 	       : payload < LUKS1_REGION_MAX ? payload : LUKS1_REGION_MAX;
 	return 0;

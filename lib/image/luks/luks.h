@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/secret.h"
+#include "lib/image/luks/layout.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +29,7 @@ struct luks_params {
 	unsigned sector_size;		/* 512 for LUKS1 */
 	const unsigned char *uuid;	/* 16 bytes, or NULL for a random one */
 	const char *label;		/* LUKS2 only, or NULL */
-	bool detached;			/* LUKS2 only: the data begins at byte 0 of another file */
+	bool detached;			/* the data begins at byte 0 of another file */
 	const struct secret *volume_key;	/* or NULL for a random one; see luks_volume_key_len() */
 	/*
 	 * LUKS2 only: "hmac(sha256)" or "aead", or NULL. The superblock of dm-integrity is then
@@ -48,16 +49,11 @@ struct luks_params {
 /* Bytes of the volume key that these parameters ask for. */
 size_t luks_volume_key_len(const struct luks_params *p);
 
-/* Where the data of a LUKS2 volume that is made here begins, and how long a detached header is. */
-#define LUKS2_DATA_OFFSET (4u * 1024 * 1024)
-
-/* A LUKS1 header made here ends, and the payload starts, at this many bytes: 4096 sectors of 512,
- * so that it can become LUKS2 in place. */
-#define LUKS1_PAYLOAD_OFFSET (4096u * 512u)
-
 struct luks_keyslot {
 	int slot;
 	bool active;
+	bool unbound;		/* LUKS2: active, but what it holds is not the volume key */
+	unsigned key_bits;	/* of what it holds */
 	char kdf[16];		/* "pbkdf2", "argon2id" */
 	uint32_t iterations;
 	uint64_t key_offset;	/* of the key material, bytes from the header's start */
@@ -77,7 +73,7 @@ struct luks_info {
 	size_t digest_len;
 	uint32_t digest_iterations;
 	unsigned char digest_salt[32];
-	uint64_t data_offset;	/* bytes */
+	uint64_t data_offset;	/* bytes; 0: a detached header */
 	uint64_t iv_tweak;	/* LUKS2: added to the sector's number; 0 in all but odd headers */
 	uint64_t data_size;	/* bytes, where a LUKS2 header fixes it; 0: all that follows */
 	uint64_t metadata_size, keyslots_size;	/* LUKS2; 0 for LUKS1 */
@@ -101,7 +97,8 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 /*
  * Takes a copy of an untrusted header. Checked before libcryptsetup sees it: magic, version,
  * offsets and lengths inside len and not overlapping, iteration counts and stripes within limits,
- * no null cipher in segment or keyslot. ERROR_DAMAGED says which field is wrong. data_size is the
+ * no null cipher in segment or keyslot. ERROR_DAMAGED says which field is wrong; with EPROTO the header's
+ * checksum is right, so that somebody made it so. data_size is the
  * number of bytes of the whole container (for the payload offset check), 0 if unknown.
  */
 int luks_load(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e);
@@ -145,7 +142,7 @@ int luks_write_used(const struct luks *l, size_t from, size_t to, int fd, uint64
 
 /*
  * Does passphrase open a keyslot (slot ≥ 0: that one)? The slot and, if asked, the volume key.
- * ERROR_BAD_KEY when it opens none; a cipher this machine cannot do is ERROR_FAILED/ENOTSUP,
+ * ERROR_BAD_KEY when it opens none, or only an unbound one; a cipher this machine cannot do is ERROR_FAILED/ENOTSUP,
  * never "wrong key".
  */
 int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *ret_slot,
@@ -158,7 +155,8 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 
 /*
  * LUKS2: a keyslot for a volume key that is not (yet) the one of the data; and removing all such. The
- * passphrase of one must not be taken for one that opens the volume.
+ * passphrase of one must not be taken for one that opens the volume. Those of another length than the volume
+ * key's are a person's, and stay.
  */
 int luks_add_unbound(struct luks *l, const struct secret *volume_key, const struct secret *passphrase, int *ret_slot,
 		     struct error *e);
@@ -172,6 +170,13 @@ int luks_set_flags(struct luks *l, uint32_t flags, struct error *e);
 
 /* A path of the header copy that lasts as long as l. */
 void luks_path(const struct luks *l, char *buf, size_t len);
+
+/*
+ * *l was made for a place where a damaged LUKS1 header was (old, len bytes): it becomes the same header with the
+ * keyslots of that one that can still be read, which take the places of its own. *ret_kept: how many; 0: *l is as
+ * before. LUKS2 headers are whole or not.
+ */
+int luks1_keep(struct luks **l, const unsigned char *old, size_t len, int *ret_kept, struct error *e);
 
 /* Disables the slot and overwrites its key material (in the memfd). The last one is ERROR_REFUSED. */
 int luks_remove_keyslot(struct luks *l, int slot, struct error *e);

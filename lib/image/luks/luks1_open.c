@@ -15,9 +15,7 @@
 #include <nettle/xts.h>
 #include <string.h>
 
-#define SALT_LEN 32
 #define HASH_LEN 32 /* SHA-256 */
-#define PHDR_SLOT_SALT(slot) (208 + 48 * (slot) + 8)
 
 /* Everything a key goes through, in locked memory. */
 struct state {
@@ -46,7 +44,7 @@ static void derive(struct state *s, const struct secret *from, const unsigned ch
 		   unsigned char *to, size_t len)
 {
 	hmac_sha256_set_key(&s->mac, from->len, from->data);
-	pbkdf2(&s->mac, update, digest, HASH_LEN, iterations, SALT_LEN, salt, len, to);
+	pbkdf2(&s->mac, update, digest, HASH_LEN, iterations, LUKS1_SALT_LEN, salt, len, to);
 	secret_wipe_stack();
 }
 
@@ -118,7 +116,7 @@ int luks1_open(const struct luks *l, int slot, const struct secret *passphrase, 
 	    secret_new(sizeof(struct state), &memory, NULL) < 0 || secret_new(len, &key, NULL) < 0)
 		return -ENOTSUP;
 	struct state *s = (struct state *)(void *)memory->data;
-	derive(s, passphrase, l->map + PHDR_SLOT_SALT(slot), k->iterations, derived->data, len);
+	derive(s, passphrase, l->map + LUKS1_SLOT(slot) + LUKS1_SLOT_SALT, k->iterations, derived->data, len);
 	set_key(s, derived);
 	merge(s, l->map + k->key_offset, key->data, len);
 	derive(s, key, info->digest_salt, info->digest_iterations, check, sizeof(check));

@@ -14,12 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-	BIN_VERSION = 6,
-	BIN_HDR_SIZE = 8,
-	BIN_HDR_OFFSET = 256,
-};
-
 /* Argon2: more than any benchmark picks; time × KiB bounds the seconds an image can cost. */
 #define ARGON2_MEMORY_MAX (4u * 1024 * 1024)
 #define ARGON2_WORK_MAX (UINT64_C(64) * ARGON2_MEMORY_MAX)
@@ -36,9 +30,9 @@ static const char *copy_json(const unsigned char *bytes, size_t len, uint64_t of
 	if (len < LUKS2_BIN_LEN || offset > len - LUKS2_BIN_LEN)
 		return NULL;
 	const unsigned char *p = bytes + offset;
-	uint64_t size = get_be64(p + BIN_HDR_SIZE);
-	if (memcmp(p, magic, LUKS_MAGIC_LEN) || get_be16(p + BIN_VERSION) != 2 ||
-	    get_be64(p + BIN_HDR_OFFSET) != offset || size < LUKS2_HDR_MIN || size > LUKS2_HDR_MAX ||
+	uint64_t size = get_be64(p + LUKS2_HDR_SIZE);
+	if (memcmp(p, magic, LUKS_MAGIC_LEN) || get_be16(p + LUKS2_VERSION) != 2 ||
+	    get_be64(p + LUKS2_HDR_OFFSET) != offset || size < LUKS2_HDR_MIN || size > LUKS2_HDR_MAX ||
 	    (size & (size - 1)) || size > len - offset)
 		return NULL;
 	*ret_size = size;
@@ -162,10 +156,10 @@ static int check_kdf(json *kdf, struct luks_keyslot *k, const char *field, struc
 	return 0;
 }
 
-static int check_keyslot(json *slot, struct luks_keyslot *k, uint64_t header_len, uint64_t *ret_key_size,
-			 struct error *e)
+static int check_keyslot(json *slot, struct luks_keyslot *k, uint64_t header_len, struct error *e)
 {
 	char field[32];
+	uint64_t key_size;
 	snprintf(field, sizeof(field), "keyslot %d", k->slot);
 	json *area = luks2_get(slot, "area", json_type_object);
 	if (strcmp(luks2_text(slot, "type"), "luks2") || !area)
@@ -173,8 +167,9 @@ static int check_keyslot(json *slot, struct luks_keyslot *k, uint64_t header_len
 	const char *cipher = luks2_text(area, "encryption");
 	if (!*cipher || luks_cipher_is_null(cipher))
 		return damaged(e, field, "uses the null cipher: the volume key is not protected");
-	if (!luks2_number(slot, "key_size", ret_key_size) || !*ret_key_size || *ret_key_size > 512)
+	if (!luks2_number(slot, "key_size", &key_size) || !key_size || key_size > 512)
 		return damaged(e, field, "has a key size out of range");
+	k->key_bits = (unsigned)key_size * 8;
 	if (!luks2_number(area, "offset", &k->key_offset) || !luks2_number(area, "size", &k->key_length) ||
 	    k->key_offset > header_len || k->key_length > header_len - k->key_offset)
 		return damaged(e, field, "has its key material outside the header");
@@ -184,7 +179,6 @@ static int check_keyslot(json *slot, struct luks_keyslot *k, uint64_t header_len
 
 static int check_keyslots(json *root, uint64_t header_len, struct luks_info *info, struct error *e)
 {
-	uint64_t key_size = 0;
 	for (int i = 0; i < LUKS_KEYSLOTS_MAX; i++) {
 		info->keyslots[i].slot = i;
 		char name[16];
@@ -192,12 +186,31 @@ static int check_keyslots(json *root, uint64_t header_len, struct luks_info *inf
 		json *slot = luks2_get(luks2_get(root, "keyslots", json_type_object), name, json_type_object);
 		if (!slot)
 			continue;
-		int r = check_keyslot(slot, &info->keyslots[i], header_len, &key_size, e);
+		int r = check_keyslot(slot, &info->keyslots[i], header_len, e);
 		if (r < 0)
 			return r;
 	}
 	info->n_keyslots = LUKS_KEYSLOTS_MAX;
-	info->key_bits = (unsigned)key_size * 8;
+	return 0;
+}
+
+/* The volume key is what the keyslots of the segment's digest hold; others may hold anything. */
+static int bind_keyslots(json *digest, struct luks_info *info, struct error *e)
+{
+	json *list = luks2_get(digest, "keyslots", json_type_array);
+	for (int i = 0; i < LUKS_KEYSLOTS_MAX; i++)
+		info->keyslots[i].unbound = info->keyslots[i].active;
+	for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(list, i));
+		int n = name ? atoi(name) : -1;
+		if (n < 0 || n >= LUKS_KEYSLOTS_MAX || !info->keyslots[n].active)
+			return damaged(e, "digest", "of the volume key names a keyslot that is not there");
+		struct luks_keyslot *k = &info->keyslots[n];
+		if (info->key_bits && k->key_bits != info->key_bits)
+			return damaged(e, "keyslots", "hold volume keys of different lengths");
+		info->key_bits = k->key_bits;
+		k->unbound = false;
+	}
 	return 0;
 }
 
@@ -236,7 +249,7 @@ static int check_digest(json *root, struct luks_info *info, struct error *e)
 	info->digest_iterations = (uint32_t)iterations;
 	info->digest_len = (size_t)n;
 	snprintf(info->hash, sizeof(info->hash), "%s", luks2_text(found, "hash"));
-	return 0;
+	return bind_keyslots(found, info, e);
 }
 
 int luks2_check_json(const char *text, size_t header_len, uint64_t data_size, struct luks_info *ret,

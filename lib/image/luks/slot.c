@@ -12,11 +12,12 @@ int luks_free_keyslots(const struct luks_info *info)
 	return n;
 }
 
-static int active_slots(const struct luks *l)
+/* Of those that open the volume, or of all. */
+static int active_slots(const struct luks *l, bool unbound_too)
 {
 	int n = 0;
 	for (int i = 0; i < l->info.n_keyslots; i++)
-		n += l->info.keyslots[i].active;
+		n += l->info.keyslots[i].active && (unbound_too || !l->info.keyslots[i].unbound);
 	return n;
 }
 
@@ -43,10 +44,14 @@ static int unlock_failed(const struct luks *l, int r, struct error *e)
 {
 	if (r == -EPERM && !l->log[0])
 		return error_set(e, ERROR_BAD_KEY, EPERM, "the passphrase opens no keyslot");
+	if (r == -ENOENT && !l->log[0] && active_slots(l, false))
+		return error_set(e, ERROR_BAD_KEY, EPERM, "the passphrase opens no keyslot");
 	if (r == -ENOENT && !l->log[0])
 		return error_set(e, ERROR_BAD_KEY, ENOKEY, "the header has no keyslot in use");
 	if (r == -ENOMEM)
 		return luks_fail(l, ERROR_FAILED, r, e, "cannot try the passphrase");
+	if (luks_needs_kernel(l))
+		return error_set(e, ERROR_FAILED, ENOTSUP, "%s", LUKS_NEEDS_KERNEL);
 	return error_set(e, ERROR_FAILED, ENOTSUP, "cipher %s is not available on this machine (%s)",
 			 l->info.cipher, l->log[0] ? l->log : strerror(-r));
 }
@@ -69,8 +74,10 @@ int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *
 	    (slot >= 0 && (r = check_slot_active(l, slot, e)) < 0))
 		return r;
 	size_t len = l->info.key_bits / 8;
-	if (!active_slots(l))
+	if (!active_slots(l, false))
 		return unlock_failed(l, -ENOENT, e);
+	if (slot >= 0 && l->info.keyslots[slot].unbound)
+		return error_set(e, ERROR_BAD_KEY, EPERM, "keyslot %d holds another key than the volume's", slot);
 	r = slot >= 0 ? luks1_open(l, slot, passphrase, &key) : -ENOTSUP;
 	if (r != -ENOTSUP) {
 		l->log[0] = 0;
@@ -96,7 +103,7 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 		return r;
 	if (slot >= 0 && l->info.keyslots[slot].active)
 		return error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d is in use", slot);
-	if (active_slots(l) == l->info.n_keyslots)
+	if (active_slots(l, true) == l->info.n_keyslots)
 		return error_set(e, ERROR_FAILED, ENOSPC, "all keyslots are in use: `kvmcrypt keyslot remove` one first");
 	if ((r = luks_context(l, e)) < 0 || (r = luks_set_cost(l, cost, e)) < 0)
 		return r;
@@ -122,7 +129,7 @@ int luks_remove_keyslot(struct luks *l, int slot, struct error *e)
 	int r = check_slot_active(l, slot, e);
 	if (r < 0 || (r = luks_context(l, e)) < 0)
 		return r;
-	if (active_slots(l) == 1)
+	if (active_slots(l, false) == 1 && !l->info.keyslots[slot].unbound)
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "keyslot %d is the last one: without it nothing opens the volume", slot);
 	l->log[0] = 0;
@@ -154,7 +161,7 @@ int luks_remove_unbound(struct luks *l, struct error *e)
 {
 	for (int i = 0; i < l->info.n_keyslots; i++) {
 		l->log[0] = 0;
-		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND)
+		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND || l->info.keyslots[i].key_bits != l->info.key_bits)
 			continue;
 		int r = crypt_keyslot_destroy(l->cd, i);
 		if (r < 0)
