@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include "lib/guest/wait.h"
 #include "lib/volume/find.h"
 
 #include <errno.h>
@@ -13,6 +14,11 @@
 static void print_note(void *context, const char *text)
 {
 	say(context, "note: %s", text);
+}
+
+static void say_waiting(void *context)
+{
+	say(context, "waiting for libvirt's daemon, which has not answered for two seconds");
 }
 
 struct volume_env environment(struct context *ctx, struct keystore *ks)
@@ -25,6 +31,12 @@ struct volume_env environment(struct context *ctx, struct keystore *ks)
 	};
 }
 
+int environment_connect(const struct context *ctx, struct guest_connection **ret, struct error *e)
+{
+	guest_on_wait(say_waiting, (void *)ctx);
+	return guest_connect(ctx->connect, ret, e);
+}
+
 int environment_find(const struct context *ctx, struct keystore *ks, const char *text, struct record **ret,
 		     struct error *e)
 {
@@ -32,7 +44,7 @@ int environment_find(const struct context *ctx, struct keystore *ks, const char 
 	struct error why = { 0 }, in_pool = { 0 };
 	int r = volume_find(ks, text, ret, &why);
 	if (r == 0 || why.kind != ERROR_NOT_FOUND || !volume_may_be_in_pool(text) ||
-	    guest_connect(ctx->connect, &g, NULL) < 0)
+	    environment_connect(ctx, &g, NULL) < 0)
 		return r < 0 ? error_pass(e, &why) : 0;
 	r = volume_find_in_pool(ks, g, text, ret, &in_pool);
 	/* What names no pool was meant as a path. */
@@ -42,7 +54,7 @@ int environment_find(const struct context *ctx, struct keystore *ks, const char 
 int environment_try_connect(const struct context *ctx, struct guest_connection **ret,
 			    struct error *ret_why, struct error *e)
 {
-	int r = guest_connect(ctx->connect, ret, ret_why);
+	int r = environment_connect(ctx, ret, ret_why);
 	if (r < 0 && ctx->connect) {
 		*e = *ret_why;
 		return r;
@@ -99,6 +111,6 @@ int environment_attach(struct context *ctx, const char *command, char **operands
 	if (r == 0)
 		r = find_behind_domain(ctx, *ret_ks, command, operands, ret_record, e);
 	if (r == 0)
-		r = guest_connect(ctx->connect, ret_guest, e);
+		r = environment_connect(ctx, ret_guest, e);
 	return r;
 }

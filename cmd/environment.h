@@ -9,6 +9,9 @@
 /* Notes of the workflow go to stderr, progress as --progress says. */
 struct volume_env environment(struct context *ctx, struct keystore *ks);
 
+/* guest_connect() to the daemon that is meant; a person hears of it if it takes its time, then and later. */
+int environment_connect(const struct context *ctx, struct guest_connection **ret, struct error *e);
+
 /* volume_find(), and POOL/VOLUME as libvirt's storage pools have it. */
 int environment_find(const struct context *ctx, struct keystore *ks, const char *text, struct record **ret,
 		     struct error *e);

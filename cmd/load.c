@@ -135,7 +135,7 @@ static int run_online(struct context *ctx, const struct load_options *o, char **
 	if (r == 0)
 		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
 	if (r == 0)
-		r = guest_connect(ctx->connect, &g, e);
+		r = environment_connect(ctx, &g, e);
 	if (r == 0)
 		r = output_list_begin(ctx, "volumes", columns, &w->list, e);
 	if (r < 0)
@@ -149,6 +149,8 @@ static int run_online(struct context *ctx, const struct load_options *o, char **
 	if (o->start) {
 		struct error why = { 0 };
 		int started = volume_start_guests(g, uuids, n_uuids, o->dry_run, add_started, w, &why);
+		if (started == 0 && !json_object_array_length(w->started))
+			say(ctx, "no guest was waiting for a key");
 		if (r == 0 && started < 0)
 			r = error_pass(e, &why);
 	}

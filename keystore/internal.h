@@ -53,8 +53,6 @@ int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e);
 /* Adds a slot to a working copy, after checking that the credential is fit for one. */
 int keystore_add_credential(struct seal *seal, const struct secret *root, const struct credential *c, int *ret_slot,
 			    struct error *e);
-/* The content of a key file, when nobody else can have read or written it. */
-int keystore_read_key_file(const char *path, struct secret **ret, struct error *e);
 
 /* Does the row beside an envelope say what the envelope says? ERROR_DAMAGED. */
 int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e);

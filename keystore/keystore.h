@@ -108,6 +108,8 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e);
 /* With one slot alone; key is its passphrase, key file's content or PIN, NULL for a device without PIN. */
 int keystore_unseal_slot(struct keystore *ks, int slot, const struct secret *key, struct error *e);
+/* The content of a key file, when nobody else can have read or written it. */
+int keystore_read_key_file(const char *path, struct secret **ret, struct error *e);
 bool keystore_is_unsealed(const struct keystore *ks);
 
 /* The root key into the kernel keyring of this user for timeout seconds (0: until reboot or seal). */

@@ -89,7 +89,9 @@ static void closedir_p(DIR **d)
 		closedir(*d);
 }
 
-int guest_config_read(const char *dir, struct guest_config *ret, struct error *e)
+/* Every configuration in the directory, with its name; a non-zero result of fn stops and is returned. */
+static int each_xml(const char *dir, int (*fn)(void *ctx, const char *name, const char *xml, struct error *e), void *ctx,
+		    struct error *e)
 {
 	int r = lazy_load(e);
 	if (r < 0)
@@ -99,16 +101,50 @@ int guest_config_read(const char *dir, struct guest_config *ret, struct error *e
 		return 0;
 	if (!d)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot read libvirt's configurations in %s", dir);
-	for (struct dirent *entry; (entry = readdir(d));) {
-		const char *dot = strrchr(entry->d_name, '.');
+	for (struct dirent *entry; r == 0 && (entry = readdir(d));) {
+		char *dot = strrchr(entry->d_name, '.');
 		if (!dot || strcmp(dot, ".xml") != 0)
 			continue;
 		AUTOFREE char *xml = read_xml(dirfd(d), entry->d_name);
-		struct error bad = { 0 };
-		r = xml ? guest_config_add(ret, xml, &bad) : 0;
-		if (r < 0 && bad.err == ENOMEM)
-			return error_pass(e, &bad);
+		*dot = 0;
+		r = xml ? fn(ctx, entry->d_name, xml, e) : 0;
 	}
+	return r;
+}
+
+/* What is no domain is left out. */
+static int add_xml(void *ctx, const char *name, const char *xml, struct error *e)
+{
+	struct error bad = { 0 };
+	(void)name;
+	int r = guest_config_add(ctx, xml, &bad);
+	return r < 0 && bad.err == ENOMEM ? error_pass(e, &bad) : 0;
+}
+
+int guest_config_read(const char *dir, struct guest_config *ret, struct error *e)
+{
+	int r = each_xml(dir, add_xml, ret, e);
 	guest_config_sort(ret);
-	return 0;
+	return r;
+}
+
+struct each {
+	int (*fn)(void *ctx, const char *name, const struct guest_config *config, struct error *e);
+	void *ctx;
+};
+
+static int one_xml(void *ctx, const char *name, const char *xml, struct error *e)
+{
+	CLEANUP(guest_config_clear) struct guest_config config = { 0 };
+	const struct each *each = ctx;
+	int r = add_xml(&config, name, xml, e);
+	guest_config_sort(&config);
+	return r < 0 ? r : each->fn(each->ctx, name, &config, e);
+}
+
+int guest_config_each(const char *dir, int (*fn)(void *ctx, const char *name, const struct guest_config *config, struct error *e),
+		      void *ctx, struct error *e)
+{
+	struct each each = { .fn = fn, .ctx = ctx };
+	return each_xml(dir, one_xml, &each, e);
 }

@@ -18,6 +18,11 @@ struct guest_config {
 int guest_config_read(const char *dir, struct guest_config *ret, struct error *e);
 void guest_config_clear(struct guest_config *c);
 
+/* What each domain of the directory needs by itself, with the domain's name; a non-zero result of fn stops. */
+int guest_config_each(const char *dir,
+		      int (*fn)(void *ctx, const char *name, const struct guest_config *config, struct error *e),
+		      void *ctx, struct error *e);
+
 bool guest_config_names(const struct guest_config *c, const uuid_t secret);
 /* mapping: "kvmcrypt-UUID" */
 bool guest_config_names_mapping(const struct guest_config *c, const char *mapping);

@@ -6,6 +6,7 @@
 #include "lib/guest/lazy.h"
 
 #include "lib/guest/connection.h"
+#include "lib/guest/wait.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -124,7 +125,16 @@ static struct {
 	{                                                                                                   \
 		table.name args;                                                                            \
 	}
-LIBVIRT_FUNCTIONS(CALL)
+/* Many of these wait for a daemon. */
+#define WAITING_CALL(result, name, params, args)                                                            \
+	result name params                                                                                  \
+	{                                                                                                   \
+		guest_wait_begin();                                                                         \
+		result value = table.name args;                                                             \
+		guest_wait_end();                                                                           \
+		return value;                                                                               \
+	}
+LIBVIRT_FUNCTIONS(WAITING_CALL)
 XML_FUNCTIONS(CALL)
 VOID_FUNCTIONS(VOID_CALL, VOID_CALL)
 

@@ -15,6 +15,7 @@
 
 /* A live detach ends when the guest lets go of the disk. */
 #define DETACH_SECONDS 20
+#define TELL_SECONDS 2
 
 static int detach_live(const struct job *j, const struct volume_attached *a, const char *path, struct error *e)
 {
@@ -34,6 +35,8 @@ static int detach_live(const struct job *j, const struct volume_attached *a, con
 		int result = job_find_use(j, now, &use, e);
 		if (result < 0 || !use.found)
 			return result;
+		if (i == TELL_SECONDS * 20)
+			volume_note(j->env, "waiting for the guest of domain %s to let go of %s", a->domain, j->live.target);
 		nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
 	}
 	return error_set(e, ERROR_BUSY, ETIMEDOUT,
