@@ -55,6 +55,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = confirm(ctx, o, record, &found, e);
 	p.dry_run = false;
 	p.backup = o->backup;
+	const struct header_state seen = found;
+	p.confirmed = &seen;
 	if (r == 0 && changed && !o->dry_run)
 		r = volume_header_restore(&env, record->uuid, &p, &found, &changed, e);
 	if (r < 0)

@@ -33,7 +33,8 @@ enum volume_state_flags {
 	STATE(RECORD_MOVING, "moving", 0, move)                                   \
 	STATE(RECORD_MOVED_IN_PLACE, "moving", 0, move)                           \
 	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)                              \
-	STATE(RECORD_REPLACING, "importing", 0, replace)
+	STATE(RECORD_REPLACING, "importing", 0, replace)                          \
+	STATE(RECORD_RESTORING, "restoring", 0, header_restore)
 
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */
 const char *volume_state_name(uint32_t number);

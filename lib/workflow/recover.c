@@ -22,7 +22,7 @@ static int finish(struct flow *f, struct error *e)
 static int undo(struct flow *f, struct error *e)
 {
 	int r = flow_do(f, f->workflow->undo, e);
-	if (r == 0 && !f->gone)
+	if (r == 0 && !f->gone && f->record->state == f->workflow->begun)
 		f->record->state = RECORD_READY;
 	return r < 0 ? r : flow_store_as(f, "-undone", e);
 }

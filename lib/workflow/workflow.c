@@ -86,9 +86,13 @@ int flow_act(struct flow *f, struct error *e)
 	return r < 0 ? r : flow_commit(f, e);
 }
 
+/* Or it is in what another workflow had begun, which is not for finish() but to be judged. */
 static bool is_finished(const struct flow *f)
 {
-	return !f->record || volume_is_ready(f->record);
+	if (!f->record || volume_is_ready(f->record))
+		return true;
+	const struct workflow *w = workflow_of(f->record->state);
+	return !w || (w != f->workflow && f->record->state != w->committed);
 }
 
 /* A commit may leave the rest to another workflow: after a new volume key the old passphrase is to be retired. */
@@ -177,7 +181,7 @@ static int settle_older(struct flow *f, const struct flow_call *call, struct vol
 		struct flow held = { .env = f->env, .g = f->g, .record = h->record };
 		f->resumed = w->resumable(&held);
 	}
-	if (f->resumed || call->as_it_is)
+	if (f->resumed || (call->as_it_is && older != w))
 		return 0;
 	/* Hours of work are neither thrown away nor gone on with by the way. */
 	if (older && older != w && older->flags & FLOW_KEEP_WORK)
@@ -201,6 +205,17 @@ static int check_again(struct flow *f, const struct flow_call *call, struct volu
 	return r < 0 ? r : flow_do(f, f->workflow->check, e);
 }
 
+static int settle_rest(struct flow *f, struct volume_hold *h, struct error *e)
+{
+	if (!f->record || volume_is_ready(f->record))
+		return 0;
+	flow_end(f);
+	h->record = TAKE_PTR(f->record);
+	int r = workflow_settle_for(f->env, f->g, h, e);
+	f->record = TAKE_PTR(h->record);
+	return r;
+}
+
 static int run_locked(struct flow *f, const struct flow_call *call, struct volume_hold *h, struct error *e)
 {
 	int r = check_again(f, call, h, e);
@@ -216,6 +231,8 @@ static int run_locked(struct flow *f, const struct flow_call *call, struct volum
 	if (r < 0)
 		return take_back(f, h, path, e);
 	r = flow_finish(f, e);
+	if (r == 0)
+		r = settle_rest(f, h, e);
 	return r < 0 ? error_prefix(e, "%s %s, but not all is done: run `kvmcrypt recover`", path, w->done) : 0;
 }
 
