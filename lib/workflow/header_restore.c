@@ -137,6 +137,14 @@ static int keep_keyslots(const struct volume_env *env, const struct record *r, c
 
 /* ---- check ---- */
 
+/* Where the header was can be read, and so written: a qcow2 whose own header is gone has no such place. */
+static int check_place(const struct record *r, const struct header_state *found, struct error *e)
+{
+	AUTOFREE unsigned char *bytes = NULL;
+	const struct container_region region = region_of(r);
+	return found->condition == HEADER_MISSING ? 0 : container_region_read(&region, &bytes, e);
+}
+
 static int check(struct flow *f, struct error *e)
 {
 	struct restore_state *s = f->state;
@@ -157,7 +165,8 @@ static int check(struct flow *f, struct error *e)
 		return error_set(e, ERROR_BUSY, EBUSY, "the header of %s is %s now, and was %s when that was confirmed: look again",
 				 f->record->path, header_condition_name(s->found.condition),
 				 header_condition_name(p->confirmed->condition));
-	return refuse(f->record, &s->found, p, e);
+	result = refuse(f->record, &s->found, p, e);
+	return result < 0 ? result : check_place(f->record, &s->found, e);
 }
 
 /* ---- the way there ---- */
