@@ -186,6 +186,9 @@ static int settle_older(struct flow *f, const struct flow_call *call, struct vol
 	/* Hours of work are neither thrown away nor gone on with by the way. */
 	if (older && older != w && older->flags & FLOW_KEEP_WORK)
 		return volume_check_ready(h->record, e);
+	/* It holds its own others, which may be ours as well. */
+	if (older)
+		flow_release_others(f);
 	return workflow_settle_for(f->env, f->g, h, e);
 }
 
@@ -201,6 +204,8 @@ static int check_again(struct flow *f, const struct flow_call *call, struct volu
 		f->record = TAKE_PTR(h->record);
 		flow_end(f);
 		r = flow_begin(f, f->workflow, e);
+		if (r == 0)
+			r = flow_hold_others(f, e);
 	}
 	return r < 0 ? r : flow_do(f, f->workflow->check, e);
 }

@@ -14,6 +14,9 @@ enum move_how {
 	MOVE_LIVE = 4,		/* copied by the QEMU of a running guest */
 };
 
+/* In record.work.step beside how: the configurations of domains are left as they are. */
+#define MOVE_WITHOUT_LIBVIRT 0x100u
+
 /* Data and header are one file, or two with places of their own. */
 struct move_piece {
 	bool header;		/* the detached header alone */
@@ -41,6 +44,8 @@ struct move_state {
 
 /* From the options, with what lies at both ends now. Writes nothing. */
 int move_plan(struct flow *f, struct error *e);
+/* Can it be copied: one name, and room? */
+int move_check_copy(const struct move_piece *p, struct error *e);
 /* Into the record, with names for the files that are to come; and out of it again. */
 int move_note(struct flow *f, struct error *e);
 int move_read(struct flow *f, struct error *e);

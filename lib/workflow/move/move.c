@@ -15,9 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* In record.work.step beside how: the configurations of domains are left as they are. */
-#define WITHOUT_LIBVIRT 0x100u
-
 static bool is_live(const struct move_state *s)
 {
 	return s->n && s->pieces[0].how == MOVE_LIVE;
@@ -140,6 +137,9 @@ static int check(struct flow *f, struct error *e)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
 				 "domain %s has %s, and libvirt cannot be reached to tell it the new place (--no-libvirt goes on without)",
 				 r->domains[0].name, r->path);
+	/* An interrupted one has left files at both places, and is settled first. */
+	if (!f->locked && !volume_is_ready(r))
+		return f->dry_run ? volume_check_ready(r, e) : 0;
 	int result = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
 	if (result == 0)
 		result = move_plan(f, e);
@@ -167,12 +167,8 @@ static int intend(struct flow *f, struct error *e)
 	char text[37];
 	uuid_t domain;
 	int r = move_note(f, e);
-	if (r < 0)
+	if (r < 0 || !is_live(s))
 		return r;
-	if (!f->g)
-		w->step |= WITHOUT_LIBVIRT;
-	if (!is_live(s))
-		return 0;
 	virDomainGetUUID(s->domain, domain);
 	uuid_unparse_lower(domain, text);
 	return asprintf(&w->params, "\"%s\"", text) < 0 ? w->params = NULL, error_oom(e) : 0;
@@ -221,8 +217,12 @@ static int set_path(char **path, const char *to, struct error *e)
 static int commit(struct flow *f, struct error *e)
 {
 	struct move_state *s = f->state;
+	struct volume_moved *done = f->result;
 	struct record *r = f->record;
 	int result = move_read(f, e);
+	/* As it came to be. */
+	if (result == 0 && done)
+		done->how = how_of(s);
 	for (size_t i = 0; i < s->n && result == 0; i++) {
 		const struct move_piece *p = &s->pieces[i];
 		result = move_switch(p, e);
@@ -248,7 +248,7 @@ static int finish(struct flow *f, struct error *e)
 	const struct move_state *s = f->state;
 	struct record *r = f->record;
 	int result = move_read(f, e);
-	if (result == 0 && !f->g && r->n_domains && !(r->work.step & WITHOUT_LIBVIRT))
+	if (result == 0 && !f->g && r->n_domains && !(r->work.step & MOVE_WITHOUT_LIBVIRT))
 		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
 				   "domain %s has %s, and libvirt cannot be reached to tell it the new place", r->domains[0].name,
 				   r->path);

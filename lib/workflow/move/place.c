@@ -153,14 +153,10 @@ static int copy_piece(struct flow *f, struct move_piece *p, struct error *e)
 
 static int becomes_copy(struct flow *f, struct move_piece *p, struct error *e)
 {
-	struct stat st;
-	if (fstat(fd_of(f, p), &st) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", p->from);
-	if (st.st_nlink > 1)
-		return error_set(e, ERROR_REFUSED, EMLINK, "%s has %lu names, and a copy would leave the others with the old data",
-				 p->from, (unsigned long)st.st_nlink);
+	int r = move_check_copy(p, e);
 	p->how = MOVE_COPY;
-	int r = move_note(f, e);
+	if (r == 0)
+		r = move_note(f, e);
 	return r < 0 ? r : copy_piece(f, p, e);
 }
 

@@ -116,19 +116,33 @@ static int resolve(const char *given, const char *from, char **ret, struct error
 	return volume_new_path(in_it, ret, e);
 }
 
-static int check_directory(const char *path, char **ret, struct stat *ret_st, struct error *e)
+static int directory_of(const char *path, char **ret, struct error *e)
 {
 	AUTOFREE char *copy = strdup(path);
-	if (!copy)
-		return error_oom(e);
-	AUTOFREE char *dir = strdup(dirname(copy));
-	if (!dir)
-		return error_oom(e);
-	if (stat(dir, ret_st) < 0 || access(dir, W_OK | X_OK) < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot write to directory %s", dir);
-	if (ret)
-		*ret = TAKE_PTR(dir);
-	return 0;
+	*ret = copy ? strdup(dirname(copy)) : NULL;
+	return *ret ? 0 : error_oom(e);
+}
+
+static int check_directory(const char *path, struct stat *ret, struct error *e)
+{
+	AUTOFREE char *dir = NULL;
+	int r = directory_of(path, &dir, e);
+	if (r == 0 && (stat(dir, ret) < 0 || access(dir, W_OK | X_OK) < 0))
+		r = error_errno(e, error_kind_of_errno(errno), errno, "cannot write to directory %s", dir);
+	return r;
+}
+
+int move_check_copy(const struct move_piece *p, struct error *e)
+{
+	struct stat st;
+	AUTOFREE char *dir = NULL;
+	if (lstat(p->from, &st) < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->from);
+	if (st.st_nlink > 1)
+		return error_set(e, ERROR_REFUSED, EMLINK, "%s has %lu names, and a copy would leave the others with the old data",
+				 p->from, (unsigned long)st.st_nlink);
+	int r = directory_of(p->to, &dir, e);
+	return r < 0 ? r : image_check_space(p->from, dir, 0, e);
 }
 
 /* A file that is there goes to a place where there is none. */
@@ -137,7 +151,6 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 	const struct volume_move *params = f->params;
 	const struct move_state *s = f->state;
 	struct stat st, dir_from, dir_to;
-	AUTOFREE char *dir = NULL;
 	if (lstat(p->from, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->from);
 	if (S_ISLNK(st.st_mode))
@@ -147,19 +160,14 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 		return error_set(e, ERROR_REFUSED, EOPNOTSUPP,
 				 "%s is a block device, whose data stays where it is: only another name of it can be taken note of",
 				 p->from);
-	int r = check_directory(p->from, NULL, &dir_from, e);
+	int r = check_directory(p->from, &dir_from, e);
 	if (r == 0)
-		r = check_directory(p->to, &dir, &dir_to, e);
+		r = check_directory(p->to, &dir_to, e);
 	if (r < 0)
 		return r;
 	p->inode = st.st_ino;
 	p->how = s->domain && params->live ? MOVE_LIVE : dir_to.st_dev == st.st_dev ? MOVE_RENAME : MOVE_COPY;
-	if (p->how == MOVE_RENAME)
-		return 0;
-	if (st.st_nlink > 1)
-		return error_set(e, ERROR_REFUSED, EMLINK, "%s has %lu names, and a copy would leave the others with the old data",
-				 p->from, (unsigned long)st.st_nlink);
-	return image_check_space(p->from, dir, 0, e);
+	return p->how == MOVE_RENAME ? 0 : move_check_copy(p, e);
 }
 
 static int plan_piece(struct flow *f, bool header, const char *from, const char *given, struct error *e)
@@ -251,6 +259,7 @@ int move_note(struct flow *f, struct error *e)
 	record_work_clear(w);
 	w->version = RECORD_WORK_VERSION;
 	w->number = RECORD_MOVING;
+	w->step = f->g ? 0 : MOVE_WITHOUT_LIBVIRT;
 	for (size_t i = 0; i < s->n && r == 0; i++) {
 		struct move_piece *p = &s->pieces[i];
 		r = plan_names(p, e);
