@@ -72,7 +72,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	struct output_list *list = NULL;
 	struct slot *all = NULL;
-	size_t n = 0;
+	size_t n = 0, done = 0;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r < 0 || (r = keystore_slots(ks, &all, &n, e)) < 0)
 		return r;
@@ -81,10 +81,14 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 		r = output_list_begin(ctx, "slots", columns, &list, e);
 	if (r == 0) {
 		for (size_t i = 0; i < n && r == 0; i++)
-			if (named(&all[i], operands, n_operands))
-				r = reseal_one(ks, o, &all[i], list, e);
+			if (named(&all[i], operands, n_operands) && (r = reseal_one(ks, o, &all[i], list, e)) == 0)
+				done++;
 		r = output_list_end(list, r, NULL, e);
 	}
+	if (r == 0 && done)
+		say(ctx, "%s %zu slot%s", o->dry_run ? "would renew" : "renewed", done, done == 1 ? "" : "s");
+	else if (r == 0)
+		say(ctx, "nothing to renew: the seal has no slot of a TPM");
 	keystore_slots_free(all, n);
 	return r;
 }

@@ -238,7 +238,9 @@ static int start(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	sanitise_descriptors();
+	/* What they stand for comes back as an error, EPIPE and EFBIG, with a name and a way out. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	umask(077);
 	int code = finish(start(argc, argv));
 	/* Everything is wiped and the terminal restored: now end as whoever sent the signal expects. */

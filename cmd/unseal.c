@@ -142,7 +142,8 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 	struct error why = { 0 };
 	if (!passphrase && keystore_unseal_auto(ks, &why) == 0)
 		return 0;
-	if (why.err == ENOMEM)
+	/* No way to unseal was tried and failed; the machine or the seal is at fault. */
+	if (why.kind && why.kind != ERROR_SEALED && why.kind != ERROR_BAD_KEY)
 		return error_pass(e, &why);
 	/* What did not work by itself is worth knowing for who is about to type. */
 	if (!passphrase && why.message[0])

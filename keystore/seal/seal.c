@@ -1,8 +1,10 @@
 #include "keystore/seal/internal.h"
 
 #include "base/file.h"
+#include "base/surroundings.h"
 #include "keystore/seal/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,8 +55,11 @@ static int seal_alloc(int dir, struct seal **ret, struct error *e)
 static int init(struct seal *s, struct error *e)
 {
 	char path[32];
+	int r = surroundings_check(e);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
-	int r = crypt_init(&s->cd, path);
+	r = crypt_init(&s->cd, path);
 	if (r < 0)
 		return error_errno(e, ERROR_FAILED, -r, "cannot use the seal through /proc/self/fd");
 	crypt_set_log_callback(s->cd, on_log, s);
@@ -67,6 +72,8 @@ static int load(struct seal *s, struct error *e)
 	if (r < 0)
 		return r;
 	r = crypt_load(s->cd, CRYPT_LUKS2, NULL);
+	if (r < 0 && r != -EINVAL && r != -ENOENT && r != -EIO)
+		return error_errno(e, ERROR_FAILED, -r, "libcryptsetup cannot read the seal");
 	if (r < 0 || crypt_get_volume_key_size(s->cd) != ROOT_KEY_LEN)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
 				 "the seal is damaged: no LUKS2 header of a keystore in it");

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,8 +39,16 @@ static const char *const sql_text[SQL_COUNT] = {
 	[SQL_AUDIT_END] = "SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1",
 };
 
+/* SQLite forgets the system's own word for some writes; then errno is still of the call that failed. */
+static int system_word(struct store *s, int last)
+{
+	int err = sqlite3_system_errno(s->db);
+	return err > 0 ? err : last == EFBIG || last == ENOSPC || last == EDQUOT || last == EROFS ? last : 0;
+}
+
 int sqlite_fail(struct store *s, const char *doing, struct error *e)
 {
+	int last = errno;
 	const char *why = sqlite3_errmsg(s->db);
 	switch (sqlite3_errcode(s->db)) {
 	case SQLITE_CORRUPT:
@@ -49,6 +58,9 @@ int sqlite_fail(struct store *s, const char *doing, struct error *e)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "cannot %s %s: %s", doing, s->path, why);
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
+		if (s->no_locks)
+			return error_errno(e, ERROR_FAILED, ENOLCK, "cannot %s %s: its file system has no locks", doing,
+					   s->path);
 		return error_set(e, ERROR_BUSY, EBUSY,
 				 "cannot %s %s: another process held it for %d seconds", doing, s->path,
 				 BUSY_SECONDS);
@@ -62,9 +74,8 @@ int sqlite_fail(struct store *s, const char *doing, struct error *e)
 		return error_set(e, ERROR_FAILED, EACCES, "cannot %s %s: %s", doing, s->path, why);
 	default:
 		/* "disk I/O error" may be a full disk; the system's own word says more. */
-		if (sqlite3_system_errno(s->db) > 0)
-			return error_errno(e, ERROR_FAILED, sqlite3_system_errno(s->db), "cannot %s %s (%s)", doing,
-					   s->path, why);
+		if (system_word(s, last) > 0)
+			return error_errno(e, ERROR_FAILED, system_word(s, last), "cannot %s %s (%s)", doing, s->path, why);
 		return error_set(e, ERROR_FAILED, EIO, "cannot %s %s: %s", doing, s->path, why);
 	}
 }
@@ -84,7 +95,11 @@ sqlite3_stmt *sqlite_stmt(struct store *s, enum sql which, struct error *e)
 /* SQLite's own handler sleeps up to 100 ms and starves whoever came first; this one stays nimble. */
 static int on_busy(void *ctx, int count)
 {
-	(void)ctx;
+	struct store *s = ctx;
+	/* To SQLite a lock that cannot be had and one that does not exist are the same. */
+	s->no_locks = errno == ENOLCK;
+	if (s->no_locks)
+		return 0;
 	struct timespec nap = { 0, 500000 + (count % 7) * 700000 };
 	/* About 2.6 ms a round on average. */
 	if (count > BUSY_SECONDS * 1000 / 3)
@@ -181,7 +196,7 @@ static void empty_journal(struct store *s)
 {
 	sqlite3_busy_handler(s->db, NULL, NULL);
 	sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	sqlite3_busy_handler(s->db, on_busy, NULL);
+	sqlite3_busy_handler(s->db, on_busy, s);
 }
 
 void store_scrub(struct store *s)
@@ -239,7 +254,7 @@ void store_close(struct store *s)
 /* The database was written by who knows whom: trust neither its schema nor its cells. */
 static int harden(struct store *s, struct error *e)
 {
-	sqlite3_busy_handler(s->db, on_busy, NULL);
+	sqlite3_busy_handler(s->db, on_busy, s);
 	sqlite3_extended_result_codes(s->db, 0);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

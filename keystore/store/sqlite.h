@@ -39,6 +39,7 @@ struct trail_end {
 struct store {
 	sqlite3 *db;
 	char *path;
+	bool no_locks;			/* the last lock was refused with ENOLCK */
 	sqlite3_stmt *stmts[SQL_COUNT];	/* prepared at first use */
 
 	/* Questions to the audit trail, by their text: preparing costs more than answering. */

@@ -11,7 +11,6 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 	AUTOCONTAINER struct container *c = NULL;
 	struct volume_state s = { .our_slot = -1 };
 	struct error why = { 0 };
-	(void)e;
 	int ret_open = container_open(volume_header_path(r), volume_image_format(r),
 				      CONTAINER_LOOK, &c, &why);
 	if (ret_open == 0) {
@@ -32,6 +31,9 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 	/* With a detached header the data is a file of its own. */
 	if (ret_open == 0 && r->header_path && !volume_path_taken(r->path))
 		ret_open = error_set(&why, ERROR_NOT_FOUND, ENOENT, "%s is not there, only its header", r->path);
+	/* That it could not be asked is no news of the image. */
+	if (ret_open < 0 && why.kind != ERROR_NOT_FOUND && why.kind != ERROR_DAMAGED && why.err != EMEDIUMTYPE)
+		return error_pass(e, &why);
 	if (ret_open < 0) {
 		s.condition = why.kind == ERROR_NOT_FOUND ? VOLUME_MISSING : VOLUME_DAMAGED;
 		snprintf(s.problem, sizeof(s.problem), "%.*s", (int)sizeof(s.problem) - 1, why.message);

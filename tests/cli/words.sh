@@ -88,3 +88,6 @@ column() {
 }
 check_is 1 "$(column)" "tables align with wide and combining characters"
 check_is 1 "$(export LC_ALL=C; column)" "whatever the locale"
+
+check_is "nothing to renew: the seal has no slot of a TPM" "$(kvmcrypt keystore reseal 2>&1)" "reseal says that it did nothing"
+check_is 0 "$(kvmcrypt keystore reseal --json 2>/dev/null | jq '.slots | length')" "and JSON has an empty list"

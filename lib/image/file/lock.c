@@ -41,11 +41,14 @@ static int lock_byte(int fd, off_t byte)
 	return 0;
 }
 
-/* Has another open file description any lock on the byte? A failed question counts as yes. */
+/*
+ * Has another open file description any lock on the byte? A failed question counts as yes, but where there are no
+ * locks at all (NFS without its lock service) it is for image_lock() to say so.
+ */
 static bool byte_is_locked(int fd, off_t byte)
 {
 	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
-	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK;
+	return fcntl(fd, F_OFD_GETLK, &l) < 0 ? errno != ENOLCK : l.l_type != F_UNLCK;
 }
 
 /*

@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/surroundings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +25,12 @@ int image_open(const char *path, bool write, int *ret_fd, uint64_t *ret_size, st
 	/* What was looked at, whatever path names by now. */
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", look);
 	AUTOCLOSE int fd = open(self, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", path);
-	int r = file_size(fd, path, &size, e);
+	int r = fd < 0 ? -errno : 0;
+	if (r == -ENOENT && surroundings_check(e) < 0)
+		return r;
+	if (r < 0)
+		return error_errno(e, error_kind_of_errno(r), r, "cannot open %s", path);
+	r = file_size(fd, path, &size, e);
 	if (r < 0)
 		return r;
 	*ret_size = size;

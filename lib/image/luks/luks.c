@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/bytes.h"
+#include "base/surroundings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,7 +107,10 @@ int luks_start(struct luks *l, struct error *e)
 	crypt_set_log_callback(NULL, capture, NULL);
 	crypt_set_debug_level(CRYPT_DEBUG_NONE);
 	luks_path(l, path, sizeof(path));
-	int r = crypt_init(&l->cd, path);
+	int r = surroundings_check(e);
+	if (r < 0)
+		return r;
+	r = crypt_init(&l->cd, path);
 	if (r < 0)
 		return error_errno(e, ERROR_FAILED, r, "cannot start libcryptsetup");
 	crypt_set_log_callback(l->cd, capture, l);
