@@ -121,6 +121,7 @@ void sqlite_audit_close(struct store *s)
 	for (size_t i = 0; i < SQLITE_QUERIES; i++) {
 		sqlite3_finalize(s->queries[i].st);
 		free(s->queries[i].sql);
+		s->queries[i] = (struct sqlite_query){ 0 };
 	}
 }
 
