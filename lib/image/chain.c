@@ -43,6 +43,7 @@ static void fill(struct chain_element *el, const struct image_look *look)
 	el->format = look->format;
 	el->encrypted = look->encrypted;
 	el->luks_version = look->luks_version;
+	el->not_for_qemu = look->not_for_qemu;
 	uuid_copy(el->luks_uuid, look->luks_uuid);
 	el->size = look->size;
 }

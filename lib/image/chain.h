@@ -15,6 +15,7 @@ struct chain_element {
 	enum image_format format;
 	bool encrypted;		/* LUKS in raw or qcow2 */
 	int luks_version;
+	const char *not_for_qemu;	/* what of its LUKS header QEMU does not know, or NULL */
 	uuid_t luks_uuid;
 	uint64_t size;		/* virtual, bytes */
 };

@@ -166,9 +166,10 @@ static int load(struct container *c, struct error *e)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
 				 "%s: a LUKS%d header in a qcow2 image, where QEMU reads LUKS1 only",
 				 c->path, luks->version);
-	if (!raw && !luks->data_offset)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: a LUKS1 header without a payload offset, which QEMU does not open",
-				 c->path);
+	const char *why;
+	if (!raw && !luks_qemu_can_open(luks, &why))
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s: QEMU does not know %s (%s, %u bits, %s), and nothing else reads a qcow2",
+				 c->path, why, luks->cipher, luks->key_bits, luks->hash);
 	c->disk_info = *luks;
 	return raw ? container_raw_size(c->fd, c->path, info->file_size, luks, &info->size, e) : 0;
 }

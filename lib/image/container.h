@@ -80,6 +80,7 @@ struct image_look {
 	enum image_format format;
 	bool encrypted;		/* LUKS in raw or qcow2 */
 	int luks_version;	/* 0 if not encrypted */
+	const char *not_for_qemu;	/* what of its LUKS header QEMU does not know, or NULL */
 	uuid_t luks_uuid;
 	uint64_t size;		/* virtual */
 	char backing[1024];

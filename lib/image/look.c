@@ -24,6 +24,7 @@ static int look_luks(int fd, const char *path, enum image_format format, struct 
 		return error_prefix(e, "%s", path);
 	look->encrypted = true;
 	look->luks_version = luks_info(luks)->version;
+	luks_qemu_can_open(luks_info(luks), &look->not_for_qemu);
 	uuid_copy(look->luks_uuid, luks_info(luks)->uuid);
 	return raw ? container_raw_size(fd, path, info->file_size, luks_info(luks), &look->size, e) : 0;
 }

@@ -49,6 +49,10 @@ int layers_find(struct keystore *ks, const struct record *r, struct layers *ret,
 		if (element->luks_version != 1)
 			return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is LUKS2, which QEMU does not open itself",
 					 element->path);
+		if (element->not_for_qemu)
+			return error_set(e, ERROR_FAILED, EOPNOTSUPP,
+					 "%s cannot be a guest's disk: QEMU does not know %s (`kvmcrypt open` maps it by dm-crypt)",
+					 element->path, element->not_for_qemu);
 		result = find_record(ks, element, r, i == 0, &ret->records[ret->n_records], e);
 		if (result < 0)
 			return result;

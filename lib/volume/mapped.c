@@ -9,7 +9,7 @@
 
 bool volume_is_mapped_for_guests(const struct record *r)
 {
-	return r->luks_version == 2;
+	return r->luks_version == 2 || r->header_path;
 }
 
 void volume_guest_mapping(const struct record *r, char *buf, size_t len)

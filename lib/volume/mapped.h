@@ -19,8 +19,8 @@ int volume_mapping(const struct record *r, struct volume_mapping *ret, struct er
 void volume_mapping_in(const struct mapping_list *maps, const struct record *r, struct volume_mapping *ret);
 
 /*
- * QEMU itself opens LUKS1 only; a LUKS2 volume is decrypted by the kernel, and its guests get the
- * block device. That mapping is called after the volume's UUID, so that a configuration that names
+ * QEMU itself opens LUKS1 with its header before the data only; another volume is decrypted by the kernel, and its
+ * guests get the block device. That mapping is called after the volume's UUID, so that a configuration that names
  * it is right after every reboot.
  */
 bool volume_is_mapped_for_guests(const struct record *r);

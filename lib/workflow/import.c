@@ -180,6 +180,10 @@ static int make(struct flow *f, struct error *e)
 	int slot, r = luks_unlock(container_luks(s->c), -1, p->passphrase, &slot, &volume_key, e);
 	if (r < 0)
 		return error_prefix(e, "%s", s->path);
+	const char *why;
+	const struct luks_info *info = luks_info(container_luks(s->c));
+	if (info->version == 1 && !luks_qemu_can_open(info, &why))
+		flow_note(f, "%s is only for dm-crypt (`kvmcrypt open`), not for a guest: QEMU does not know %s", s->path, why);
 	r = make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
 	/* Whoever finishes this does not know the passphrase. */
 	if (r == 0 && p->replace)

@@ -124,6 +124,12 @@ static inline void luks_freep(struct luks **l)
 int luks1_check(const void *phdr, size_t len, uint64_t header_len, uint64_t data_size,
 		struct luks_info *ret, struct error *e);
 
+/*
+ * Does QEMU's LUKS driver, and so a guest, open a volume with such a header? *ret_why (untouched if it does): what it does
+ * not know of it, as "its cipher mode".
+ */
+bool luks_qemu_can_open(const struct luks_info *info, const char **ret_why);
+
 /* State as of now (re-read after every change); valid until the next change. */
 const struct luks_info *luks_info(const struct luks *l);
 
