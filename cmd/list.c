@@ -15,7 +15,7 @@ struct list_options {
 };
 
 static const char *const states[] = { "ready", "creating", "importing", "rotating",
-				      "converting", "erasing",   "resizing",  "moving", "keyslot", NULL };
+				      "converting", "erasing",   "resizing",  "moving", "keyslot", "restoring", "moved", NULL };
 
 static const struct option_spec options[] = {
 	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",
@@ -37,7 +37,7 @@ struct walk {
 static int add_row(void *ctx, const struct record *r)
 {
 	struct walk *w = ctx;
-	if (w->options->state && strcmp(volume_state_name(r->state), w->options->state) != 0)
+	if (w->options->state && strcmp(volume_shown_state(r), w->options->state) != 0)
 		return 0;
 	if (w->options->due && volume_key_age(r) <= w->options->due)
 		return 0;

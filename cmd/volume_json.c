@@ -53,7 +53,7 @@ struct json_object *volume_json(const struct record *r)
 	put_time(o, "rotated", r->rotated);
 	put_number(o, "key_age", volume_key_age(r));
 	put_time(o, "last_used", r->last_used);
-	put_text(o, "state", volume_state_name(r->state));
+	put_text(o, "state", volume_shown_state(r));
 	put_text(o, "mapping", NULL);
 	put_text(o, "mapped", NULL);
 	json_object_object_add(o, "domains", domains_json(r));

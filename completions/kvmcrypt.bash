@@ -95,7 +95,7 @@ _kvmcrypt() {
     'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
-    'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing moving keyslot' ;;
+    'list --state') _kvmcrypt_words 'ready creating importing rotating converting erasing resizing moving keyslot restoring moved' ;;
     'load --secrets-dir') _kvmcrypt_values file ;;
     'move --header') _kvmcrypt_values file ;;
     'open --export') _kvmcrypt_words 'fuse nbd' ;;

@@ -209,7 +209,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a status -d 'show the keystore and its slots'
 complete -c kvmcrypt -n __fish_use_subcommand -a list -d 'list the volumes of the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l due -r -d 'only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one'
-complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l state -r -f -a 'ready creating importing rotating converting erasing resizing moving keyslot' -d 'only volumes in this state (ready, or the name of an unfinished workflow)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from list' -l state -r -f -a 'ready creating importing rotating converting erasing resizing moving keyslot restoring moved' -d 'only volumes in this state (ready, or the name of an unfinished workflow)'
 complete -c kvmcrypt -n __fish_use_subcommand -a load -d 'register the secrets of volumes with libvirt'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from load' -l all -d 'every volume of the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from load' -l ram -d 'before libvirt'\''s daemon starts: mount a ramfs on its directory of secrets and put them there'

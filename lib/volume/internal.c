@@ -64,11 +64,14 @@ static int check_fields(const struct record *r, const struct luks_info *info, st
 
 int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e)
 {
-	if (uuid_compare(r->luks_uuid, info->uuid) != 0 || r->digest_len != info->digest_len ||
-	    memcmp(r->digest, info->digest, r->digest_len) != 0)
+	if (uuid_compare(r->luks_uuid, info->uuid) != 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s is not the image this record was made for (its LUKS UUID or volume key differs)",
-				 r->path);
+				 "%s is not the image this record was made for (it has another LUKS UUID): where the volume lies "
+				 "now, `kvmcrypt move` takes note of", r->path);
+	if (r->digest_len != info->digest_len || memcmp(r->digest, info->digest, r->digest_len) != 0)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "%s is not the image this record was made for (its volume key differs): if it was encrypted anew "
+				 "after the record was stored, a newer backup of the keystore has its key", r->path);
 	return check_fields(r, info, e);
 }
 

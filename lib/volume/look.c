@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A keystore from a backup that is older than the last rotation has the passphrase of then. */
+#define WAY_LOCKED                                                                                      \
+	"no keyslot opens with the keystore's passphrase, which may be older than the last rotation: `kvmcrypt header " \
+	"restore` makes one that does"
+#define WAY_UNFINISHED "no keyslot opens with the keystore's passphrase: `kvmcrypt recover`"
+
 int volume_look(const struct record *r, struct volume_state *ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
@@ -25,7 +31,7 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 			s.our_slot = volume_cheap_slot(luks, r->passphrase);
 			if (s.our_slot < 0)
 				ret_open = error_set(&why, ERROR_DAMAGED, EKEYREJECTED,
-						     "no keyslot opens with the keystore's passphrase (see `kvmcrypt recover`)");
+						     volume_is_ready(r) ? WAY_LOCKED : WAY_UNFINISHED);
 		}
 	}
 	/* With a detached header the data is a file of its own. */
@@ -36,7 +42,8 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 		return error_pass(e, &why);
 	if (ret_open < 0) {
 		s.condition = why.kind == ERROR_NOT_FOUND ? VOLUME_MISSING : VOLUME_DAMAGED;
-		snprintf(s.problem, sizeof(s.problem), "%.*s", (int)sizeof(s.problem) - 1, why.message);
+		snprintf(s.problem, sizeof(s.problem), "%.*s%s", (int)sizeof(s.problem) - 100, why.message,
+			 s.condition == VOLUME_MISSING ? ": mount its file system, or `kvmcrypt move` it to where it is now" : "");
 	}
 	*ret = s;
 	return 0;

@@ -25,6 +25,11 @@ const char *volume_state_name(uint32_t number)
 	return l ? l->shown : "unknown";
 }
 
+const char *volume_shown_state(const struct record *r)
+{
+	return r->moved && r->moved[0] ? "moved" : volume_state_name(r->state);
+}
+
 unsigned volume_state_flags(uint32_t number)
 {
 	const struct volume_state_line *l = line_of(number);

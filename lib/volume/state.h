@@ -38,6 +38,8 @@ enum volume_state_flags {
 
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */
 const char *volume_state_name(uint32_t number);
+/* What a person sees of this record: its state's name, or "moved" when another host has the volume. */
+const char *volume_shown_state(const struct record *r);
 /* enum volume_state_flags; 0 of a ready volume. */
 unsigned volume_state_flags(uint32_t number);
 

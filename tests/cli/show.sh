@@ -50,3 +50,31 @@ check_is 2 "$(kvmcrypt list --json | jq '.volumes | length')" "sealed: list work
 check "sealed: show works" kvmcrypt show b.raw
 check_is null "$(kvmcrypt show --json b.raw | jq -r '.luks.keyslots[0].owner')" "sealed: whose keyslot is not known"
 mv "$T/away" "$T/root.key"
+
+# A keystore from an older backup: show says what helps, and that helps.
+kvmcrypt create -q old.qcow2 8M
+image_io qcow2 old.qcow2 -c 'write -P 7 0 64k' >/dev/null
+kvmcrypt keystore backup -q "$T/before.backup"
+kvmcrypt rotate -q --no-libvirt old.qcow2
+kvmcrypt keystore restore -q --yes "$T/before.backup"
+problem() { kvmcrypt show --json "$1" | jq -r '.problem // ""'; }
+has_problem() { problem "$1" | grep -q "$2"; }
+check "older than a rotation: header restore is named" has_problem old.qcow2 'kvmcrypt header restore'
+check_error 5 'no keyslot' "rotate does not begin with a passphrase that opens nothing" kvmcrypt rotate -q --no-libvirt old.qcow2
+check "and does" kvmcrypt header restore -q --yes old.qcow2
+check_is "" "$(problem old.qcow2)" "nothing is wrong then"
+check "the data is there" image_io qcow2 old.qcow2 -c 'read -P 7 0 64k'
+mkdir elsewhere
+kvmcrypt move -q old.qcow2 elsewhere/
+kvmcrypt keystore restore -q --yes "$T/before.backup"
+check "older than a move: move is named" has_problem "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("/old.qcow2")) | .uuid')" 'kvmcrypt move'
+check "and takes note" kvmcrypt move -q "$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("/old.qcow2")) | .uuid')" elsewhere/old.qcow2
+check "the image is found again" test "$(kvmcrypt show --json elsewhere/old.qcow2 | jq -r .state)" != missing
+kvmcrypt header restore -q --yes elsewhere/old.qcow2
+kvmcrypt keystore backup -q "$T/older.backup"
+kvmcrypt rotate -q --volume-key --no-libvirt elsewhere/old.qcow2
+kvmcrypt keystore backup -q "$T/newer.backup"
+kvmcrypt keystore restore -q --yes "$T/older.backup"
+check "older than a volume key: only a newer backup helps" has_problem elsewhere/old.qcow2 'newer backup'
+kvmcrypt keystore restore -q --yes "$T/newer.backup"
+check_is "" "$(problem elsewhere/old.qcow2)" "and does"
