@@ -31,8 +31,8 @@ struct header_restore {
 	const struct header_state *confirmed;	/* what a person was shown and said yes to; another is ERROR_BUSY. Or NULL */
 };
 /*
- * lib/workflow/header_restore.c. Builds a new header from the sealed volume key and geometry, with one keyslot for the record's
- * passphrase, and puts it in the place of the lost one; keyslots of others that can still be read stay. A header
+ * lib/workflow/header_restore.c. Builds a new header from the sealed volume key and geometry, with one keyslot for the
+ * record's passphrase, and puts it in the place of the lost one; keyslots of others that can still be read stay. A header
  * that is good is left alone (*ret_changed false), one that is whole only gets our keyslot. ERROR_REFUSED for a
  * foreign one.
  */

@@ -40,7 +40,8 @@ int volume_find(struct keystore *ks, const char *text, struct record **ret, stru
 int volume_lock(struct keystore *ks, const uuid_t volume, bool wait, int *ret_fd, struct error *e);
 
 /*
- * Every volume at once: for a change of the whole keystore, which a workflow would meet in its middle. Waits up to 30 s.
+ * Every volume at once: for a change of the whole keystore, which a workflow would meet in its middle. Waits up to
+ * 30 s.
  */
 int volume_lock_all(struct keystore *ks, int *ret_fd, struct error *e);
 
@@ -69,7 +70,8 @@ struct volume_create {
 
 /*
  * Makes the image and its record. ERROR_EXISTS when path or record is there; with if_absent and
- * the same parameters 0 and *ret_existed. The record comes back with plain fields. g: asked who has a backing file; or NULL.
+ * the same parameters 0 and *ret_existed. The record comes back with plain fields. g: asked who has a backing file;
+ * or NULL.
  */
 int volume_create(const struct volume_env *env, struct guest_connection *g, const struct volume_create *p,
 		  struct record **ret, bool *ret_existed, struct error *e);

@@ -63,7 +63,8 @@ static int refuse_two_keys(const struct record *r, const struct header_state *fo
 				 ours ? "(`kvmcrypt recover`)" : "by the program that began it");
 	if (ours)
 		return error_set(e, ERROR_REFUSED, EINPROGRESS,
-				 "%s was being re-encrypted in place, and its lost header alone knew which part has which volume key: restore that from a backup",
+				 "%s was being re-encrypted in place, and its lost header alone knew which part has which volume "
+				 "key: restore that from a backup",
 				 r->path);
 	return 0;
 }

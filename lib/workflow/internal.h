@@ -27,7 +27,7 @@ int flow_finish(struct flow *f, struct error *e);
 
 /* The volume and those that workflow->others() names, in the order of their UUIDs. */
 int flow_hold(struct flow *f, const uuid_t volume, struct volume_hold *h, struct error *e);
-/* Those alone, of a volume that is held: ERROR_BUSY where another process has one, instead of waiting for each other. */
+/* Those alone, of a volume that is held: ERROR_BUSY where another process has one, lest both wait for each other. */
 int flow_hold_others(struct flow *f, struct error *e);
 void flow_release_others(struct flow *f);
 /* The record, and the others that were changed, into the store in one transaction. */

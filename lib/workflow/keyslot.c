@@ -127,7 +127,8 @@ static int check(struct flow *f, struct error *e)
 	r = keyslots_prove(&s->k, f->record->passphrase, e);
 	if (r == 0 && p->step == ADD && s->k.amend)
 		r = error_set(e, ERROR_BUSY, EBUSY,
-			      "guest %s runs with %s and would stand still while a passphrase is derived: stop it first, or add a recovery key",
+			      "guest %s runs with %s and would stand still while a passphrase is derived: stop it first, or add "
+			      "a recovery key",
 			      virDomainGetName(s->k.domain), f->record->path);
 	if (r == 0)
 		r = p->step == REMOVE ? check_remove(f, p, e) : check_add(f, p, e);
@@ -136,7 +137,7 @@ static int check(struct flow *f, struct error *e)
 
 /* ---- the way there ---- */
 
-/* What tells our file from another that came to lie at its name. The key has 256 random bits, so its hash says nothing. */
+/* Tells our file from another that came to lie at its name. The key has 256 random bits, so its hash says nothing. */
 static void fingerprint(const struct secret *key, char hex[2 * HASH_LEN + 1])
 {
 	unsigned char hash[HASH_LEN];
@@ -306,7 +307,8 @@ static int run(const struct volume_env *env, struct guest_connection *g, const u
 }
 
 /* Is the file there, with a key that opens the volume? */
-static int find_written(const struct volume_env *env, const uuid_t volume, const char *file, int *ret_slot, struct error *e)
+static int find_written(const struct volume_env *env, const uuid_t volume, const char *file, int *ret_slot,
+			struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	AUTOSECRET struct secret *key = NULL;
@@ -328,7 +330,9 @@ int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g,
 		       const struct volume_keyslot_add *p, int *ret_slot, bool *ret_existed, struct error *e)
 {
 	AUTOFREE char *file = NULL;
-	struct keyslot_params params = { .step = p->recovery ? ADD_RECOVERY : ADD, .passphrase = p->passphrase, .last = p->last };
+	struct keyslot_params params = {
+		.step = p->recovery ? ADD_RECOVERY : ADD, .passphrase = p->passphrase, .last = p->last,
+	};
 	*ret_existed = false;
 	if (!p->file)
 		return run(env, g, volume, &params, ret_slot, e);

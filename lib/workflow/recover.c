@@ -167,7 +167,8 @@ int workflow_settle_path(const struct volume_env *env, struct guest_connection *
 	return settle_seen(env, g, seen, e);
 }
 
-int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, struct error *e)
+int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+			   struct error *e)
 {
 	AUTORECORD struct record *seen = NULL;
 	int r = keystore_get(env->ks, volume, &seen, e);

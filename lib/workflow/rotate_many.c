@@ -88,7 +88,10 @@ static void rotate_one(struct many *m, const struct volume_env *env, struct gues
 
 static void run(struct many *m, struct keystore *ks, struct guest_connection *g)
 {
-	struct volume_env env = { .ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL, .note = m->env->note ? note_locked : NULL, .note_context = m };
+	struct volume_env env = {
+		.ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL,
+		.note = m->env->note ? note_locked : NULL, .note_context = m,
+	};
 	size_t i;
 	while (take(m, &i)) {
 		/* A daemon that was restarted meanwhile is no reason to fail; one that is gone will be told of. */

@@ -1,6 +1,6 @@
 /*
- * The one way in which a volume is changed: intent → act → prove → commit → finish. A workflow is a table of steps;
- * the engine has the lock and the record, and what happens after an error or an interruption:
+ * The one way in which a volume is changed: intent → act → prove → commit → finish. A workflow is a table of
+ * steps; the engine has the lock and the record, and what happens after an error or an interruption:
  *
  *	check        refuses early; a dry run ends here
  *	lock, read the record again, finish or undo an older workflow, check again
@@ -144,7 +144,8 @@ int workflow_settle(const struct volume_env *env, struct guest_connection *g, st
 /* The volume that the keystore has for this path, if it is in the middle of something: as workflow_settle_for(). */
 int workflow_settle_path(const struct volume_env *env, struct guest_connection *g, const char *path, struct error *e);
 /* That volume, likewise. */
-int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, struct error *e);
+int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+			   struct error *e);
 
 /* For who needs the volume READY to go on: everything but that is an error. */
 int workflow_settle_for(const struct volume_env *env, struct guest_connection *g, struct volume_hold *h,

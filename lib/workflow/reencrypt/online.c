@@ -1,6 +1,7 @@
 /*
  * A new volume key where the data is: a block device, a LUKS2 volume that is mapped and may be in
- * use, or one with a detached header. The passphrase stays until the volume key is new; then it is rotated like any other.
+ * use, or one with a detached header. The passphrase stays until the volume key is new; then it is rotated like any
+ * other.
  *
  * Recorded as CONVERTING without an intent. What the header says of a re-encryption counts only with
  * such a record, and with the record's two volume keys.
@@ -59,7 +60,8 @@ static int clear_stack(const struct volume_env *env, const struct record *r, con
 {
 	if (m->open_count)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "%s (/dev/mapper/%s) was interrupted in the middle of a re-encryption and is in use: stop its users (at worst restart the host), then run `kvmcrypt recover`",
+				 "%s (/dev/mapper/%s) was interrupted in the middle of a re-encryption and is in use: stop its users "
+				 "(at worst restart the host), then run `kvmcrypt recover`",
 				 r->path, m->name);
 	volume_note(env, "%s is closed: /dev/mapper/%s was left half made by an interrupted re-encryption", r->path, m->name);
 	return mapping_remove_stack(m->name, e);
@@ -122,7 +124,8 @@ static void note_keyslots(const struct volume_env *env, const struct record *r, 
 }
 
 /* The next volume key gets a keyslot, which nothing uses yet. */
-static int add_keyslot(const struct volume_env *env, const struct record *r, int *ret_old, int *ret_new, struct error *e)
+static int add_keyslot(const struct volume_env *env, const struct record *r, int *ret_old, int *ret_new,
+		       struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	AUTOSECRET struct secret *key = NULL;
@@ -188,7 +191,8 @@ static int is_untouched(const struct record *r, struct error *e)
 }
 
 /* Goes on until the header speaks of no re-encryption. Looks anew after each step: see inplace.h. */
-static int go_on(const struct volume_env *env, const struct record *r, enum inplace_stage stage, bool *ret_mapped, struct error *e)
+static int go_on(const struct volume_env *env, const struct record *r, enum inplace_stage stage, bool *ret_mapped,
+		 struct error *e)
 {
 	const struct inplace_expected x = expected(r);
 	int result = 0;

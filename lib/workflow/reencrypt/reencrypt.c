@@ -99,7 +99,8 @@ static int check_way(const struct record *r, bool online, struct error *e)
 	if (stat(r->path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
 	if (!S_ISREG(st.st_mode))
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device with LUKS1, which has no room for a copy", r->path);
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device with LUKS1, which has no room for a copy",
+				 r->path);
 	if (st.st_nlink > 1)
 		return error_set(e, ERROR_REFUSED, EMLINK,
 				 "%s has %lu names; a copy would take the place of this one only", r->path,
