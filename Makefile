@@ -16,24 +16,31 @@ LIBS      := nettle sqlite3 json-c libkeyutils uuid
 HEADERS   := libcryptsetup devmapper blkid openssl libvirt libxml-2.0
 PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev nettle-dev libsqlite3-dev \
               libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev
+# Libraries come with their -dev packages, whatever they are called in a release. a/b: tests/lib/install-packages.
 # The ways to unseal: systemd-cryptenroll is there with systemd, the others bring what they are named after.
-PKGS_RUN  := libcryptsetup12 libdevmapper1.02.1 libblkid1 libssl3 libvirt0 libxml2 qemu-utils qemu-system-common cryptsetup-bin systemd libtss2-esys-3.0.2-0 libtss2-rc0 \
-             libtss2-mu0 libtss2-tctildr0 libtss2-tcti-device0 tpm2-tools clevis curl jose libp11-kit0 libfido2-1
+PKGS_RUN  := qemu-utils qemu-system-common cryptsetup-bin systemd systemd-cryptsetup/systemd libtss2-dev tpm2-tools \
+             clevis curl jose libp11-kit0 libfido2-1
 # libvirt-daemon-system brings the user that QEMU runs as.
 PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients seabios \
-              busybox-static cpio kmod jq
-PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-14-dev shellcheck strace expect \
+              busybox-static cpio kmod jq zstd xz-utils
+PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-dev/libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time swtpm libtss2-tcti-swtpm0 tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
+             psmisc time swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
 # systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
 PKGS_REBOOT := debootstrap
 
 # What pkg-config says is asked once, and only by targets that compile.
 CFLAGS    ?= -O2 -g
-WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
-HARDEN    := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DKVMCRYPT_VERSION='"$(VERSION)"' -I. $(WARN) $(HARDEN) \
-             $(shell pkg-config --cflags $(LIBS) $(HEADERS) 2>/dev/null) $(CFLAGS) $(EXTRA_CFLAGS)
+# A warning is an error for who changes the program (lint, check, test), never for who builds it: the next
+# compiler has new ones.
+WERROR    ?=
+WARN       = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla $(if $(WERROR),-Werror)
+# glibc takes it with optimisation only, and a distribution brings its own.
+OPTIMISED := $(filter-out -O0,$(lastword $(filter -O%,$(CFLAGS) $(EXTRA_CFLAGS))))
+FORTIFY   := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(if $(OPTIMISED),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
+HARDEN    := -fstack-protector-strong $(FORTIFY) -fPIE
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DKVMCRYPT_VERSION='"$(VERSION)"' -I. $(HARDEN) \
+             $(shell pkg-config --cflags $(LIBS) $(HEADERS) 2>/dev/null) $(CPPFLAGS) $(CFLAGS) $(EXTRA_CFLAGS)
 ALL_LIBS   = $(shell pkg-config --libs $(LIBS) 2>/dev/null) -ldl
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(EXTRA_CFLAGS)
 ALL_CFLAGS := $(ALL_CFLAGS)
@@ -64,7 +71,7 @@ $(BUILD)/libkvmcrypt.a: $(call obj,$(LIB_SRC))
 $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(WARN) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # These call more of the libraries than the program does, which links none of them (base/lazy.h).
 $(BUILD)/tests/test_envelope: EXTRA_LIBS := -lcrypto
@@ -73,18 +80,18 @@ $(BUILD)/tests/test_seal: EXTRA_LIBS := -lcryptsetup
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/libkvmcrypt.a
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS) -lcmocka $(EXTRA_LIBS)
+	$(Q)$(CC) $(WARN) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS) -lcmocka $(EXTRA_LIBS)
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/libkvmcrypt.a
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS)
+	$(Q)$(CC) $(WARN) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS)
 
 # Fuzzers need the whole library instrumented, so they compile its sources in.
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
-	$(Q)clang $(filter-out -fPIE -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) -O1 -g \
+	$(Q)clang $(WARN) $(filter-out -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) -O1 -g \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $< $(LIB_SRC) $(ALL_LIBS)
 
@@ -104,9 +111,10 @@ unit-tests: $(UNIT)
 
 # Tests. `make test` does everything, packages included; `make check` only runs them.
 test: test-deps
-	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all unit-tests $(FAULT_TOOLS)
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) WERROR=1 all unit-tests $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) tests/run
 
+check: WERROR = 1
 check: all unit-tests $(FAULT_TOOLS)
 	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
 
@@ -140,11 +148,17 @@ test-reboot: test-deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)BUILD=$(BUILD) tests/run reboot
 
+# In a bare root of another release: make test-on SUITE=trixie TESTS="unit cli"
+test-on:
+	$(Q)tests/test-on $(SUITE) $(TESTS)
+
 quickstart: deps guest-deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)BUILD=$(BUILD) tests/guest/quickstart
 
+# gcc finds some only where it optimises much, so the program is built whole; what has not changed is not built again.
 lint:
+	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=$(BUILD)/lint CFLAGS="-O3 -g" WERROR=1 all unit-tests
 	$(Q)tests/lint
 
 # Everything that is generated from the option tables and committed.
@@ -187,14 +201,15 @@ help:
 	@echo 'make fault       the kill sweeps at every system call (half an hour)'
 	@echo 'make asan        unit and command tests under ASan and UBSan'
 	@echo 'make test-reboot a host that loses power: TPM, systemd, autostart (under emulation)'
+	@echo 'make test-on     SUITE=trixie: quickstart and tests in a bare root of that release (TESTS as above)'
 	@echo 'make tsan        what runs in threads under the thread sanitizer'
 	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
-	@echo 'make lint        compiler warnings with clang, shellcheck, house rules'
+	@echo 'make lint        warnings of gcc and clang as errors, shellcheck'
 	@echo 'make generated   renew completions and man page sections from the option tables'
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all unit-tests test test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all unit-tests test test-on test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:

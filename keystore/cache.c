@@ -58,7 +58,7 @@ static int find(const uuid_t root_id, key_serial_t *ret, struct error *e)
 int cache_get(const uuid_t root_id, struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *root = NULL;
-	key_serial_t key;
+	key_serial_t key = 0;
 	uuid_t id;
 	int r = find(root_id, &key, e);
 	if (r < 0 || (r = secret_new(ROOT_KEY_LEN, &root, e)) < 0)
@@ -103,7 +103,7 @@ int cache_put(const uuid_t root_id, const struct secret *root, uint64_t timeout,
 
 int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e)
 {
-	key_serial_t key;
+	key_serial_t key = 0;
 	int r = find(root_id, &key, e);
 	if (r == -ENOKEY) {
 		*ret_was = false;

@@ -219,7 +219,7 @@ static int open_sealed(const struct secret *root, const uuid_t root_id, const st
 		       uint32_t *ret_version, struct secret **ret, struct error *e)
 {
 	struct layout l;
-	uuid_t volume;
+	uuid_t volume = { 0 };
 	uint64_t revision = 0;
 	AUTOSECRET struct secret *key = NULL;
 	AUTOSECRET struct secret *out = NULL;

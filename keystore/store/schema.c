@@ -114,7 +114,7 @@ static int recognise(struct store *s, struct error *e)
 
 int sqlite_schema_open(struct store *s, struct error *e)
 {
-	int64_t id, version;
+	int64_t id = 0, version = 0;
 	int r = pragma_int(s, "PRAGMA application_id", &id, e);
 	if (r < 0 || (r = pragma_int(s, "PRAGMA user_version", &version, e)) < 0)
 		return r;

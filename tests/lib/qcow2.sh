@@ -34,7 +34,7 @@ qcow2_check() {
 qcow2_same() {
 	local f=$1 out name
 	[ "$(qcow2_info "$f")" = "$(qcow2_info aside.qcow2)" ] || { echo "qemu-img info: $(qcow2_info "$f" | jq -c .)"; return 1; }
-	out=$(diff <(qcow2_check aside.qcow2 aside.key) <(qcow2_check "$f" <(passphrase_of "$f"))) || { echo "qemu-img check:" $(head -n 4 <<<"$out"); return 1; }
+	out=$(diff <(qcow2_check aside.qcow2 aside.key) <(qcow2_check "$f" <(passphrase_of "$f"))) || { echo "qemu-img check: $(head -n 4 <<<"$out")"; return 1; }
 	[ "${2:-}" != patterns ] || return 0
 	for name in "" $(qemu-img info -U -f qcow2 --output=json "$f" | jq -r '.snapshots[]?.id'); do
 		out=$(qcow2_compare "$f" $name 2>&1) || { echo "${name:+snapshot $name: }$out"; return 1; }

@@ -188,7 +188,6 @@ static int set_overlays(struct flow *f, const char *to, bool dry_run, size_t *re
 static int check_above(void *ctx, const char *domain, const char *top, struct error *e)
 {
 	const struct flow *f = ctx;
-	AUTOFREE char *path = NULL;
 	AUTORECORD struct record *r = NULL;
 	int result = volume_find(f->env->ks, top, &r, NULL);
 	for (int i = 0; result == 0 && i < CHAIN_LENGTH_MAX && r->backing; i++) {
