@@ -13,6 +13,7 @@ F(void *, dm_get_next_target, 6, struct dm_task *, void *, uint64_t *, uint64_t 
 V(dm_log_with_errno_init, 1, dm_log_with_errno_fn)
 F(int, dm_task_add_target, 5, struct dm_task *, uint64_t, uint64_t, const char *, const char *)
 F(struct dm_task *, dm_task_create, 1, int)
+F(int, dm_task_deferred_remove, 1, struct dm_task *)
 FREE(dm_task_destroy, struct dm_task *)
 F(struct dm_deps *, dm_task_get_deps, 1, struct dm_task *)
 F(int, dm_task_get_errno, 1, struct dm_task *)

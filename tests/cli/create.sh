@@ -63,6 +63,21 @@ check_error 9 'qcow2 by its contents' "a raw file that looks like qcow2 is refus
 cp plain.raw plain.disk
 check_error 2 'add --backing-format' "an unknown suffix needs a format" kvmcrypt create -q o6.qcow2 --backing plain.disk
 check "and takes it" kvmcrypt create o6.qcow2 --backing plain.disk --backing-format raw
+qemu-img create -q -f raw deep.raw 4M
+qemu-img create -q -f qcow2 -F raw -b deep.raw middle.qcow2
+check "a base with a base of its own" kvmcrypt create -q o8.qcow2 --backing middle.qcow2
+# As QEMU before 6.1 wrote it: the format of the base's base is not said.
+qemu-img create -q -f qcow2 -F raw -b deep.raw unsaid.qcow2
+at=$(LC_ALL=C grep -abo -m 1 $'\xe2\x79\x2a\xca' unsaid.qcow2 | head -n 1 | cut -d: -f1)
+printf '\x12\x34\x56\x78' | dd of=unsaid.qcow2 bs=1 seek="$at" conv=notrunc status=none
+check_error 9 'does not say the format' "a base whose own base has no format" kvmcrypt create -q o9.qcow2 --backing unsaid.qcow2
+check "nothing is left of it" test ! -e o9.qcow2
+rm deep.raw
+check_error 4 'deep.raw' "a base whose own base is missing" kvmcrypt create -q o9.qcow2 --backing middle.qcow2
+head -c 1000001 /dev/zero >odd.raw
+check "a base of an odd length" kvmcrypt create -q o10.qcow2 --backing odd.raw
+check_is 1000448 "$(kvmcrypt show --json o10.qcow2 | jq .size)" "is rounded up to a sector"
+check "and QEMU reads it all" qemu-io --object secret,id=s0,file=<(passphrase_of o10.qcow2) --image-opts driver=qcow2,encrypt.key-secret=s0,file.filename=o10.qcow2 -c 'read -P 0 0 1000448'
 check_error 4 'No such file' "a missing backing file" kvmcrypt create -q o7.qcow2 --backing none.qcow2
 check_error 2 'raw has no backing' "raw with a backing file" kvmcrypt create -q o7.raw 8M --backing plain.qcow2
 check_error 2 'preallocated' "preallocation with a backing file" kvmcrypt create -q o7.qcow2 --backing plain.qcow2 --preallocation full

@@ -12,11 +12,12 @@
 /* The name libcryptsetup gives to a mapping of its own for a moment, with a random UUID behind it. */
 #define TEMPORARY "temporary-cryptsetup-"
 
-int mapping_remove(const char *name, struct error *e)
+static int remove_it(const char *name, bool deferred, struct error *e)
 {
 	uint32_t cookie = 0;
 	AUTOTASK struct dm_task *t = dm_task_create(DM_DEVICE_REMOVE);
-	if (!t || !dm_task_set_name(t, name) || !dm_task_set_cookie(t, &cookie, 0))
+	if (!t || !dm_task_set_name(t, name) || !dm_task_set_cookie(t, &cookie, 0) ||
+	    (deferred && !dm_task_deferred_remove(t)))
 		return error_oom(e);
 	int done = dm_task_run(t), err = dm_task_get_errno(t);
 	dm_udev_wait(cookie);
@@ -26,6 +27,16 @@ int mapping_remove(const char *name, struct error *e)
 		return error_errno(e, err == EBUSY ? ERROR_BUSY : ERROR_FAILED, err ? err : EIO,
 				   "cannot remove the mapping %s", name);
 	return 0;
+}
+
+int mapping_remove(const char *name, struct error *e)
+{
+	return remove_it(name, false, e);
+}
+
+int mapping_remove_later(const char *name, struct error *e)
+{
+	return remove_it(name, true, e);
 }
 
 /* Is the device the data itself, or a loop device on it? */

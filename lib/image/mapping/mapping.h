@@ -80,6 +80,8 @@ int mapping_close(const char *name, bool deferred, struct error *e);
 
 /* Removes one device as it is, if nobody has it open: what an interrupted command left. */
 int mapping_remove(const char *name, struct error *e);
+/* By the kernel itself, once nobody has it open; at once if nobody has. */
+int mapping_remove_later(const char *name, struct error *e);
 
 /*
  * Removes the mappings that libcryptsetup made for a moment on this file or device, when it was

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #define ZERO_BLOCK (1u << 20)
+#define INTEGRITY_PART "_dif"	/* what libcryptsetup calls the layer below a mapping, behind the mapping's name */
 
 struct session {
 	struct crypt_device *cd;
@@ -111,19 +112,32 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 	return r < 0 ? failed(&s, r, e, "cannot map", path) : 0;
 }
 
+/*
+ * By the kernel, once nobody has it open. libcryptsetup 2.7 wants the header for that, which may be gone or elsewhere
+ * by now.
+ */
+static int close_later(const char *name, struct error *e)
+{
+	char below[MAPPING_NAME_LEN + sizeof(INTEGRITY_PART)];
+	snprintf(below, sizeof(below), "%.*s" INTEGRITY_PART, MAPPING_NAME_LEN - 1, name);
+	bool integrity = mapping_name_taken(below);
+	int r = mapping_remove_later(name, e);
+	return r == 0 && integrity ? mapping_remove_later(below, e) : r;
+}
+
 int mapping_close(const char *name, bool deferred, struct error *e)
 {
 	CLEANUP(session_clear) struct session s = { 0 };
 	int r = mapping_available(e);
-	if (r < 0)
-		return r;
+	if (r < 0 || deferred)
+		return r < 0 ? r : close_later(name, e);
 	/* No device: what there is to know of a mapping, its dm-integrity layer too, the kernel knows. */
 	crypt_set_log_callback(NULL, capture, NULL);
 	r = crypt_init(&s.cd, NULL);
 	if (r < 0)
 		return failed(&s, r, e, "cannot close", name);
 	crypt_set_log_callback(s.cd, capture, &s);
-	r = crypt_deactivate_by_name(s.cd, name, deferred ? CRYPT_DEACTIVATE_DEFERRED : 0);
+	r = crypt_deactivate_by_name(s.cd, name, 0);
 	return r < 0 ? failed(&s, r, e, "cannot close", name) : 0;
 }
 

@@ -1,3 +1,4 @@
+#include "lib/image/chain.h"
 #include "lib/workflow/create/plan.h"
 #include "lib/volume/internal.h"
 
@@ -32,6 +33,16 @@ static enum image_format format_by_suffix(const char *path)
 	return IMAGE_FORMAT_AUTO;
 }
 
+/* What a guest will have to open, all the way down: each file there, of a format that is said. */
+static int check_chain(const struct create_plan *plan, struct error *e)
+{
+	AUTOCHAIN struct chain *chain = NULL;
+	int r = chain_walk(plan->backing, IMAGE_FORMAT_QCOW2, &chain, e);
+	if (r == 0 && chain->n == CHAIN_MAX)
+		r = error_set(e, ERROR_REFUSED, ELOOP, "%s has %d images in its backing chain already", plan->backing, CHAIN_MAX);
+	return r < 0 ? error_prefix(e, "backing file") : 0;
+}
+
 /*
  * A plain raw backing file that a guest has written could look like qcow2 and name any host file
  * as its own backing. So "raw" or "qcow2" comes from a person or a suffix, and must fit the magic.
@@ -63,8 +74,11 @@ static int plan_backing(struct create_plan *plan, struct error *e)
 	if (look.encrypted && look.luks_version == 2)
 		return error_set(e, ERROR_USAGE, EINVAL,
 				 "backing file %s is LUKS2, which QEMU does not open", plan->backing);
+	if (look.format == IMAGE_FORMAT_QCOW2 && (r = check_chain(plan, e)) < 0)
+		return r;
+	/* As QEMU does: a last sector that is cut off reads as if it went on with zeros. */
 	if (!plan->p.size)
-		plan->p.size = look.size;
+		plan->p.size = (look.size + 511) / 512 * 512;
 	plan->backing_format = look.format == IMAGE_FORMAT_QCOW2 ? "qcow2" : look.encrypted ? "luks" : "raw";
 	return 0;
 }
