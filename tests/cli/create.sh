@@ -68,7 +68,7 @@ qemu-img create -q -f qcow2 -F raw -b deep.raw middle.qcow2
 check "a base with a base of its own" kvmcrypt create -q o8.qcow2 --backing middle.qcow2
 # As QEMU before 6.1 wrote it: the format of the base's base is not said.
 qemu-img create -q -f qcow2 -F raw -b deep.raw unsaid.qcow2
-at=$(LC_ALL=C grep -abo -m 1 $'\xe2\x79\x2a\xca' unsaid.qcow2 | head -n 1 | cut -d: -f1)
+at=$(LC_ALL=C grep -aboF -m 1 $'\xe2\x79\x2a\xca' unsaid.qcow2 | head -n 1 | cut -d: -f1)
 printf '\x12\x34\x56\x78' | dd of=unsaid.qcow2 bs=1 seek="$at" conv=notrunc status=none
 check_error 9 'does not say the format' "a base whose own base has no format" kvmcrypt create -q o9.qcow2 --backing unsaid.qcow2
 check "nothing is left of it" test ! -e o9.qcow2

@@ -42,7 +42,8 @@ bool luks_cipher_is_missing(const struct luks *l);
 
 /* A volume key that only the kernel's ciphers take, and they cannot be reached. */
 bool luks_needs_kernel(const struct luks *l);
-#define LUKS_NEEDS_KERNEL "a volume key of 384 bits, for which only the kernel has a cipher, and that is not reachable here"
+#define LUKS_NEEDS_KERNEL \
+	"a volume key of 384 bits, for which only the kernel has a cipher, and that is not reachable here"
 
 /* Sets what the next keyslot made by the context costs. */
 int luks_set_cost(struct luks *l, enum luks_kdf_cost cost, struct error *e);

@@ -125,8 +125,8 @@ int luks1_check(const void *phdr, size_t len, uint64_t header_len, uint64_t data
 		struct luks_info *ret, struct error *e);
 
 /*
- * Does QEMU's LUKS driver, and so a guest, open a volume with such a header? *ret_why (untouched if it does): what it does
- * not know of it, as "its cipher mode".
+ * Does QEMU's LUKS driver, and so a guest, open a volume with such a header? *ret_why (untouched if it does): what
+ * it does not know of it, as "its cipher mode".
  */
 bool luks_qemu_can_open(const struct luks_info *info, const char **ret_why);
 

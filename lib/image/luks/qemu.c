@@ -1,6 +1,6 @@
 /*
- * What QEMU's LUKS driver knows (crypto/block-luks.c of 7.2, found out by showing it headers: tests/unit/test_luks_qemu.c
- * does that still). What it does not, a guest cannot have as its disk, whatever dm-crypt makes of it.
+ * What QEMU's LUKS driver knows, found out by showing headers to that of 7.2: tests/unit/test_luks_qemu.c does that
+ * still. What it does not know a guest cannot have as its disk, whatever dm-crypt makes of it.
  */
 #include "lib/image/luks/internal.h"
 

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNSEEN (DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG | DM_UDEV_DISABLE_DISK_RULES_FLAG | DM_UDEV_DISABLE_OTHER_RULES_FLAG)
+#define UNSEEN \
+	(DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG | DM_UDEV_DISABLE_DISK_RULES_FLAG | DM_UDEV_DISABLE_OTHER_RULES_FLAG)
 
 static int load(const char *name, uint64_t size, struct error *e)
 {

@@ -1,4 +1,4 @@
-/* The two lists that a qcow2 header names, internal snapshots and bitmaps: QEMU reads them whenever it opens the image. */
+/* The lists that a qcow2 header names, internal snapshots and bitmaps: QEMU reads them whenever it opens the image. */
 #ifndef LIB_IMAGE_QCOW2_LISTS_H
 #define LIB_IMAGE_QCOW2_LISTS_H
 

@@ -132,7 +132,10 @@ static int check_segments(json *root, const struct inplace_expected *x, enum inp
 		if (n_flags != (size_t)(previous + final + hot) || n_flags > 1)
 			return foreign(e, "a segment of it has unknown flags");
 		/* The one that was being written may have either key. */
-		bool whose = hot ? b.n == 2 && b.old && b.fresh : previous ? b.n == 1 && b.old : final ? b.n == 1 && b.fresh : b.n == 1 && (b.old || b.fresh);
+		bool whose = hot      ? b.n == 2 && b.old && b.fresh :
+			     previous ? b.n == 1 && b.old :
+			     final    ? b.n == 1 && b.fresh :
+					b.n == 1 && (b.old || b.fresh);
 		if (!whose)
 			return foreign(e, "a segment of it has another volume key");
 		n_previous += previous;
