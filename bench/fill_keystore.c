@@ -16,7 +16,7 @@
 
 static const char *domain;
 
-static int put_one(struct keystore *ks, unsigned long i, struct error *e)
+static int make_one(unsigned long i, struct record **ret_record, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
 	int ret = record_new(&r, e);
@@ -43,46 +43,41 @@ static int put_one(struct keystore *ks, unsigned long i, struct error *e)
 	if (ret == 0)
 		ret = secret_random(64, &r->volume_key, e);
 	r->revealed = 1;
+	if (ret == 0)
+		*ret_record = TAKE_PTR(r);
+	return ret;
+}
+
+static int put_one(struct keystore *ks, unsigned long i, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	int ret = make_one(i, &r, e);
 	return ret < 0 ? ret : keystore_put(ks, r, "create", NULL, e);
 }
 
-/* ---- many puts in a transaction: theirs become nothing ---- */
+#define IN_ONE 2000u
 
-#define IN_ONE 20000u
-
-static int begin_nothing(struct store *s, bool write, struct error *e)
-{
-	(void)s, (void)write, (void)e;
-	return 0;
-}
-
-static int commit_nothing(struct store *s, struct error *e)
-{
-	(void)s, (void)e;
-	return 0;
-}
-
+/* Records from … to - 1, at most IN_ONE of them, in one transaction. */
 static int put_many(struct keystore *ks, unsigned long from, unsigned long to, struct error *e)
 {
-	const struct store_ops *real = ks->store->ops;
-	struct store_ops bulk = *real;
-	bulk.begin = begin_nothing;
-	bulk.commit = commit_nothing;
-	int ret = real->begin(ks->store, true, e);
-	ks->store->ops = &bulk;
-	for (unsigned long i = from; i < to && ret == 0; i++)
-		ret = put_one(ks, i, e);
-	ks->store->ops = real;
+	static struct keystore_change changes[IN_ONE];
+	size_t n = 0;
+	int ret = 0;
+	for (unsigned long i = from; i < to && ret == 0; i++) {
+		changes[n].record = NULL;
+		ret = make_one(i, &changes[n++].record, e);
+	}
 	if (ret == 0)
-		return real->commit(ks->store, e);
-	real->rollback(ks->store);
+		ret = keystore_apply(ks, changes, n, "create", NULL, e);
+	for (size_t i = 0; i < n; i++)
+		record_free(changes[i].record);
 	return ret;
 }
 
 /* For filling only: a cache for all of it, and a journal that is not copied all the time. */
 static void set_up(struct keystore *ks, bool fill)
 {
-	sqlite3 *db = ((struct sqlite_store *)ks->store)->db;
+	sqlite3 *db = ks->store->db;
 	sqlite3_exec(db, fill ? "PRAGMA cache_size=-1500000; PRAGMA synchronous=OFF" :
 				"PRAGMA cache_size=-8192; PRAGMA synchronous=FULL", NULL, NULL, NULL);
 	sqlite3_wal_autocheckpoint(db, fill ? 100000 : 20);
