@@ -55,7 +55,7 @@ bool boot_needs_network(struct context *ctx)
 	if (person_open_keystore(ctx, &ks, &why) < 0 || keystore_slots(ks, &slots, &n, &why) < 0)
 		return false;
 	bool needs = has_tang(slots, n);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return needs;
 }
 
@@ -68,7 +68,7 @@ static void judge_network(struct judged *j, struct keystore *ks, const struct bo
 	if (keystore_slots(ks, &slots, &n, &why) < 0 ||
 	    (has_tang(slots, n) && (units[0].enabled || units[1].enabled) && boot_network_read(NULL, units, &network, &why) < 0))
 		find(j, "%s", why.message);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	if (!network)
 		find(j, "Tang servers may not be reached yet, since the units do not wait for the network: `kvmcrypt boot enable`");
 }

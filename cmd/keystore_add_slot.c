@@ -27,7 +27,7 @@ static int output(struct context *ctx, struct keystore *ks, int number, struct e
 	if (r < 0)
 		return r;
 	r = keystore_output_slot(ctx, slot, e);
-	keystore_slots_free(all, n);
+	slots_free(all, n);
 	return r;
 }
 

@@ -98,7 +98,7 @@ int keystore_output(struct context *ctx, struct keystore *ks, struct error *e)
 	r = output_object(ctx, o, status_columns, e);
 	if (r == 0 && !ctx->json)
 		r = print_slots(ctx, slots, n, e);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return r;
 }
 
@@ -117,6 +117,6 @@ int keystore_slot_find(struct keystore *ks, int slot, struct slot **ret_all, siz
 			*ret_n = n;
 			return 0;
 		}
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d", slot);
 }

@@ -13,7 +13,7 @@ int keystore_output_slot(struct context *ctx, const struct slot *s, struct error
 /* The keystore with its slots. */
 int keystore_output(struct context *ctx, struct keystore *ks, struct error *e);
 
-/* The slot of this number; ERROR_NOT_FOUND. Free with keystore_slots_free(*ret_all, n). */
+/* The slot of this number; ERROR_NOT_FOUND. Free with slots_free(*ret_all, n). */
 int keystore_slot_find(struct keystore *ks, int slot, struct slot **ret_all, size_t *ret_n,
 		       const struct slot **ret, struct error *e);
 

@@ -49,7 +49,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	    (r = keystore_slot_find(ks, number, &all, &count, &slot, e)) < 0)
 		return r;
 	r = remove_it(ctx, ks, slot, o->yes, e);
-	keystore_slots_free(all, count);
+	slots_free(all, count);
 	return r;
 }
 

@@ -89,7 +89,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 		say(ctx, "%s %zu slot%s", o->dry_run ? "would renew" : "renewed", done, done == 1 ? "" : "s");
 	else if (r == 0)
 		say(ctx, "nothing to renew: the seal has no slot of a TPM");
-	keystore_slots_free(all, n);
+	slots_free(all, n);
 	return r;
 }
 

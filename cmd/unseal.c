@@ -112,7 +112,7 @@ static int by_slot(const struct context *ctx, struct keystore *ks, const struct 
 	r = chosen_slot(all, n, o->slot, &slot, e);
 	if (r == 0)
 		r = with_slot(ctx, ks, o, slot, e);
-	keystore_slots_free(all, n);
+	slots_free(all, n);
 	return r;
 }
 
@@ -125,7 +125,7 @@ static bool has_pin_slot(struct keystore *ks)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		found += all[i].params.with_pin;
-	keystore_slots_free(all, n);
+	slots_free(all, n);
 	return found == 1;
 }
 

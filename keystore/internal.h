@@ -50,10 +50,6 @@ int keystore_settle_seal(struct keystore *ks, struct error *e);
 
 /* The exclusive lock for a change of the seal; finishes one that was interrupted. Needs the root key. */
 int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e);
-/* Adds a slot to a working copy, after checking that the credential is fit for one. */
-int keystore_add_credential(struct seal *seal, const struct secret *root, const struct credential *c, int *ret_slot,
-			    struct error *e);
-
 /* Does the row beside an envelope say what the envelope says? ERROR_DAMAGED. */
 int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e);
 /*

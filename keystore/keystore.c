@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "keystore/cache.h"
+#include "keystore/seal/recovery.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -134,6 +135,11 @@ int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
 	}
 	*ret = TAKE_PTR(seal);
 	return 0;
+}
+
+int keystore_generate_recovery(struct secret **ret, struct error *e)
+{
+	return recovery_generate(ret, e);
 }
 
 /* ---- the kernel keyring ---- */

@@ -9,56 +9,12 @@
 #include "base/progress.h"
 #include "base/secret.h"
 #include "keystore/record/record.h"
+#include "keystore/seal/slot.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct keystore;
-
-enum slot_type {
-	SLOT_OTHER = 0,		/* made by another program; kvmcrypt cannot use it */
-	SLOT_PASSPHRASE = 1,	/* from a person: Argon2id */
-	SLOT_RECOVERY = 2,	/* generated recovery key */
-	SLOT_KEY_FILE = 3,	/* contents of a file */
-	SLOT_TPM2 = 4,		/* sealed by a TPM, by systemd-cryptenroll */
-	SLOT_TANG = 5,		/* network-bound, by clevis */
-	SLOT_PKCS11 = 6,	/* security token or smart card, by systemd-cryptenroll */
-	SLOT_FIDO2 = 7,		/* security token with hmac-secret, by systemd-cryptenroll */
-};
-const char *slot_type_name(enum slot_type t);	/* "passphrase", "key-file", "tpm2" …, "other" */
-
-/* How a slot of a device or server was made; remembered beside it. Each text is NULL if not given. */
-struct slot_params {
-	char *device;		/* TPM2: "auto", a node or a TCTI; PKCS#11: a URI; FIDO2: "auto" or a node */
-	char *pcrs;		/* TPM2: "7+11"; NULL: 7 */
-	char *public_key;	/* TPM2, signed PCR policy: PEM file */
-	char *public_key_pcrs;	/* NULL: 11 */
-	char *signature;	/* JSON file with the signatures; NULL: systemd's usual places */
-	char *servers;		/* Tang: URLs, comma-separated */
-	char *thumbprints;	/* of their signing keys, in the same order */
-	unsigned threshold;	/* so many of the servers must answer; 0: all */
-	bool with_pin;
-};
-void slot_params_clear(struct slot_params *p);
-int slot_params_copy(const struct slot_params *p, struct slot_params *ret, struct error *e);
-
-/* Something that may open the seal. */
-struct credential {
-	enum slot_type type;
-	const struct secret *key;	/* what the person typed, the file's contents, or a device's PIN (or NULL) */
-	const char *path;		/* key file: remembered in the slot, so that commands unseal by themselves */
-	const char *label;		/* or NULL */
-	const struct slot_params *params;	/* of a device or server, else NULL */
-};
-
-struct slot {
-	int slot;
-	enum slot_type type;
-	char *label;	/* or NULL */
-	char *path;	/* key file, or NULL */
-	struct slot_params params;
-	int64_t created;
-};
 
 /*
  * --keystore, else $KVMCRYPT_KEYSTORE, else /var/lib/kvmcrypt for root and
@@ -106,10 +62,8 @@ void keystore_tell(struct keystore *ks, void (*fn)(void *ctx, bool sealed, const
 int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e);
 /* As keystore_unseal(), but with slots of c->type alone: the content of a --key-file, say. */
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e);
-/* With one slot alone; key is its passphrase, key file's content or PIN, NULL for a device without PIN. */
+/* With one slot alone; key is its passphrase or PIN, NULL for one that works alone. */
 int keystore_unseal_slot(struct keystore *ks, int slot, const struct secret *key, struct error *e);
-/* The content of a key file, when nobody else can have read or written it. */
-int keystore_read_key_file(const char *path, struct secret **ret, struct error *e);
 bool keystore_is_unsealed(const struct keystore *ks);
 
 /* The root key into the kernel keyring of this user for timeout seconds (0: until reboot or seal). */
@@ -120,8 +74,8 @@ int keystore_uncache(struct keystore *ks, bool *ret_was, struct error *e);
 int keystore_is_cached(struct keystore *ks, bool *ret, struct error *e);
 
 /* ---- slots; adding and removing need an unsealed keystore ---- */
+/* The caller frees with slots_free(). */
 int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct error *e);
-void keystore_slots_free(struct slot *slots, size_t n);
 int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_slot, struct error *e);
 /* The last slot is ERROR_REFUSED, an absent one ERROR_NOT_FOUND. */
 int keystore_remove_slot(struct keystore *ks, int slot, struct error *e);

@@ -146,7 +146,7 @@ static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
 /* A key file that commands find by themselves is another way than a credential. */
 static bool is_kind(enum slot_type type, const char *path, const struct slot *s)
 {
-	return type == s->type && (type != SLOT_KEY_FILE || !path == !s->path);
+	return type == s->type && !path == !s->path;
 }
 
 static size_t given(const struct credential *creds, size_t n, const struct slot *s)
@@ -166,18 +166,13 @@ static size_t number_of(const struct slot *slots, size_t i)
 	return number;
 }
 
-static bool carries_itself(const struct slot *s)
-{
-	return s->type == SLOT_KEY_FILE ? s->path != NULL : seal_is_device_type(s->type) && !s->params.with_pin && s->type != SLOT_FIDO2;
-}
-
 /* Which ways would be lost? Each is opened by something that only a person has. */
 static int check_lost(const struct slot *old, size_t n_old, const struct credential *creds, size_t n, struct error *e)
 {
 	char lost[400] = "";
 	for (size_t i = 0; i < n_old; i++) {
 		size_t len = strlen(lost);
-		if (carries_itself(&old[i]) || given(creds, n, &old[i]) >= number_of(old, i))
+		if (slot_works_alone(&old[i], NULL) || given(creds, n, &old[i]) >= number_of(old, i))
 			continue;
 		snprintf(lost + len, sizeof(lost) - len, "%sslot %d (%s%s%.40s)", len ? ", " : "", old[i].slot,
 			 slot_type_name(old[i].type), old[i].label ? ", " : "", old[i].label ? old[i].label : "");
@@ -195,23 +190,16 @@ static int carry_over(struct seal *seal, const struct secret *root, const struct
 {
 	int slot = -1, r = 0;
 	for (size_t i = 0; i < n_old && r == 0; i++) {
-		AUTOSECRET struct secret *key = NULL;
-		if (!carries_itself(&old[i]) || given(creds, n, &old[i]))
+		if (!slot_works_alone(&old[i], NULL) || given(creds, n, &old[i]))
 			continue;
-		struct credential c = { .type = old[i].type, .path = old[i].path, .label = old[i].label,
-					.params = &old[i].params };
-		if (old[i].type == SLOT_KEY_FILE) {
-			r = keystore_read_key_file(old[i].path, &key, e);
-			c.params = NULL;
-			c.key = key;
-		}
-		if (r == 0)
-			r = keystore_add_credential(seal, root, &c, &slot, e);
+		const struct credential c = { .type = old[i].type, .path = old[i].path, .label = old[i].label,
+					      .params = &old[i].params };
+		r = seal_add(seal, root, &c, &slot, e);
 		if (r < 0)
 			error_prefix(e, "slot %d (%s)", old[i].slot, slot_type_name(old[i].type));
 	}
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = keystore_add_credential(seal, root, &creds[i], &slot, e);
+		r = seal_add(seal, root, &creds[i], &slot, e);
 	return r;
 }
 
@@ -225,7 +213,7 @@ static int make_seal(struct rekey *p, const struct slot *old, size_t n_old, cons
 	if (r < 0 || (r = carry_over(seal, p->root, old, n_old, creds, n, e)) < 0 ||
 	    (r = seal_slots(seal, &slots, &count, e)) < 0)
 		return r;
-	keystore_slots_free(slots, count);
+	slots_free(slots, count);
 	if (!count)
 		return error_set(e, ERROR_REFUSED, EPERM, "no way to unseal would be left: give one");
 	seal_supersede(seal);
@@ -288,7 +276,7 @@ int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n
 	p->root = root;
 	if (r == 0 && (r = kdf_root_id(root, p->root_id, e)) == 0 && (r = audit_key(root, &p->audit_key, e)) == 0)
 		r = make_seal(p, old, n_old, creds, n, &seal, e);
-	keystore_slots_free(old, n_old);
+	slots_free(old, n_old);
 	if (r == 0)
 		r = swap(p, seal, e);
 	secret_free(p->audit_key);

@@ -1,46 +1,9 @@
 /* The ways to unseal: making a keystore with its first ones, adding and removing them. */
 #include "keystore/internal.h"
 
-#include "keystore/seal/recovery.h"
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A credential fit to become a slot: a recovery key in its canonical form, an absolute path. */
-static int check_credential(const struct credential *c, struct credential *ret,
-			    struct secret **ret_recovery, struct error *e)
-{
-	bool is_recovery = true;
-	int r = 0;
-	bool keyed = c->type >= SLOT_PASSPHRASE && c->type <= SLOT_KEY_FILE;
-	if (seal_is_device_type(c->type)) {
-		*ret = *c;
-		return 0;
-	}
-	if (!keyed || !c->key || !c->key->len)
-		return error_set(e, ERROR_USAGE, EINVAL, "this is no key that a slot can be made for");
-	if (c->path && c->path[0] != '/')
-		return error_set(e, ERROR_USAGE, EINVAL, "the path of a key file must be absolute: %s", c->path);
-	*ret = *c;
-	if (c->type != SLOT_RECOVERY)
-		return 0;
-	if ((r = recovery_parse(c->key, &is_recovery, ret_recovery, e)) < 0)
-		return r;
-	if (!is_recovery)
-		return error_set(e, ERROR_USAGE, EINVAL, "this is not a recovery key");
-	ret->key = *ret_recovery;
-	return 0;
-}
-
-int keystore_add_credential(struct seal *seal, const struct secret *root, const struct credential *c, int *ret_slot,
-			    struct error *e)
-{
-	AUTOSECRET struct secret *recovery = NULL;
-	struct credential fit;
-	int r = check_credential(c, &fit, &recovery, e);
-	return r < 0 ? r : seal_add(seal, root, &fit, ret_slot, e);
-}
 
 /* ---- making a keystore ---- */
 
@@ -73,7 +36,7 @@ static int fill(struct keystore *ks, const struct credential *creds, size_t n, s
 	    (r = seal_create(ks->dir, root, ks->root_id, &seal, e)) < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
-		if ((r = keystore_add_credential(seal, root, &creds[i], &slot, e)) < 0)
+		if ((r = seal_add(seal, root, &creds[i], &slot, e)) < 0)
 			return r;
 	if ((r = keystore_take_root(ks, &root, e)) < 0)
 		return r;
@@ -175,7 +138,7 @@ int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_
 	AUTOSEAL struct seal *seal = NULL;
 	char detail[1280];
 	int slot = -1, r = begin_change(ks, &lock, &seal, e);
-	if (r < 0 || (r = keystore_add_credential(seal, ks->root, c, &slot, e)) < 0)
+	if (r < 0 || (r = seal_add(seal, ks->root, c, &slot, e)) < 0)
 		return r;
 	const char *of = c->path ? c->path : c->params && c->params->device ? c->params->device
 				 : c->params ? c->params->servers : NULL;
@@ -190,10 +153,10 @@ static int renew(struct seal *seal, const struct secret *root, const struct slot
 		 int *ret_slot, struct error *e)
 {
 	const struct credential c = { .type = old->type, .key = pin, .label = old->label, .params = &old->params };
-	if (!seal_is_device_type(old->type))
+	if (!slot_is_device(old->type))
 		return error_set(e, ERROR_USAGE, EINVAL, "slot %d is of type '%s', which no change of a machine can close",
 				 old->slot, slot_type_name(old->type));
-	int r = keystore_add_credential(seal, root, &c, ret_slot, e);
+	int r = seal_add(seal, root, &c, ret_slot, e);
 	return r < 0 ? r : seal_remove(seal, old->slot, e);
 }
 
@@ -213,7 +176,7 @@ int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin,
 		  : error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", slot);
 	if (r == 0)
 		snprintf(detail, sizeof(detail), "slot %d, %s, in place of slot %d", made, slot_type_name(slots[i].type), slot);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	if (r < 0 || (r = commit_change(ks, seal, "slot-renew", detail, e)) < 0)
 		return r;
 	*ret_slot = made;

@@ -13,7 +13,7 @@ int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, vo
 	if (r < 0)
 		return r;
 	r = store(ks, hash, ctx, e);
-	if (r < 0 && store_is_unsettled(ks->store)) {
+	if (r < 0 && ks->store && store_is_unsettled(ks->store)) {
 		seal_keep(seal);
 		return error_prefix(e, "nothing is lost, but whether this was done cannot be said before the disk works again");
 	}

@@ -2,12 +2,10 @@
 #include "keystore/internal.h"
 
 #include "keystore/cache.h"
-#include "keystore/seal/recovery.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e)
 {
@@ -23,14 +21,12 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 {
 	AUTOSEAL struct seal *seal = NULL;
 	AUTOSECRET struct secret *root = NULL;
-	AUTOSECRET struct secret *recovery = NULL;
-	bool is_recovery = false;
-	int r = recovery_parse(key, &is_recovery, &recovery, e);
-	if (r < 0 || (r = keystore_load_seal(ks, &seal, e)) < 0)
+	int r = keystore_load_seal(ks, &seal, e);
+	if (r < 0)
 		return r;
 	/* Cheap ones first: a slot for 256 random bits costs milliseconds, Argon2id half a second. */
 	const struct credential ways[] = {
-		{ .type = SLOT_RECOVERY, .key = is_recovery ? recovery : NULL },
+		{ .type = SLOT_RECOVERY, .key = key },
 		{ .type = SLOT_KEY_FILE, .key = key->len >= ROOT_KEY_LEN ? key : NULL },
 		{ .type = SLOT_PASSPHRASE, .key = key },
 	};
@@ -46,35 +42,6 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 	return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this passphrase or key does not open the keystore");
 }
 
-int keystore_read_key_file(const char *path, struct secret **ret, struct error *e)
-{
-	struct stat st;
-	/* O_NONBLOCK: a FIFO at that path must not hang every command. */
-	AUTOCLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_errno(e, ERROR_SEALED, errno, "key file %s", path);
-	if (!S_ISREG(st.st_mode))
-		return error_set(e, ERROR_SEALED, EINVAL, "key file %s is not a regular file", path);
-	if (st.st_mode & (S_IROTH | S_IWOTH))
-		return error_set(e, ERROR_SEALED, EPERM,
-				 "key file %s can be read or written by everyone (run `chmod 600` on it)", path);
-	return secret_read_fd(fd, SECRET_MAX - 1, false, path, ret, e);
-}
-
-/* A recovery key as a person writes it. */
-static int unlock_recovery(const struct seal *seal, const struct slot *slot, const struct secret *text,
-			   struct secret **ret_root, struct error *e)
-{
-	AUTOSECRET struct secret *key = NULL;
-	bool is_recovery = false;
-	int r = recovery_parse(text, &is_recovery, &key, e);
-	if (r < 0)
-		return r;
-	if (!is_recovery)
-		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "this is not a recovery key");
-	return seal_unlock_slot(seal, slot, key, ret_root, e);
-}
-
 int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *key, struct error *e)
 {
 	AUTOSEAL struct seal *seal = NULL;
@@ -88,11 +55,9 @@ int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *k
 		i++;
 	if (i == n)
 		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", number);
-	else if (slots[i].type == SLOT_RECOVERY && key)
-		r = unlock_recovery(seal, &slots[i], key, &root, e);
 	else
 		r = seal_unlock_slot(seal, &slots[i], key, &root, e);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return r < 0 ? r : keystore_take_root(ks, &root, e);
 }
 
@@ -155,32 +120,20 @@ static int from_credential(struct keystore *ks, struct tries *t)
 
 static int from_slot(struct keystore *ks, const struct seal *seal, const struct slot *slot, struct tries *t)
 {
-	AUTOSECRET struct secret *key = NULL;
 	AUTOSECRET struct secret *root = NULL;
 	struct error why = { 0 };
 	char way[128];
-	int r = 0;
 	snprintf(way, sizeof(way), "slot %d (%s%s%.64s)", slot->slot, slot_type_name(slot->type), slot->label ? ", " : "",
 		 slot->label ? slot->label : "");
-	if (slot->type == SLOT_KEY_FILE)
-		r = keystore_read_key_file(slot->path, &key, &why);
-	if (r == 0)
-		r = seal_unlock_slot(seal, slot, key, &root, &why);
+	int r = seal_unlock_slot(seal, slot, NULL, &root, &why);
 	if (r == 0)
 		r = keystore_take_root(ks, &root, &why);
-	if (r < 0 && slot->type == SLOT_KEY_FILE && why.kind == ERROR_BAD_KEY)
+	/* The name of a file says more than the number of its slot. */
+	if (r < 0 && slot->path && why.kind == ERROR_BAD_KEY)
 		error_prefix(&why, "key file %s", slot->path);
 	if (r < 0)
-		failed(t, slot->type == SLOT_KEY_FILE ? "" : way, &why);
+		failed(t, slot->path ? "" : way, &why);
 	return r;
-}
-
-/* Fast and local ones first; FIDO2 and PINs need a person. */
-static const enum slot_type order[] = { SLOT_KEY_FILE, SLOT_TPM2, SLOT_TANG, SLOT_PKCS11 };
-
-static bool works_alone(const struct slot *s)
-{
-	return s->type == SLOT_KEY_FILE ? s->path != NULL : !s->params.with_pin;
 }
 
 static int from_slots(struct keystore *ks, struct tries *t, struct error *e)
@@ -191,11 +144,11 @@ static int from_slots(struct keystore *ks, struct tries *t, struct error *e)
 	int r = keystore_load_seal(ks, &seal, e);
 	if (r < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
 		return r;
-	for (size_t o = 0; o < ARRAY_LEN(order); o++)
+	for (unsigned turn = 1, of = 0; turn < SLOT_TYPES; turn++)
 		for (size_t i = 0; i < n && !ks->root; i++)
-			if (slots[i].type == order[o] && works_alone(&slots[i]))
+			if (slot_works_alone(&slots[i], &of) && of == turn)
 				from_slot(ks, seal, &slots[i], t);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return 0;
 }
 

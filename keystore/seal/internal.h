@@ -29,20 +29,6 @@ int seal_add_key(struct seal *s, int slot, const struct secret *root, const stru
 /* The header was changed by another program: read it again. */
 int seal_reload(struct seal *s, struct error *e);
 
-/*
- * Slots whose key a device or server holds. Enrolling adds the keyslot with the token that the
- * opening program wants; opening gets the keyslot's passphrase. pin may be NULL.
- */
-int seal_systemd_enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
-		       struct error *e);
-int seal_systemd_open(const struct seal *s, const struct slot *slot, const struct secret *pin,
-		      struct secret **ret, struct error *e);
-int seal_tang_enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
-		    struct error *e);
-int seal_tang_open(const struct seal *s, const struct slot *slot, struct secret **ret, struct error *e);
-/* The passphrase of the slot's keyslot, from whichever of them it is. */
-int seal_device_open(const struct seal *s, const struct slot *slot, const struct secret *pin,
-		     struct secret **ret, struct error *e);
 /* An error with libcryptsetup's own words, if it had any. */
 int seal_fail(const struct seal *s, int r, const char *doing, struct error *e);
 

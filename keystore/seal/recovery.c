@@ -1,6 +1,6 @@
 #include "keystore/seal/recovery.h"
 
-#include "keystore/keystore.h"
+#include "keystore/seal/kind.h"
 
 #include <string.h>
 
@@ -27,7 +27,7 @@ static void encode(const unsigned char *raw, unsigned char *text)
 	secret_wipe(&acc, sizeof(acc));
 }
 
-int keystore_generate_recovery(struct secret **ret, struct error *e)
+int recovery_generate(struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *raw = NULL;
 	AUTOSECRET struct secret *text = NULL;
@@ -86,3 +86,36 @@ not_one:
 	*ret_found = false;
 	return 0;
 }
+
+static bool is_strong(const struct secret *key)
+{
+	(void)key;
+	return true;
+}
+
+/* As a person writes it: the canonical text opens the keyslot. */
+static int canonical(const struct secret *text, struct secret **ret, enum error_kind kind, struct error *e)
+{
+	bool found = false;
+	int r = text ? recovery_parse(text, &found, ret, e) : 0;
+	return r < 0 || found ? r : error_set(e, kind, EKEYREJECTED, "this is not a recovery key");
+}
+
+static int fit(const struct credential *c, struct credential *ret, struct secret **ret_own, struct error *e)
+{
+	int r = canonical(c->key, ret_own, ERROR_USAGE, e);
+	if (r < 0)
+		return r;
+	*ret = *c;
+	ret->key = *ret_own;
+	return 0;
+}
+
+static int open_it(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret,
+		   struct error *e)
+{
+	(void)s, (void)slot;
+	return canonical(key, ret, ERROR_BAD_KEY, e);
+}
+
+const struct slot_kind slot_kind_recovery = { .name = "recovery", .fit = fit, .is_strong = is_strong, .open = open_it };

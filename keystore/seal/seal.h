@@ -10,7 +10,7 @@
 #define KEYSTORE_SEAL_SEAL_H
 
 #include "keystore/record/kdf.h"
-#include "keystore/keystore.h"
+#include "keystore/seal/slot.h"
 
 struct seal;
 
@@ -49,15 +49,9 @@ int seal_unlock(const struct seal *s, const struct credential *c, struct secret 
 int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct secret *key,
 		     struct secret **ret_root, struct error *e);
 
-/* Is the slot's key held by a device or server? */
-static inline bool seal_is_device_type(enum slot_type t)
-{
-	return t >= SLOT_TPM2;
-}
-
 /* ---- changing a working copy ---- */
 
-/* Adds a slot and proves it by opening. */
+/* Adds a slot for a credential that is fit for one, and proves it by opening. */
 int seal_add(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
 	     struct error *e);
 int seal_remove(struct seal *s, int slot, struct error *e);

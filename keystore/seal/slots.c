@@ -1,5 +1,5 @@
 /* The slots of a seal: what opens them, adding and removing. */
-#include "keystore/seal/internal.h"
+#include "keystore/seal/kind.h"
 
 #include "keystore/seal/token.h"
 
@@ -7,8 +7,6 @@
 
 #define KEYSLOT_CIPHER "aes-xts-plain64"
 #define KEYSLOT_KEY_LEN 64
-/* A key file with fewer bytes cannot be full-entropy 256 bits: treat it as a passphrase. */
-#define STRONG_KEY_LEN 32
 
 /*
  * From a person. Fixed, not benchmarked: the benchmark takes seconds and its result varies with
@@ -33,7 +31,8 @@ const struct crypt_pbkdf_type seal_pbkdf_strong = {
 
 static bool is_strong(const struct credential *c)
 {
-	return c->type == SLOT_RECOVERY || (c->type == SLOT_KEY_FILE && c->key->len >= STRONG_KEY_LEN);
+	const struct slot_kind *k = slot_kind(c->type);
+	return k->is_strong && k->is_strong(c->key);
 }
 
 bool seal_is_active(const struct seal *s, int slot)
@@ -54,7 +53,7 @@ int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct er
 			continue;
 		int r = seal_token_read(s->cd, i, &slots[n], e);
 		if (r < 0) {
-			keystore_slots_free(slots, n);
+			slots_free(slots, n);
 			return r;
 		}
 		n++;
@@ -62,16 +61,6 @@ int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct er
 	*ret = slots;
 	*ret_n = n;
 	return 0;
-}
-
-void keystore_slots_free(struct slot *slots, size_t n)
-{
-	for (size_t i = 0; slots && i < n; i++) {
-		free(slots[i].label);
-		free(slots[i].path);
-		slot_params_clear(&slots[i].params);
-	}
-	free(slots);
 }
 
 /* ---- opening ---- */
@@ -96,7 +85,7 @@ static bool fits(const struct seal *s, const struct slot *slot, const struct cre
 	struct crypt_pbkdf_type p;
 	if (slot->type != c->type || (c->path && (!slot->path || strcmp(slot->path, c->path))))
 		return false;
-	if (c->type != SLOT_KEY_FILE || crypt_keyslot_get_pbkdf(s->cd, slot->slot, &p) < 0)
+	if (!slot_kind(c->type)->is_strong || crypt_keyslot_get_pbkdf(s->cd, slot->slot, &p) < 0)
 		return true;
 	/* Its slot was made with the function for its length: don't run Argon2 in vain. */
 	return is_strong(c) == !strcmp(p.type, CRYPT_KDF_PBKDF2);
@@ -133,6 +122,16 @@ static int take_root(const struct seal *s, struct secret **root, struct secret *
 	return 0;
 }
 
+/* What opens the keyslot, where that is something else than the key; else *ret stays NULL. */
+static int passphrase_of(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret,
+			 struct error *e)
+{
+	const struct slot_kind *k = slot_kind(slot->type);
+	if (k->open)
+		return k->open(s, slot, key, ret, e);
+	return key ? 0 : error_set(e, ERROR_USAGE, EINVAL, "slot %d needs its %s", slot->slot, k->name);
+}
+
 int seal_unlock(const struct seal *s, const struct credential *c, struct secret **ret_root,
 		struct error *e)
 {
@@ -143,26 +142,22 @@ int seal_unlock(const struct seal *s, const struct credential *c, struct secret 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n && !root; i++) {
+		AUTOSECRET struct secret *passphrase = NULL;
 		if (!fits(s, &slots[i], c))
 			continue;
 		found = 1;
-		r = seal_try_slot(s, slots[i].slot, c->key, &root, e);
+		if ((r = passphrase_of(s, &slots[i], c->key, &passphrase, e)) == 0)
+			r = seal_try_slot(s, slots[i].slot, passphrase ? passphrase : c->key, &root, e);
 		if (r < 0 && r != -EKEYREJECTED)
 			break;
 	}
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	if (!found)
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "the seal has no slot of type '%s' for this key",
 				 slot_type_name(c->type));
 	if (!root)
 		return r;
 	return take_root(s, &root, ret_root, e);
-}
-
-int seal_device_open(const struct seal *s, const struct slot *slot, const struct secret *pin, struct secret **ret,
-		     struct error *e)
-{
-	return slot->type == SLOT_TANG ? seal_tang_open(s, slot, ret, e) : seal_systemd_open(s, slot, pin, ret, e);
 }
 
 int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret_root,
@@ -176,9 +171,7 @@ int seal_unlock_slot(const struct seal *s, const struct slot *slot, const struct
 	/* What a token in the seal says is acted on only when its keyslot may be used at all. */
 	if ((r = check_cipher(s, slot->slot, e)) < 0)
 		return r;
-	if (seal_is_device_type(slot->type))
-		r = seal_device_open(s, slot, key, &passphrase, e);
-	if (r == 0)
+	if ((r = passphrase_of(s, slot, key, &passphrase, e)) == 0)
 		r = seal_try_slot(s, slot->slot, passphrase ? passphrase : key, &root, e);
 	return r < 0 ? r : take_root(s, &root, ret_root, e);
 }
@@ -199,10 +192,9 @@ int seal_add_key(struct seal *s, int slot, const struct secret *root, const stru
 
 static int enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot, struct error *e)
 {
-	if (c->type == SLOT_TANG)
-		return seal_tang_enrol(s, root, c, ret_slot, e);
-	if (seal_is_device_type(c->type))
-		return seal_systemd_enrol(s, root, c, ret_slot, e);
+	const struct slot_kind *k = slot_kind(c->type);
+	if (k->enrol)
+		return k->enrol(s, root, c, ret_slot, e);
 	int slot = seal_add_key(s, CRYPT_ANY_SLOT, root, c->key, is_strong(c), e);
 	if (slot < 0)
 		return slot;
@@ -210,23 +202,35 @@ static int enrol(struct seal *s, const struct secret *root, const struct credent
 	return 0;
 }
 
-int seal_add(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
+static int fit_credential(const struct credential *c, struct credential *ret, struct secret **ret_own, struct error *e)
+{
+	const struct slot_kind *k = slot_kind(c->type);
+	if (!k || (!k->device && !c->key && !c->path))
+		return error_set(e, ERROR_USAGE, EINVAL, "this is no key that a slot can be made for");
+	if (k->fit)
+		return k->fit(c, ret, ret_own, e);
+	*ret = *c;
+	return 0;
+}
+
+int seal_add(struct seal *s, const struct secret *root, const struct credential *credential, int *ret_slot,
 	     struct error *e)
 {
+	AUTOSECRET struct secret *own = NULL;
 	AUTOSECRET struct secret *got = NULL;
-	struct slot made = { 0 };
-	int slot = -1, r = enrol(s, root, c, &slot, e);
-	if (r < 0 || (r = seal_token_write(s->cd, slot, c, e)) < 0)
+	struct credential fit, *c = &fit;
+	struct slot *made = NULL;
+	int slot = -1, r = fit_credential(credential, &fit, &own, e);
+	if (r < 0 || (r = enrol(s, root, c, &slot, e)) < 0 || (r = seal_token_write(s->cd, slot, c, e)) < 0)
 		return r;
+	if (!(made = calloc(1, sizeof(*made))))
+		return error_oom(e);
 	/* As it will be opened: by what the token says, not by what we still know. */
-	if ((r = seal_token_read(s->cd, slot, &made, e)) < 0)
-		return r;
-	r = seal_unlock_slot(s, &made, c->key, &got, e);
-	free(made.label);
-	free(made.path);
-	slot_params_clear(&made.params);
+	if ((r = seal_token_read(s->cd, slot, made, e)) == 0 && (r = seal_unlock_slot(s, made, c->key, &got, e)) < 0)
+		error_prefix(e, "the new slot was made but does not open");
+	slots_free(made, 1);
 	if (r < 0)
-		return error_prefix(e, "the new slot was made but does not open");
+		return r;
 	if (!secret_equal(got, root))
 		return error_set(e, ERROR_FAILED, EIO, "the new slot does not give the root key back");
 	*ret_slot = slot;
@@ -255,7 +259,7 @@ int seal_remove(struct seal *s, int slot, struct error *e)
 		return r;
 	/* What would remain; a slot that we cannot use is no way to unseal. */
 	size_t remain = count_known(slots, n, &index, slot);
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	if (index < 0)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d", slot);
 	if (!remain)

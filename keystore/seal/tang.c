@@ -2,7 +2,7 @@
  * Slots bound to Tang servers, by clevis. The keyslot's passphrase is encrypted by `clevis encrypt`; the token
  * is that of `clevis luks bind` ({"type":"clevis","keyslots":[…],"jwe":{…}}), so clevis's own tools read it too.
  */
-#include "keystore/seal/internal.h"
+#include "keystore/seal/kind.h"
 
 #include "base/json.h"
 #include "base/process.h"
@@ -174,8 +174,7 @@ static int write_token(struct seal *s, int slot, json_object *jwe, struct error 
 	return r < 0 ? seal_fail(s, r, "write the token of a Tang slot", e) : 0;
 }
 
-int seal_tang_enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
-		    struct error *e)
+static int enrol(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot, struct error *e)
 {
 	AUTOSECRET struct secret *passphrase = NULL;
 	AUTOJSON json_object *jwe = NULL;
@@ -190,8 +189,10 @@ int seal_tang_enrol(struct seal *s, const struct secret *root, const struct cred
 	return 0;
 }
 
-int seal_tang_open(const struct seal *s, const struct slot *slot, struct secret **ret, struct error *e)
+static int open_it(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret,
+		   struct error *e)
 {
+	(void)key;
 	static const char *const argv[] = { "clevis", "decrypt", NULL };
 	AUTOFREE char *compact = calloc(1, JWE_MAX);
 	AUTOSECRET struct secret *input = NULL;
@@ -224,3 +225,5 @@ int seal_tang_open(const struct seal *s, const struct slot *slot, struct secret 
 	process_result_clear(&res);
 	return r;
 }
+
+const struct slot_kind slot_kind_tang = { .name = "tang", .turn = 3, .device = true, .enrol = enrol, .open = open_it };

@@ -1,5 +1,6 @@
 #include "keystore/seal/token.h"
 
+#include "keystore/seal/kind.h"
 #include "base/json.h"
 
 #include <stdio.h>
@@ -9,20 +10,6 @@
 #define TYPE "kvmcrypt"
 #define LABEL_MAX 128
 #define PATH_MAX_HERE 1024 /* all tokens share 12 KiB of JSON */
-
-static const struct {
-	enum slot_type type;
-	const char *name;
-} types[] = {
-	{ SLOT_OTHER, "other" },
-	{ SLOT_PASSPHRASE, "passphrase" },
-	{ SLOT_RECOVERY, "recovery" },
-	{ SLOT_KEY_FILE, "key-file" },
-	{ SLOT_TPM2, "tpm2" },
-	{ SLOT_TANG, "tang" },
-	{ SLOT_PKCS11, "pkcs11" },
-	{ SLOT_FIDO2, "fido2" },
-};
 
 /* The texts of struct slot_params and their names in the token. */
 static const struct {
@@ -56,22 +43,6 @@ int slot_params_copy(const struct slot_params *p, struct slot_params *ret, struc
 		}
 	*ret = copy;
 	return 0;
-}
-
-const char *slot_type_name(enum slot_type t)
-{
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (types[i].type == t)
-			return types[i].name;
-	return "other";
-}
-
-static enum slot_type slot_type_of(const char *name)
-{
-	for (size_t i = 0; name && i < ARRAY_LEN(types); i++)
-		if (!strcmp(types[i].name, name))
-			return types[i].type;
-	return SLOT_OTHER;
 }
 
 /* 64-bit numbers are strings in LUKS2's JSON, and so is the time here. */

@@ -2,7 +2,7 @@
 #ifndef KEYSTORE_SEAL_TOKEN_H
 #define KEYSTORE_SEAL_TOKEN_H
 
-#include "keystore/keystore.h"
+#include "keystore/seal/slot.h"
 
 #include <libcryptsetup.h>
 

@@ -15,19 +15,13 @@
 /* Where systemd takes the credential of the units from (systemd.exec(5), LoadCredential=). */
 static const char *const credentials[] = { "/etc/credstore/" KEYSTORE_CREDENTIAL, "/run/credstore/" KEYSTORE_CREDENTIAL };
 
-static int try_file(struct keystore *ks, int slot, const char *path, struct error *e)
+static int try_file(struct keystore *ks, const char *path, struct error *e)
 {
 	AUTOSECRET struct secret *key = NULL;
-	int r = keystore_read_key_file(path, &key, e);
+	int r = slot_read_key_file(path, &key, e);
 	if (r < 0)
 		return r;
-	return slot < 0 ? keystore_unseal(ks, key, e) : keystore_unseal_slot(ks, slot, key, e);
-}
-
-static bool is_alone(const struct slot *s)
-{
-	return !s->params.with_pin &&
-	       (s->type == SLOT_KEY_FILE || s->type == SLOT_TPM2 || s->type == SLOT_TANG || s->type == SLOT_PKCS11);
+	return keystore_unseal(ks, key, e);
 }
 
 /* A handle of its own for each: the caller's is not unsealed by it. */
@@ -37,7 +31,7 @@ static void try_way(struct keystore *ks, const struct slot *s, const char *path,
 	if (keystore_open(keystore_path(ks), &own, &way->error) < 0)
 		return;
 	if (path)
-		try_file(own, way->slot, path, &way->error);
+		try_file(own, path, &way->error);
 	else
 		keystore_unseal_slot(own, s->slot, NULL, &way->error);
 }
@@ -58,13 +52,12 @@ int forecast_ways(struct keystore *ks, forecast_way_fn fn, void *ctx, struct err
 	}
 	for (size_t i = 0; i < n && r == 0; i++) {
 		struct forecast_way way = { .name = slot_type_name(slots[i].type), .slot = slots[i].slot };
-		/* A key file that has no path in the slot comes with a person, or as a credential. */
-		if (!is_alone(&slots[i]) || (slots[i].type == SLOT_KEY_FILE && !slots[i].path))
+		if (!slot_works_alone(&slots[i], NULL))
 			continue;
-		try_way(ks, &slots[i], slots[i].path, &way);
+		try_way(ks, &slots[i], NULL, &way);
 		r = fn(ctx, &way);
 	}
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return r;
 }
 

@@ -33,7 +33,7 @@ static size_t count_slots(struct keystore *ks)
 	struct slot *slots = NULL;
 	size_t n = 0;
 	assert_ok(keystore_slots(ks, &slots, &n, &e));
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	return n;
 }
 
@@ -70,7 +70,7 @@ static void every_type_opens(void **state)
 	assert_string_equal(slots[3].label, "a \"label\" \xc3\xa9");
 	for (size_t i = 0; i < n; i++)
 		assert_true(slots[i].created >= began && slots[i].created <= time(NULL));
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 
 	const struct secret *keys[] = { passphrase, recovery, test_key };
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -198,7 +198,7 @@ static void slot_of_another_program_is_no_way(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(slots[1].type, SLOT_OTHER);
 	assert_string_equal(slot_type_name(slots[1].type), "other");
-	keystore_slots_free(slots, n);
+	slots_free(slots, n);
 	assert_fails(keystore_remove_slot(ks, 0, &e), ERROR_REFUSED, "last way");
 	/* Such a change did not go through our log. */
 	assert_check(ks, "another program changed it");
@@ -351,7 +351,7 @@ static void killed_changes(void **state)
 			size_t count = 0;
 			assert_ok(keystore_slots(ks, &slots, &count, &e));
 			int last = slots[count - 1].slot;
-			keystore_slots_free(slots, count);
+			slots_free(slots, count);
 			assert_ok(keystore_remove_slot(ks, last, &e));
 		}
 	}
