@@ -62,6 +62,38 @@ check_is 0 "$(dd if=/dev/fd/8 bs=1M count=2 status=none | LC_ALL=C grep -ac $'LU
 exec 8<&-
 kvmcrypt erase -q --yes far/k.raw >/dev/null
 
+# ---- file systems that have less
+under() { # under INJECTION... -- ARGUMENTS...: some calls are not known, or kill
+	local args=()
+	while [ "$1" != -- ]; do args+=(-e "inject=$1") && shift; done
+	shift
+	strace -f -qq -o /dev/null "${args[@]}" "$KVMCRYPT" "$@"
+}
+export ASAN_OPTIONS=detect_leaks=0
+kvmcrypt create -q near/a.qcow2 8M
+mark qcow2 near/a.qcow2
+id=$(at near/a.qcow2 .uuid)
+whole() { # one image, which the record names, and it holds
+	[ "$(at "$id" .state) $(find near far -type f -o -type l | wc -l)" = "ready 1" ] && marked qcow2 "$(at "$id" .path)"
+}
+other_of() { if [ "$(dirname "$(at "$id" .path)")" = "$PWD/$1" ]; then echo "$PWD/$2/x$RANDOM"; else echo "$PWD/$1/x$RANDOM"; fi; }
+no_link=link:error=EPERM no_exchange=renameat2:error=EINVAL no_symlink=symlink:error=EPERM
+check "no hard links: move" under $no_link -- move -q "$id" near/b
+check "  whole" whole
+check_exit 137 "no hard links: killed after the rename" under $no_link fsync:signal=KILL:when=2 -- move -q "$id" near/c
+check "  recover" kvmcrypt recover -q
+check "  whole" whole
+for less in "$no_exchange" "$no_symlink"; do
+	check "${less%%:*}: copy" under "$less" -- move -q "$id" "$(other_of near far)"
+	check "  whole" whole
+	for at in rename:1 fsync:3 fsync:4 fsync:5 fsync:6 symlink:2; do
+		under "$less" "${at%:*}:signal=KILL:when=${at#*:}" -- move -q "$id" "$(other_of near far)" 2>/dev/null
+		check "${less%%:*}: killed at $at: recover" kvmcrypt recover -q
+		check "  whole" whole
+	done 2>/dev/null
+done
+kvmcrypt erase -q --yes "$id" >/dev/null
+
 # ---- faults
 INJECT=$ROOT/$BUILD/fault/inject.so
 [ -e "$INJECT" ] || { skip "faults: no $INJECT: run make $BUILD/fault/inject.so"; exit $FAILED; }

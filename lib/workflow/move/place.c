@@ -182,6 +182,41 @@ int move_place(struct flow *f, struct move_piece *p, struct error *e)
 
 /* ---- the moment ---- */
 
+/* 1: it is beside `from`; 0: there are none here, or an earlier run has the old file there. */
+static int make_link(const struct move_piece *p, struct error *e)
+{
+	if (symlink(p->to, p->aside) == 0)
+		return 1;
+	int err = errno;
+	if (err == EEXIST)
+		return is_link_to(p->aside, p->to);
+	return has_no_links(err) ? 0 : error_errno(e, ERROR_FAILED, err, "cannot make a link beside %s", p->from);
+}
+
+/* By one call, where the file system can: 1. */
+static int exchange(const struct move_piece *p, struct error *e)
+{
+	int r = make_link(p, e);
+	if (r <= 0)
+		return r;
+	if (renameat2(AT_FDCWD, p->aside, AT_FDCWD, p->from, RENAME_EXCHANGE) == 0)
+		return 1;
+	int err = errno;
+	if (err != EINVAL && err != ENOSYS && err != EOPNOTSUPP && err != ENOENT)
+		return error_errno(e, ERROR_FAILED, err, "cannot put a link in the place of %s", p->from);
+	return unlink(p->aside) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot remove %s", p->aside) : 0;
+}
+
+/* Or for a moment, without links for good, nothing is there, and nothing can be changed by that name. */
+static int replace(const struct move_piece *p, struct error *e)
+{
+	if (rename(p->from, p->aside) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s", p->from);
+	if (symlink(p->to, p->from) < 0 && errno != EEXIST && !has_no_links(errno))
+		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
+	return 0;
+}
+
 int move_switch(const struct move_piece *p, struct error *e)
 {
 	/* One that was interrupted where there are no links. */
@@ -189,22 +224,10 @@ int move_switch(const struct move_piece *p, struct error *e)
 		return give_name(p, e);
 	if ((p->how != MOVE_COPY && p->how != MOVE_LIVE) || is_link_to(p->from, p->to))
 		return 0;
-	/* By one call where the file system can. */
-	bool linked = symlink(p->to, p->aside) == 0 || is_link_to(p->aside, p->to);
-	if (!linked && !has_no_links(errno) && errno != EEXIST)
-		return error_errno(e, ERROR_FAILED, errno, "cannot make a link beside %s", p->from);
-	if (linked && renameat2(AT_FDCWD, p->aside, AT_FDCWD, p->from, RENAME_EXCHANGE) == 0)
-		return file_sync_dir_of(p->from, e);
-	if (linked && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
-	if (linked && unlink(p->aside) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", p->aside);
-	/* Or for a moment, or without links for good, nothing is there, and nothing can be changed by that name. */
-	if (rename(p->from, p->aside) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s", p->from);
-	if (symlink(p->to, p->from) < 0 && errno != EEXIST && errno != EPERM && errno != EOPNOTSUPP)
-		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
-	return file_sync_dir_of(p->from, e);
+	int r = exchange(p, e);
+	if (r == 0)
+		r = replace(p, e);
+	return r < 0 ? r : file_sync_dir_of(p->from, e);
 }
 
 int move_is_switched(const struct move_piece *p, bool *ret, struct error *e)
