@@ -79,6 +79,7 @@ kvmcrypt create -q one.raw 32M
 check "LUKS1 opens" kvmcrypt open one.raw
 check_is "$((32 << 20)) 512" "$(blockdev --getsize64 --getss /dev/mapper/one | tr '\n' ' ' | sed 's/ $//')" "with its size and sectors"
 check_error 6 'kvmcrypt close' "an open volume is not erased" kvmcrypt erase -q --yes --no-libvirt one.raw
+check_error 6 '' "an open volume is not moved" kvmcrypt move -q --no-libvirt one.raw two.raw
 check "close" kvmcrypt close one.raw
 
 # Detached header
