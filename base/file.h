@@ -31,7 +31,7 @@ int file_sync_dir_of(const char *path, struct error *e);
 int file_canonical(const char *path, char **ret, struct error *e);
 
 /*
- * The same with the last part kept as it is, also if it is a link: what udev names a device by
+ * With the last part kept as it is, also if it is a link: what udev names a device by
  * (/dev/disk/by-id/…, /dev/vg/lv) lasts longer than what it points to.
  */
 int file_canonical_dir(const char *path, char **ret, struct error *e);

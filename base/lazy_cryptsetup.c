@@ -15,7 +15,8 @@ static struct lazy_library library = { .file = "libcryptsetup.so.12" };
 F(int, crypt_activate_by_volume_key, 5, struct crypt_device *, const char *, const char *, size_t, uint32_t)
 F(int, crypt_deactivate_by_name, 3, struct crypt_device *, const char *, uint32_t)
 F(int, crypt_dump_json, 3, struct crypt_device *, const char **, uint32_t)
-F(int, crypt_format, 8, struct crypt_device *, const char *, const char *, const char *, const char *, const char *, size_t, void *)
+F(int, crypt_format, 8, struct crypt_device *, const char *, const char *, const char *, const char *, const char *,
+  size_t, void *)
 FREE(crypt_free, struct crypt_device *)
 F(const char *, crypt_get_device_name, 1, struct crypt_device *)
 F(const char *, crypt_get_type, 1, struct crypt_device *)
@@ -35,7 +36,8 @@ F(int, crypt_keyslot_set_priority, 3, struct crypt_device *, int, crypt_keyslot_
 F(crypt_keyslot_info, crypt_keyslot_status, 2, struct crypt_device *, int)
 F(int, crypt_load, 3, struct crypt_device *, const char *, void *)
 F(int, crypt_persistent_flags_set, 3, struct crypt_device *, crypt_flags_type, uint32_t)
-F(int, crypt_reencrypt_init_by_passphrase, 9, struct crypt_device *, const char *, const char *, size_t, int, int, const char *, const char *, const struct crypt_params_reencrypt *)
+F(int, crypt_reencrypt_init_by_passphrase, 9, struct crypt_device *, const char *, const char *, size_t, int, int,
+  const char *, const char *, const struct crypt_params_reencrypt *)
 F(int, crypt_reencrypt_run, 3, struct crypt_device *, progress_fn *, void *)
 F(crypt_reencrypt_info, crypt_reencrypt_status, 2, struct crypt_device *, struct crypt_params_reencrypt *)
 F(int, crypt_set_data_offset, 2, struct crypt_device *, uint64_t)

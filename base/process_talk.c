@@ -118,8 +118,12 @@ static int hear(struct talk *t, int i, struct error *e)
 int process_talk(const struct process *p, const struct process_ends *ends, struct process_result *res, struct error *e)
 {
 	struct talk t = {
-		.p = p, .res = res,
-		.fds = { { ends->out, POLLIN, 0 }, { ends->err, POLLIN, 0 }, { ends->tty, POLLIN, 0 }, { ends->life, POLLIN, 0 } },
+		.p = p,
+		.res = res,
+		.fds = { { ends->out, POLLIN, 0 },
+			 { ends->err, POLLIN, 0 },
+			 { ends->tty, POLLIN, 0 },
+			 { ends->life, POLLIN, 0 } },
 	};
 	int64_t end = clock_ms() + p->seconds * 1000LL;
 	int r = 0;

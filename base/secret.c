@@ -91,8 +91,8 @@ static int map_locked(size_t mapped, unsigned char **ret, struct error *e)
 		munmap(p, mapped);
 		/* EAGAIN, EPERM or ENOMEM, but always the same to whoever asks. */
 		return error_set(e, ERROR_FAILED, ENOMEM,
-				 "cannot lock memory for a key: raise the limit, now %llu KiB (`ulimit -l`, or LimitMEMLOCK= "
-				 "of a systemd unit)",
+				 "cannot lock memory for a key: raise the limit, now %llu KiB (`ulimit -l`, or "
+				 "LimitMEMLOCK= of a systemd unit)",
 				 (unsigned long long)limit.rlim_cur / 1024);
 	}
 	*ret = p;

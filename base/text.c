@@ -80,7 +80,8 @@ int text_parse_duration(const char *text, uint64_t *ret_seconds, struct error *e
 	if (parse_number(text, &n, &end) == 0 && n && n <= UINT32_MAX) {
 		if (!*end)
 			return error_set(e, ERROR_USAGE, EINVAL,
-					 "'%s' has no unit; write it as %sd for days, or with w, h, m or s", text, text);
+					 "'%s' has no unit; write it as %sd for days, or with w, h, m or s", text,
+					 text);
 		for (size_t i = 0; i < ARRAY_LEN(durations); i++)
 			if (*end == durations[i].letter && !end[1]) {
 				*ret_seconds = n * durations[i].seconds;

@@ -9,8 +9,8 @@ struct enable_options {
 
 static const struct option_spec options[] = {
 	{ "no-ram", OPTION_FLAG, offsetof(struct enable_options, no_ram), NULL,
-	  "leave libvirt's directory of secrets as it is: keys come after its start, and guests by `load --start`", NULL,
-	  COMPLETE_NONE, 0 },
+	  "leave libvirt's directory of secrets as it is: keys come after its start, and guests by `load --start`",
+	  NULL, COMPLETE_NONE, 0 },
 	OPTION_ROOT(struct enable_options),
 	OPTION_DRY_RUN(struct enable_options),
 	{ 0 },
@@ -40,8 +40,9 @@ const struct command command_boot_enable = {
 	.name = "boot enable",
 	.group = GROUP_GUESTS,
 	.summary = "load keys when the host starts",
-	.description = "Enables the systemd units that unseal the keystore when the host starts and give libvirt the keys "
-		       "before it starts guests. With a Tang slot they wait for the network. Whatever fails there, libvirt and all other guests start.",
+	.description = "Enables the systemd units that unseal the keystore when the host starts and give "
+		       "libvirt the keys before it starts guests. With a Tang slot they wait for the network. "
+		       "Whatever fails there, libvirt and all other guests start.",
 	.options = options,
 	.options_size = sizeof(struct enable_options),
 	.run = run,

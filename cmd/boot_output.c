@@ -65,12 +65,13 @@ static void judge_network(struct judged *j, struct keystore *ks, const struct bo
 	struct error why = { 0 };
 	size_t n = 0;
 	bool network = true;
-	if (keystore_slots(ks, &slots, &n, &why) < 0 ||
-	    (has_tang(slots, n) && (units[0].enabled || units[1].enabled) && boot_network_read(NULL, units, &network, &why) < 0))
+	if (keystore_slots(ks, &slots, &n, &why) < 0 || (has_tang(slots, n) && (units[0].enabled || units[1].enabled) &&
+							 boot_network_read(NULL, units, &network, &why) < 0))
 		find(j, "%s", why.message);
 	slots_free(slots, n);
 	if (!network)
-		find(j, "Tang servers may not be reached yet, since the units do not wait for the network: `kvmcrypt boot enable`");
+		find(j, "Tang servers may not be reached yet, since the units do not wait for the network: `kvmcrypt "
+			"boot enable`");
 }
 
 static int add_way(void *ctx, const struct forecast_way *way)
@@ -83,8 +84,8 @@ static int add_way(void *ctx, const struct forecast_way *way)
 		json_object_array_add(j->ways, json_object_new_string(way->name));
 	else
 		/* Whether it matters is known when all were tried. */
-		snprintf(j->broken[j->n_broken++ % ARRAY_LEN(j->broken)], sizeof(j->broken[0]), "%s%s: %.900s", way->name, slot,
-			 way->error.message);
+		snprintf(j->broken[j->n_broken++ % ARRAY_LEN(j->broken)], sizeof(j->broken[0]), "%s%s: %.900s",
+			 way->name, slot, way->error.message);
 	return 0;
 }
 
@@ -101,8 +102,8 @@ static void judge_ways(struct judged *j, struct keystore *ks)
 			find(j, "the keystore is not unsealed by %s", j->broken[i]);
 	}
 	if (!any && !j->n_broken)
-		find(j,
-		     "no slot opens the keystore without a person, so guests would wait: `kvmcrypt keystore add-slot` with --key-file, --tpm2 or --tang");
+		find(j, "no slot opens the keystore without a person, so guests would wait: `kvmcrypt keystore "
+			"add-slot` with --key-file, --tpm2 or --tang");
 }
 
 static int add_guest(void *ctx, const struct forecast_guest *guest)
@@ -142,8 +143,8 @@ static void judge_units(struct judged *j, const struct boot_unit *units)
 	if (!units[0].enabled && !reload)
 		find(j, "keys are not loaded when the host starts: `kvmcrypt boot enable`");
 	else if (!units[0].enabled || !units[2].enabled)
-		find(j,
-		     "libvirt starts guests before it has the keys: `kvmcrypt boot enable` without --no-ram, or `kvmcrypt load --start` after each start");
+		find(j, "libvirt starts guests before it has the keys: `kvmcrypt boot enable` without --no-ram, or "
+			"`kvmcrypt load --start` after each start");
 	for (size_t i = 0; i < BOOT_UNITS; i++)
 		if (!strcmp(units[i].state, "failed"))
 			find(j, "%s has failed: `journalctl -b -u %s` says why", units[i].name, units[i].name);
@@ -171,7 +172,8 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 	bool whole = !(root && *root);
 	if (changed >= 0)
 		put_bool(extra, "changed", changed);
-	json_object_object_add(extra, "in_memory", whole ? json_object_new_boolean(secrets_dir_is_mounted(SECRETS_DIR_DEFAULT)) : NULL);
+	json_object_object_add(extra, "in_memory",
+			       whole ? json_object_new_boolean(secrets_dir_is_mounted(SECRETS_DIR_DEFAULT)) : NULL);
 	if (judge) {
 		struct judged j = { .ctx = ctx, .findings = json_object_new_array(), .ways = json_object_new_array(),
 				    .guests = json_object_new_array() };
@@ -181,7 +183,8 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 			judge_keystore(&j, units);
 		size_t n = json_object_array_length(j.findings);
 		if (r == 0 && n)
-			r = error_set(e, ERROR_FAILED, EAGAIN, "encrypted guests would not start by themselves (%zu finding%s)", n,
+			r = error_set(e, ERROR_FAILED, EAGAIN,
+				      "encrypted guests would not start by themselves (%zu finding%s)", n,
 				      n == 1 ? "" : "s");
 		json_object_object_add(extra, "unseals_with", j.ways);
 		json_object_object_add(extra, "guests", j.guests);

@@ -22,9 +22,9 @@ const struct command command_boot_status = {
 	.name = "boot status",
 	.group = GROUP_GUESTS,
 	.summary = "say whether encrypted guests start with the host",
-	.description = "Shows the units, how they last went, tries every way to unseal the keystore without a person, and says which "
-		       "guests would start after a restart of the host and which would wait. What would keep them from starting is a "
-		       "line each, and exit code 1.",
+	.description = "Shows the units, how they last went, tries every way to unseal the keystore without a "
+		       "person, and says which guests would start after a restart of the host and which would "
+		       "wait. What would keep them from starting is a line each, and exit code 1.",
 	.options = options,
 	.options_size = sizeof(struct status_options),
 	.run = run,

@@ -60,10 +60,9 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 const struct command command_close = {
 	.name = "close",
 	.summary = "undo open",
-	.description = "Removes the /dev/mapper device of VOLUME, the loop device below it and the key from the kernel, or "
-		       "ends its export. "
-		       "Works while the keystore is sealed. A volume that is not open is no error; one that is in use "
-		       "is, and who uses it is said.",
+	.description = "Removes the /dev/mapper device of VOLUME, the loop device below it and the key from "
+		       "the kernel, or ends its export. Works while the keystore is sealed. A volume that is "
+		       "not open is no error; one that is in use is, and who uses it is said.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct close_options),

@@ -52,14 +52,16 @@ static void fish_command(const struct command *const *c)
 	char condition[256];
 	if (completion_fresh_word(c) && space) {
 		printf("complete -c kvmcrypt -n __fish_use_subcommand -a %.*s\n", len, name);
-		printf("complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from %.*s' -a '",
+		printf("complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from "
+		       "%.*s' -a '",
 		       len, name);
 		completion_second_words(name, (size_t)len);
 		printf("'\n");
 	}
 	if (space) {
-		printf("complete -c kvmcrypt -n '__fish_seen_subcommand_from %.*s; and test (count (commandline -opc)) -eq 2' "
-		       "-a %s -d '", len, name, space + 1);
+		printf("complete -c kvmcrypt -n '__fish_seen_subcommand_from %.*s; and test (count "
+		       "(commandline -opc)) -eq 2' -a %s -d '",
+		       len, name, space + 1);
 		snprintf(condition, sizeof(condition),
 			 "__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s", len, name, space + 1);
 	} else {

@@ -43,7 +43,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	r = volume_detach(&env, g, record, &p, &a, e);
 	if (r < 0)
 		return r;
-	say(ctx, "%s %s %s domain %s", o->dry_run && a.changed ? "would detach" : a.changed ? "detached" : "is not attached:",
+	say(ctx, "%s %s %s domain %s",
+	    o->dry_run && a.changed ? "would detach"
+	    : a.changed		    ? "detached"
+				    : "is not attached:",
 	    record->path, a.changed ? "from" : "to", a.domain);
 	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL, e) : 0;
 }

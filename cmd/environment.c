@@ -73,7 +73,8 @@ int environment_connect_for(const struct context *ctx, const struct record *r, b
 		return result;
 	if (r->n_domains) {
 		*e = why;
-		return error_prefix(e, "domain %s has %s (--no-libvirt goes on without asking)", r->domains[0].name, r->path);
+		return error_prefix(e, "domain %s has %s (--no-libvirt goes on without asking)", r->domains[0].name,
+				    r->path);
 	}
 	say_more(ctx, "%s", why.message);
 	return 0;
@@ -85,8 +86,8 @@ int environment_size(const char *command, char **operands, uint64_t *ret, bool *
 	uint64_t swapped;
 	int r = text_parse_size(operands[1] + more, ret, e);
 	if (r < 0 && text_parse_size(operands[0], &swapped, NULL) == 0)
-		return error_set(e, ERROR_USAGE, EINVAL, "the size comes last: `kvmcrypt %s %s %s`", command, operands[1],
-				 operands[0]);
+		return error_set(e, ERROR_USAGE, EINVAL, "the size comes last: `kvmcrypt %s %s %s`", command,
+				 operands[1], operands[0]);
 	if (r == 0 && ret_more)
 		*ret_more = more;
 	return r;

@@ -48,7 +48,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	/* What would be refused is refused before anybody is asked. */
-	struct volume_erase p = { .keep_file = o->keep_file, .damaged = o->damaged, .missing = o->missing, .dry_run = true };
+	struct volume_erase p = {
+		.keep_file = o->keep_file, .damaged = o->damaged, .missing = o->missing, .dry_run = true
+	};
 	if ((r = volume_erase(&env, g, record->uuid, &p, &destroyed, e)) < 0)
 		return r;
 	p.dry_run = false;
@@ -78,11 +80,12 @@ static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLE
 const struct command command_erase = {
 	.name = "erase",
 	.summary = "destroy the keys of a volume, and its file",
-	.description = "Overwrites the keyslots in the image, destroys the record with its sealed key, undefines "
-		       "libvirt's secret and removes the file. After that nobody reads the data again. A volume "
-		       "that a domain has as a disk is refused: detach it first. So is an image that is damaged or is not "
-		       "the record's, as its keyslots cannot be destroyed, and a volume whose re-encryption was "
-		       "interrupted, unless --damaged is given. A volume whose image is not there needs --missing.",
+	.description = "Overwrites the keyslots in the image, destroys the record with its sealed key, "
+		       "undefines libvirt's secret and removes the file. After that nobody reads the data "
+		       "again. A volume that a domain has as a disk is refused: detach it first. So is an "
+		       "image that is damaged or is not the record's, as its keyslots cannot be destroyed, and "
+		       "a volume whose re-encryption was interrupted, unless --damaged is given. A volume "
+		       "whose image is not there needs --missing.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct erase_options),

@@ -25,11 +25,11 @@ static int confirm(struct context *ctx, const struct restore_options *o, const s
 		   const struct header_state *found, struct error *e)
 {
 	char question[1400];
-	say(ctx, "found at the header's place: %s%s%s", header_condition_name(found->condition), found->problem[0] ? ": " : "",
-	    found->problem);
+	say(ctx, "found at the header's place: %s%s%s", header_condition_name(found->condition),
+	    found->problem[0] ? ": " : "", found->problem);
 	snprintf(question, sizeof(question),
-		 "This makes the LUKS header of %.900s anew, with the keystore's keyslot; those of others stay as far as they "
-		 "can be read.",
+		 "This makes the LUKS header of %.900s anew, with the keystore's keyslot; those of others stay "
+		 "as far as they can be read.",
 		 r->header_path ? r->header_path : r->path);
 	return person_confirm(o->yes, question, e);
 }
@@ -61,7 +61,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = volume_header_restore(&env, record->uuid, &p, &found, &changed, e);
 	if (r < 0)
 		return r;
-	say(ctx, "%s %s", !changed ? "the header is good:" : o->dry_run ? "would restore the header of" : "restored the header of",
+	say(ctx, "%s %s",
+	    !changed	 ? "the header is good:"
+	    : o->dry_run ? "would restore the header of"
+			 : "restored the header of",
 	    record->path);
 	if (!ctx->json)
 		return 0;
@@ -80,9 +83,10 @@ const struct command command_header_restore = {
 	.name = "header restore",
 	.group = GROUP_KEYS,
 	.summary = "rebuild a destroyed LUKS header from the keystore",
-	.description = "Builds a new LUKS1 or LUKS2 header from the sealed volume key and geometry and puts it in the place "
-		       "of the lost one: at the start of a raw volume, in its detached file, or inside the qcow2. Keyslots of "
-		       "others stay, where they can still be read. A header that is good is left alone; one of another volume is refused, and so is one that says that "
+	.description = "Builds a new LUKS1 or LUKS2 header from the sealed volume key and geometry and puts it "
+		       "in the place of the lost one: at the start of a raw volume, in its detached file, or "
+		       "inside the qcow2. Keyslots of others stay, where they can still be read. A header that "
+		       "is good is left alone; one of another volume is refused, and so is one that says that "
 		       "the data has two volume keys just now.",
 	.operands = operands,
 	.options = options,

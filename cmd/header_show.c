@@ -26,9 +26,10 @@ const struct command command_header_show = {
 	.name = "header show",
 	.group = GROUP_KEYS,
 	.summary = "show the LUKS header of a volume, and whether it could be rebuilt",
-	.description = "Shows what is at the place of VOLUME's LUKS header: good, locked (the keystore's passphrase opens "
-		       "no keyslot), foreign (of another volume), damaged, re-encrypting, gone, or missing with its file; and what "
-		       "the keystore has to rebuild it with. Writes nothing to the image.",
+	.description = "Shows what is at the place of VOLUME's LUKS header: good, locked (the keystore's "
+		       "passphrase opens no keyslot), foreign (of another volume), damaged, re-encrypting, "
+		       "gone, or missing with its file; and what the keystore has to rebuild it with. Writes "
+		       "nothing to the image.",
 	.operands = operands,
 	.run = run,
 };

@@ -93,7 +93,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	bool known;
 	(void)n;
 	if (o->key_file && (o->passphrase_file || o->passphrase_fd >= 0))
-		return error_set(e, ERROR_USAGE, EINVAL, "--key-file goes without --passphrase-file and --passphrase-fd");
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "--key-file goes without --passphrase-file and --passphrase-fd");
 	/* What cannot be opened at all needs no keystore and no passphrase to say so. */
 	int r = image_look(o->header ? o->header : operands[0], &look, e);
 	if (r == 0)

@@ -77,9 +77,10 @@ const struct command command_init = {
 	.name = "init",
 	.group = GROUP_KEYSTORE,
 	.summary = "make the keystore",
-	.description = "Makes the keystore and its seal. Every way given here (a passphrase, a key file, a generated "
-		       "recovery key, a TPM, Tang servers, a security token) unseals it alone. Without any, asks for a passphrase twice. The keystore is "
-		       "sealed afterwards, unless --unseal is given.",
+	.description = "Makes the keystore and its seal. Every way given here (a passphrase, a key file, a "
+		       "generated recovery key, a TPM, Tang servers, a security token) unseals it alone. "
+		       "Without any, asks for a passphrase twice. The keystore is sealed afterwards, unless "
+		       "--unseal is given.",
 	.options = options,
 	.options_size = sizeof(struct init_options),
 	.run = run,

@@ -30,7 +30,8 @@ static int gather(const struct context *ctx, const struct keyslot_add_options *o
 {
 	bool given = o->passphrase_file || o->passphrase_fd >= 0;
 	if ((given && o->key_file) || (o->recovery_key && (given || o->key_file)))
-		return error_set(e, ERROR_USAGE, EINVAL, "one keyslot at a time: a passphrase, --key-file or --recovery-key");
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "one keyslot at a time: a passphrase, --key-file or --recovery-key");
 	if (o->key_file)
 		return person_volume_key_file(o->key_file, ret, e);
 	if (!o->recovery_key)
@@ -64,7 +65,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	struct volume_keyslot_add p = {
-		.passphrase = key, .recovery = o->recovery_key, .file = to_file ? o->recovery_key : NULL, .last = o->yes,
+		.passphrase = key,
+		.recovery = o->recovery_key,
+		.file = to_file ? o->recovery_key : NULL,
+		.last = o->yes,
 	};
 	r = volume_keyslot_add(&env, g, record->uuid, &p, &slot, &existed, e);
 	if (r < 0 && e->kind == ERROR_REFUSED && e->err == ENOSPC) {

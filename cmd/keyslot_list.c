@@ -37,7 +37,8 @@ static int run(struct context *ctx, void *options, char **operands, size_t n, st
 	if (r == 0)
 		r = volume_look(record, &state, e);
 	if (r == 0 && !state.have_info)
-		r = error_set(e, state.condition == VOLUME_MISSING ? ERROR_NOT_FOUND : ERROR_DAMAGED, 0, "%s", state.problem);
+		r = error_set(e, state.condition == VOLUME_MISSING ? ERROR_NOT_FOUND : ERROR_DAMAGED, 0, "%s",
+			      state.problem);
 	if (r == 0)
 		r = output_list_begin(ctx, "keyslots", columns, &list, e);
 	if (r < 0)
@@ -51,8 +52,8 @@ const struct command command_keyslot_list = {
 	.name = "keyslot list",
 	.group = GROUP_KEYS,
 	.summary = "list the keyslots of a volume and whose they are",
-	.description = "Lists the LUKS keyslots of VOLUME: kvmcrypt's own, recovery keys that kvmcrypt made, and others. "
-		       "While the keystore is sealed, which one is its own is not known.",
+	.description = "Lists the LUKS keyslots of VOLUME: kvmcrypt's own, recovery keys that kvmcrypt made, "
+		       "and others. While the keystore is sealed, which one is its own is not known.",
 	.operands = operands,
 	.run = run,
 };

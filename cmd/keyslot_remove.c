@@ -30,15 +30,16 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	long slot = strtol(operands[1], &end, 10);
 	if (!*operands[1] || *end || slot < 0 || slot >= LUKS_KEYSLOTS_MAX)
-		return error_set(e, ERROR_USAGE, EINVAL, "'%s' is not the number of a keyslot (see `kvmcrypt keyslot list`)",
-				 operands[1]);
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "'%s' is not the number of a keyslot (see `kvmcrypt keyslot list`)", operands[1]);
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
 		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r < 0)
 		return r;
-	snprintf(question, sizeof(question), "This destroys keyslot %ld of %.900s; what it was made for opens the volume no more.",
-		 slot, record->path);
+	snprintf(question, sizeof(question),
+		 "This destroys keyslot %ld of %.900s; what it was made for opens the volume no more.", slot,
+		 record->path);
 	if ((r = environment_connect_for(ctx, record, o->no_libvirt, &g, e)) < 0 ||
 	    (r = person_confirm(o->yes, question, e)) < 0)
 		return r;
@@ -66,8 +67,9 @@ const struct command command_keyslot_remove = {
 	.name = "keyslot remove",
 	.group = GROUP_KEYS,
 	.summary = "destroy a keyslot of a volume that is not kvmcrypt's own",
-	.description = "Destroys the LUKS keyslot number SLOT of VOLUME, once the keystore's own passphrase was seen to "
-		       "open it. kvmcrypt's own keyslot is refused: `kvmcrypt rotate` replaces that one.",
+	.description = "Destroys the LUKS keyslot number SLOT of VOLUME, once the keystore's own passphrase "
+		       "was seen to open it. kvmcrypt's own keyslot is refused: `kvmcrypt rotate` replaces "
+		       "that one.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct keyslot_remove_options),

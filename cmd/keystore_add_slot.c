@@ -55,8 +55,9 @@ const struct command command_keystore_add_slot = {
 	.name = "keystore add-slot",
 	.group = GROUP_KEYSTORE,
 	.summary = "add a way to unseal the keystore",
-	.description = "Adds a passphrase (asked twice without an option), a key file, a generated recovery key, a TPM, "
-		       "Tang servers or a security token to the seal, and proves it by opening before the seal is replaced. The keystore must be unsealed.",
+	.description = "Adds a passphrase (asked twice without an option), a key file, a generated recovery "
+		       "key, a TPM, Tang servers or a security token to the seal, and proves it by opening "
+		       "before the seal is replaced. The keystore must be unsealed.",
 	.options = options,
 	.options_size = sizeof(struct add_options),
 	.run = run,

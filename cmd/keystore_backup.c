@@ -38,9 +38,10 @@ const struct command command_keystore_backup = {
 	.name = "keystore backup",
 	.group = GROUP_KEYSTORE,
 	.summary = "copy the whole keystore to a file",
-	.description = "Writes a consistent copy of records, audit trail and seal to the new FILE, also while other commands "
-		       "use the keystore and while it is sealed. Its keys are sealed as in the keystore: without a way to "
-		       "unseal it is of no use, and a slot of a TPM is none on another machine.",
+	.description = "Writes a consistent copy of records, audit trail and seal to the new FILE, also while "
+		       "other commands use the keystore and while it is sealed. Its keys are sealed as in the "
+		       "keystore: without a way to unseal it is of no use, and a slot of a TPM is none on "
+		       "another machine.",
 	.operands = operands,
 	.options = options,
 	.options_size = 0,

@@ -32,8 +32,9 @@ const struct command command_keystore_certificate = {
 	.name = "keystore certificate",
 	.group = GROUP_KEYSTORE,
 	.summary = "print what another host exports volumes to",
-	.description = "Prints the certificate (X.509, PEM) of this keystore's public key, for `kvmcrypt keystore export --to` on "
-		       "another host. It is no secret, but take care that it is the right one. `keystore rekey` changes it.",
+	.description = "Prints the certificate (X.509, PEM) of this keystore's public key, for `kvmcrypt "
+		       "keystore export --to` on another host. It is no secret, but take care that it is the "
+		       "right one. `keystore rekey` changes it.",
 	.options = options,
 	.options_size = 0,
 	.run = run,

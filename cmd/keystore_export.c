@@ -24,7 +24,8 @@ static const struct option_spec options[] = {
 	{ "output", OPTION_TEXT, OPT(output), "FILE", "write the bundle to the new FILE", NULL, COMPLETE_FILE, 'o' },
 	OPTION_PASSPHRASE(struct export_options, "the bundle's passphrase"),
 	{ "to", OPTION_TEXT, OPT(to), "FILE",
-	  "encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host", NULL, COMPLETE_FILE, 0 },
+	  "encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host", NULL, COMPLETE_FILE,
+	  0 },
 	{ 0 },
 };
 
@@ -42,8 +43,8 @@ static int read_certificate(const char *file, char **ret, struct error *e)
 	return 0;
 }
 
-static int get_records(const struct context *ctx, struct keystore *ks, const struct export_options *o, char **operands, size_t n,
-		       struct record ***ret, size_t *ret_n, struct error *e)
+static int get_records(const struct context *ctx, struct keystore *ks, const struct export_options *o, char **operands,
+		       size_t n, struct record ***ret, size_t *ret_n, struct error *e)
 {
 	AUTOVOLUMES struct volume_list volumes = { 0 };
 	size_t i = 0;
@@ -103,7 +104,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	r = write_bundle(ks, o, records, count, e);
 	if (r == 0)
-		say(ctx, "exported %zu volume%s to %s; the images themselves go another way", count, count == 1 ? "" : "s", o->output);
+		say(ctx, "exported %zu volume%s to %s; the images themselves go another way", count,
+		    count == 1 ? "" : "s", o->output);
 	if (r == 0 && ctx->json) {
 		struct json_object *doc = json_object_new_object(), *list = json_object_new_array();
 		for (size_t i = 0; i < count; i++) {
@@ -126,9 +128,9 @@ const struct command command_keystore_export = {
 	.name = "keystore export",
 	.group = GROUP_KEYSTORE,
 	.summary = "take the keys of volumes to another host",
-	.description = "Writes the records of the volumes, keys included, to a bundle that only the other host's keystore (--to) "
-		       "or who has the passphrase can open. Take it there with the images, and run `kvmcrypt keystore import`. "
-		       "The volumes stay in this keystore too.",
+	.description = "Writes the records of the volumes, keys included, to a bundle that only the other "
+		       "host's keystore (--to) or who has the passphrase can open. Take it there with the "
+		       "images, and run `kvmcrypt keystore import`. The volumes stay in this keystore too.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct export_options),

@@ -19,10 +19,11 @@ struct import_options {
 
 #define OPT(field) offsetof(struct import_options, field)
 static const struct option_spec options[] = {
-	{ "directory", OPTION_TEXT, OPT(directory), "DIR", "the images lie in DIR here (default: where they were)", NULL,
-	  COMPLETE_FILE, 0 },
+	{ "directory", OPTION_TEXT, OPT(directory), "DIR", "the images lie in DIR here (default: where they were)",
+	  NULL, COMPLETE_FILE, 0 },
 	OPTION_DRY_RUN(struct import_options),
-	{ "passphrase", OPTION_FLAG, OPT(with_passphrase), NULL, "ask for the bundle's passphrase", NULL, COMPLETE_NONE, 0 },
+	{ "passphrase", OPTION_FLAG, OPT(with_passphrase), NULL, "ask for the bundle's passphrase", NULL, COMPLETE_NONE,
+	  0 },
 	OPTION_PASSPHRASE(struct import_options, "the bundle's passphrase"),
 	{ 0 },
 };
@@ -152,7 +153,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n_oper
 	b.ks = ks;
 	b.data = bundle;
 	if (o->with_passphrase || o->passphrase_file || o->passphrase_fd >= 0)
-		r = person_open_with(o->passphrase_file, o->passphrase_fd, "Passphrase of the bundle", &opens, &passphrase, e);
+		r = person_open_with(o->passphrase_file, o->passphrase_fd, "Passphrase of the bundle", &opens,
+				     &passphrase, e);
 	else
 		r = open_bundle(&b, NULL, e);
 	if (r < 0)
@@ -168,9 +170,10 @@ const struct command command_keystore_import = {
 	.name = "keystore import",
 	.group = GROUP_KEYSTORE,
 	.summary = "take in the keys of volumes from another host",
-	.description = "Stores the volumes of a bundle that `kvmcrypt keystore export` made on another host for this keystore's "
-		       "certificate, or with a passphrase. The images are to lie where they were, or in --directory. Volumes "
-		       "that are here already with the same keys are left as they are.",
+	.description = "Stores the volumes of a bundle that `kvmcrypt keystore export` made on another host "
+		       "for this keystore's certificate, or with a passphrase. The images are to lie where "
+		       "they were, or in --directory. Volumes that are here already with the same keys are "
+		       "left as they are.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct import_options),

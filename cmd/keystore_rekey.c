@@ -52,10 +52,11 @@ const struct command command_keystore_rekey = {
 	.name = "keystore rekey",
 	.group = GROUP_KEYSTORE,
 	.summary = "give the keystore a new root key",
-	.description = "Makes a new root key and a new seal, seals every record anew and destroys the old seal. Slots that "
-		       "work without a person (key files, TPM, Tang servers) are carried over; give a passphrase, PIN or "
-		       "--recovery-key as for init, since what opened the old slots is not stored anywhere. Interrupted "
-		       "at any point it is done as a whole or not at all.",
+	.description = "Makes a new root key and a new seal, seals every record anew and destroys the old "
+		       "seal. Slots that work without a person (key files, TPM, Tang servers) are carried "
+		       "over; give a passphrase, PIN or --recovery-key as for init, since what opened the old "
+		       "slots is not stored anywhere. Interrupted at any point it is done as a whole or not at "
+		       "all.",
 	.options = options,
 	.options_size = sizeof(struct rekey_options),
 	.run = run,

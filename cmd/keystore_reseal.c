@@ -60,8 +60,8 @@ static int check_named(const struct slot *all, size_t n, char **operands, size_t
 		while (k < n && !named(&all[k], &operands[i], 1))
 			k++;
 		if (k == n)
-			return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %s (see `kvmcrypt keystore status`)",
-					 operands[i]);
+			return error_set(e, ERROR_NOT_FOUND, ENOENT,
+					 "the seal has no slot %s (see `kvmcrypt keystore status`)", operands[i]);
 	}
 	return 0;
 }
@@ -99,10 +99,10 @@ const struct command command_keystore_reseal = {
 	.name = "keystore reseal",
 	.group = GROUP_KEYSTORE,
 	.summary = "renew the TPM's slots for the PCR values of now",
-	.description = "Makes each slot of a TPM anew with the options it was made with, for the PCR values that the TPM has "
-		       "now, proves it by opening, and removes the old one. For after a firmware update: unseal with the "
-		       "recovery key or another slot, then run this. With SLOT only that one, which may also be of a Tang "
-		       "server or a security token.",
+	.description = "Makes each slot of a TPM anew with the options it was made with, for the PCR values "
+		       "that the TPM has now, proves it by opening, and removes the old one. For after a "
+		       "firmware update: unseal with the recovery key or another slot, then run this. With "
+		       "SLOT only that one, which may also be of a Tang server or a security token.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct reseal_options),

@@ -69,9 +69,10 @@ const struct command command_keystore_restore = {
 	.name = "keystore restore",
 	.group = GROUP_KEYSTORE,
 	.summary = "put a backup in the place of the keystore",
-	.description = "Makes the keystore what it was when FILE was made by `kvmcrypt keystore backup`, or makes one where there "
-		       "is none. Refused where records are newer than in the backup or not in it, unless --yes is given; the "
-		       "keystore that was there is backed up into its directory first.",
+	.description = "Makes the keystore what it was when FILE was made by `kvmcrypt keystore backup`, or "
+		       "makes one where there is none. Refused where records are newer than in the backup or "
+		       "not in it, unless --yes is given; the keystore that was there is backed up into its "
+		       "directory first.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct restore_options),

@@ -19,10 +19,10 @@ static const char *const states[] = { "ready", "creating", "importing", "rotatin
 
 static const struct option_spec options[] = {
 	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",
-	  "only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one", NULL, COMPLETE_NONE, 0 },
+	  "only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one", NULL, COMPLETE_NONE,
+	  0 },
 	{ "state", OPTION_CHOICE, offsetof(struct list_options, state), "STATE",
-	  "only volumes in this state (ready, or the name of an unfinished workflow)", states,
-	  COMPLETE_NONE, 0 },
+	  "only volumes in this state (ready, or the name of an unfinished workflow)", states, COMPLETE_NONE, 0 },
 	{ 0 },
 };
 
@@ -68,8 +68,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		char age[32];
 		text_duration(w.options->due, age, sizeof(age));
 		r = error_set(e, ERROR_FAILED, ETIME,
-			      "%zu volume%s a passphrase older than %s: run `kvmcrypt rotate --all --older-than %s`", w.due,
-			      w.due == 1 ? " has" : "s have", age, age);
+			      "%zu volume%s a passphrase older than %s: run `kvmcrypt rotate --all --older-than %s`",
+			      w.due, w.due == 1 ? " has" : "s have", age, age);
 	}
 	return output_list_end(w.list, r > 0 ? 0 : r, NULL, e);
 }

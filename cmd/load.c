@@ -89,7 +89,8 @@ static int add_started(void *opaque, const struct volume_started *s)
 	return 0;
 }
 
-static int find_all(struct context *ctx, struct keystore *ks, char **operands, size_t n, uuid_t **ret, size_t *ret_n, struct error *e)
+static int find_all(struct context *ctx, struct keystore *ks, char **operands, size_t n, uuid_t **ret, size_t *ret_n,
+		    struct error *e)
 {
 	uuid_t *uuids = calloc(n, sizeof(uuid_t));
 	if (!uuids)
@@ -109,8 +110,8 @@ static int find_all(struct context *ctx, struct keystore *ks, char **operands, s
 }
 
 /* The volumes meant: named, all, or with --ram those that domains of this host have. */
-static int volumes_meant(struct context *ctx, struct keystore *ks, const struct load_options *o, char **operands, size_t n, uuid_t **ret,
-			 size_t *ret_n, struct error *ret_damaged, struct error *e)
+static int volumes_meant(struct context *ctx, struct keystore *ks, const struct load_options *o, char **operands,
+			 size_t n, uuid_t **ret, size_t *ret_n, struct error *ret_damaged, struct error *e)
 {
 	AUTOFREE char *configurations = NULL;
 	if (n)
@@ -194,7 +195,8 @@ static int load_before(struct context *ctx, const struct load_options *o, char *
 	if (r == 0 && damaged.kind)
 		r = error_pass(e, &damaged);
 	if (r < 0 && !unsealed)
-		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load --start`");
+		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load "
+				       "--start`");
 	if (r < 0)
 		return error_prefix(e, "guests of %zu of %zu volumes wait: put it right, then `kvmcrypt load --start`",
 				    w->n_failed + (damaged.kind != ERROR_NONE), w->n + (damaged.kind != ERROR_NONE));
@@ -245,7 +247,8 @@ static int check_usage(const struct load_options *o, size_t n, bool load, struct
 		return error_set(e, ERROR_USAGE, EINVAL, "give either --all or the volumes");
 	if (o->ram && o->start)
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the guests");
+				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the "
+				 "guests");
 	if (o->secrets_dir && !o->ram)
 		return error_set(e, ERROR_USAGE, EINVAL, "--secrets-dir goes with --ram");
 	if (o->ram && !load && n)
@@ -265,7 +268,8 @@ static int run(struct context *ctx, struct load_options *o, char **operands, siz
 	w.started = json_object_new_array();
 	r = o->ram ? run_ram(ctx, o, operands, n, &w) : run_online(ctx, o, operands, n, &w);
 	json_object_object_add(extra, "started", w.started);
-	json_object_object_add(extra, "ram", o->ram ? json_object_new_boolean(secrets_dir_is_mounted(o->secrets_dir)) : NULL);
+	json_object_object_add(extra, "ram",
+			       o->ram ? json_object_new_boolean(secrets_dir_is_mounted(o->secrets_dir)) : NULL);
 	if (w.list)
 		return output_list_end(w.list, r, load ? extra : (json_object_put(extra), NULL), e);
 	json_object_put(extra);

@@ -152,7 +152,8 @@ static int move_leading_options(int argc, char **argv, char ***ret, struct error
 				break;
 		if (o->kind == OPTION_END)
 			return error_set(e, ERROR_USAGE, EINVAL,
-					 "'%s' is no common option, so it belongs behind the command (see `kvmcrypt --help`)",
+					 "'%s' is no common option, so it belongs behind the command (see `kvmcrypt "
+					 "--help`)",
 					 argv[n]);
 		bool separate = OPTION_TAKES_WORD(o) && !(is_long ? argv[n][2 + len] == '=' : argv[n][2] != 0);
 		n += separate ? 2 : 1;

@@ -24,7 +24,8 @@ static const struct option_spec options[] = {
 	{ 0 },
 };
 
-static void tell(struct context *ctx, const struct record *r, const struct volume_moved *done, bool dry_run, const char *to)
+static void tell(struct context *ctx, const struct record *r, const struct volume_moved *done, bool dry_run,
+		 const char *to)
 {
 	const char *how = done->how ? done->how : "";
 	if (!done->changed)
@@ -84,10 +85,11 @@ static const struct operand_spec operands[] = {
 const struct command command_move = {
 	.name = "move",
 	.summary = "give a volume another place, or take note of one that it has already",
-	.description = "Moves the image of VOLUME to PATH (into it, if that is a directory), on its file system or to another one, "
-		       "together with all that names it: its record, the configurations of domains, the overlays above it. Where "
-		       "the image is at PATH already and no more where the keystore knows it, that is proven and taken note of. "
-		       "VOLUME may be a UUID, as its old path may be gone.",
+	.description = "Moves the image of VOLUME to PATH (into it, if that is a directory), on its file "
+		       "system or to another one, together with all that names it: its record, the "
+		       "configurations of domains, the overlays above it. Where the image is at PATH already "
+		       "and no more where the keystore knows it, that is proven and taken note of. VOLUME may "
+		       "be a UUID, as its old path may be gone.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct move_options),

@@ -149,13 +149,15 @@ static int ask_trust(const struct context *ctx, const struct new_slot_options *o
 		int r = url ? tang_thumbprint(url, &thumbprint, e) : error_oom(e);
 		if (r < 0)
 			return r;
-		snprintf(question, sizeof(question), "Tang server %.800s signs with the key %s. Trust it?", url, thumbprint);
+		snprintf(question, sizeof(question), "Tang server %.800s signs with the key %s. Trust it?", url,
+			 thumbprint);
 		if (o->trust)
 			say(ctx, "trusting the key %s of Tang server %s", thumbprint, url);
 		else if ((r = person_confirm(false, question, e)) < 0)
 			return r;
 		size_t len = strlen(list);
-		if (snprintf(list + len, sizeof(list) - len, "%s%s", len ? "," : "", thumbprint) >= (int)(sizeof(list) - len))
+		if (snprintf(list + len, sizeof(list) - len, "%s%s", len ? "," : "", thumbprint) >=
+		    (int)(sizeof(list) - len))
 			return error_set(e, ERROR_USAGE, E2BIG, "too many Tang servers");
 		at += strcspn(at, ",");
 		at += *at == ',';
@@ -214,8 +216,8 @@ static bool wants_passphrase(const struct new_slot_options *o)
 
 size_t new_slots_count(const struct new_slot_options *o)
 {
-	return (size_t)wants_passphrase(o) + !!o->key_file + !!o->credential + !!o->recovery_key + !!o->tpm2 + !!o->tang +
-	       !!o->pkcs11 + !!o->fido2;
+	return (size_t)wants_passphrase(o) + !!o->key_file + !!o->credential + !!o->recovery_key + !!o->tpm2 +
+	       !!o->tang + !!o->pkcs11 + !!o->fido2;
 }
 
 /* An option that says more of a way to unseal which is not asked for would be lost silently. */
@@ -232,8 +234,8 @@ static int check_options(const struct new_slot_options *o, struct error *e)
 		  "--tpm2-public-key", o->tpm2_public_key },
 		{ o->tang_thumbprint || o->tang_threshold, "--tang-thumbprint or --tang-threshold", "--tang", o->tang },
 		{ o->fido2_with_pin, "--fido2-with-pin", "--fido2", o->fido2 },
-		{ o->pin_file || o->pin_fd >= 0, "--pin-file or --pin-fd", "--tpm2-with-pin, --pkcs11 or --fido2-with-pin",
-		  o->tpm2_with_pin || o->pkcs11 || o->fido2_with_pin },
+		{ o->pin_file || o->pin_fd >= 0, "--pin-file or --pin-fd",
+		  "--tpm2-with-pin, --pkcs11 or --fido2-with-pin", o->tpm2_with_pin || o->pkcs11 || o->fido2_with_pin },
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		if (rules[i].given && !rules[i].has)
@@ -251,7 +253,8 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 	if (r == 0 && o->credential)
 		r = add_file(o->credential, false, o->label ? o->label : "systemd credential", s, e);
 	if (r == 0 && o->pkcs11 && strstr(o->pkcs11, "pin-value"))
-		return error_set(e, ERROR_USAGE, EINVAL, "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	if (r == 0 && o->tpm2)
 		r = add_tpm2(o, s, e);
 	if (r == 0 && o->tang)

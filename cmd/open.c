@@ -50,7 +50,8 @@ static int check_options(const struct open_options *o, size_t n, struct error *e
 {
 	if (o->export && (flags_of(o) & ~(unsigned)MAPPING_READONLY || o->persistent))
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "--export goes with --readonly, --writable and --dry-run only; the others are for dm-crypt");
+				 "--export goes with --readonly, --writable and --dry-run only; the others are for "
+				 "dm-crypt");
 	if (o->export && n < 2)
 		return error_set(e, ERROR_USAGE, EINVAL, "--export %s needs a %s behind the volume", o->export,
 				 strcmp(o->export, "fuse") ? "socket path" : "file to show the contents as");
@@ -74,8 +75,10 @@ static int run_export(struct context *ctx, const struct open_options *o, struct 
 	if (r < 0)
 		return r;
 	say(ctx, "%s %s at %s (%s, %s)",
-	    !changed ? "is exported already:" : o->dry_run ? "would export" : "exported", record->path, target, o->export,
-	    o->writable ? "writable" : "read-only");
+	    !changed	 ? "is exported already:"
+	    : o->dry_run ? "would export"
+			 : "exported",
+	    record->path, target, o->export, o->writable ? "writable" : "read-only");
 	return ctx->json ? output_object(ctx, volume_json_export(volume_json(record), ks, record), NULL, e) : 0;
 }
 

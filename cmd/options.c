@@ -170,8 +170,8 @@ static int unknown_long(const struct command *c, const struct parser *p, const c
 		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' may be any of %s", name, names);
 	if (near.best)
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "unknown option '--%s': did you mean --%s? (see `kvmcrypt %s --help`)", name, near.best,
-				 c->name);
+				 "unknown option '--%s': did you mean --%s? (see `kvmcrypt %s --help`)", name,
+				 near.best, c->name);
 	return error_set(e, ERROR_USAGE, EINVAL, "unknown option '--%s' (see `kvmcrypt %s --help`)", name, c->name);
 }
 
@@ -181,7 +181,8 @@ static int bad_option(const struct command *c, const struct parser *p, int value
 	void *base = NULL;
 	const struct option_spec *s = optopt ? by_value(p, optopt, &base) : NULL;
 	if (value == ':' && s)
-		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' needs a value: --%s=%s", s->name, s->name, s->arg);
+		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' needs a value: --%s=%s", s->name, s->name,
+				 s->arg);
 	if (s || optopt == VALUE_HELP)
 		return error_set(e, ERROR_USAGE, EINVAL, "option '--%s' takes no value", s ? s->name : "help");
 	if (!optopt)

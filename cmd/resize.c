@@ -79,8 +79,9 @@ static const struct operand_spec operands[] = {
 const struct command command_resize = {
 	.name = "resize",
 	.summary = "give a volume another size",
-	.description = "Makes VOLUME exactly SIZE for the guest, or with +SIZE so much larger, at rest or while a guest runs with "
-		       "it. A smaller size is refused without --shrink. The file system inside is the guest's to grow.",
+	.description = "Makes VOLUME exactly SIZE for the guest, or with +SIZE so much larger, at rest or "
+		       "while a guest runs with it. A smaller size is refused without --shrink. The file "
+		       "system inside is the guest's to grow.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct resize_options),

@@ -69,7 +69,10 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 	struct walk *w = opaque;
 	struct json_object *row = json_object_new_object();
 	bool failed = v->error.kind != ERROR_NONE;
-	const char *outcome = failed ? "failed" : !v->done.changed ? "unchanged" : w->dry_run ? "would_rotate" : "rotated";
+	const char *outcome = failed		 ? "failed"
+			      : !v->done.changed ? "unchanged"
+			      : w->dry_run	 ? "would_rotate"
+						 : "rotated";
 	put_uuid(row, "uuid", v->uuid);
 	put_text(row, "path", v->record ? v->record->path : NULL);
 	put_text(row, "outcome", outcome);
@@ -131,8 +134,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		say_more(ctx, "%s", why.message);
 	struct volume_env env = environment(ctx, ks);
 	int64_t before = o->older_than ? (int64_t)time(NULL) - (int64_t)o->older_than : 0;
-	r = volume_rotate_many(&env, g, volumes.uuids, volumes.n, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs), add_row,
-			       &w, &failed, e);
+	r = volume_rotate_many(&env, g, volumes.uuids, volumes.n, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs),
+			       add_row, &w, &failed, e);
 	if (r == 0)
 		r = result_of(&w, volumes.n, e);
 	if (r == 0 && volumes.damaged.kind)
@@ -144,11 +147,12 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	json_object_object_add(extra, "summary", summary);
 	r = output_list_end(w.list, r, extra, e);
 	if (volumes.n > 1)
-		say(ctx, "%zu %s, %zu unchanged, %zu failed", w.rotated, o->dry_run ? "to rotate" : "rotated", w.unchanged,
-		    w.n_failed);
+		say(ctx, "%zu %s, %zu unchanged, %zu failed", w.rotated, o->dry_run ? "to rotate" : "rotated",
+		    w.unchanged, w.n_failed);
 	if (w.rotated && !o->dry_run && !o->volume_key)
-		say(ctx, "A copy of a LUKS header made before (a backup, a snapshot) still opens with the old passphrase: "
-			 "against that only a new volume key helps (`kvmcrypt rotate --volume-key`).");
+		say(ctx, "A copy of a LUKS header made before (a backup, a snapshot) still opens with the old "
+			 "passphrase: against that only a new volume key helps (`kvmcrypt rotate "
+			 "--volume-key`).");
 	return r;
 }
 
@@ -158,9 +162,10 @@ const struct command command_rotate = {
 	.name = "rotate",
 	.group = GROUP_KEYS,
 	.summary = "give volumes new passphrases",
-	.description = "Replaces the passphrase of each VOLUME, at rest, mapped, or attached to a running guest. The old "
-		       "one stays valid until the new one is proven and stored, then its keyslot is destroyed; "
-		       "keyslots of others are not touched. A volume that fails does not stop the others.",
+	.description = "Replaces the passphrase of each VOLUME, at rest, mapped, or attached to a running "
+		       "guest. The old one stays valid until the new one is proven and stored, then its "
+		       "keyslot is destroyed; keyslots of others are not touched. A volume that fails does not "
+		       "stop the others.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct rotate_options),

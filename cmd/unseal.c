@@ -58,8 +58,8 @@ static int with_slot(const struct context *ctx, struct keystore *ks, const struc
 	AUTOSECRET struct secret *key = NULL;
 	char prompt[256];
 	int r = 0;
-	snprintf(prompt, sizeof(prompt), "%s of slot %d (%s%s%.64s)", s->type < SLOT_TPM2 ? "Passphrase" : "PIN", s->slot,
-		 slot_type_name(s->type), s->label ? ", " : "", s->label ? s->label : "");
+	snprintf(prompt, sizeof(prompt), "%s of slot %d (%s%s%.64s)", s->type < SLOT_TPM2 ? "Passphrase" : "PIN",
+		 s->slot, slot_type_name(s->type), s->label ? ", " : "", s->label ? s->label : "");
 	if (s->type == SLOT_KEY_FILE) {
 		if (!o->key_file && !s->path)
 			return error_set(e, ERROR_USAGE, EINVAL, "slot %d needs its --key-file", s->slot);
@@ -96,9 +96,11 @@ static int chosen_slot(const struct slot *all, size_t n, const char *name, const
 	if (found == 1)
 		return 0;
 	if (name)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %s (see `kvmcrypt keystore status`)", name);
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %s (see `kvmcrypt keystore status`)",
+				 name);
 	return error_set(e, found ? ERROR_USAGE : ERROR_NOT_FOUND, found ? EINVAL : ENOENT,
-			 found ? "several slots want a PIN: choose one with --slot" : "the seal has no slot that wants a PIN");
+			 found ? "several slots want a PIN: choose one with --slot"
+			       : "the seal has no slot that wants a PIN");
 }
 
 static int by_slot(const struct context *ctx, struct keystore *ks, const struct unseal_options *o, struct error *e)
@@ -192,7 +194,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	char time[32];
 	if (o->timeout)
-		say(ctx, "unsealed keystore %s for %s", keystore_path(ks), text_duration(o->timeout, time, sizeof(time)));
+		say(ctx, "unsealed keystore %s for %s", keystore_path(ks),
+		    text_duration(o->timeout, time, sizeof(time)));
 	else
 		say(ctx, "unsealed keystore %s until reboot or `kvmcrypt seal`", keystore_path(ks));
 	return output(ctx, ks, o->timeout, true, e);
@@ -202,10 +205,11 @@ const struct command command_unseal = {
 	.name = "unseal",
 	.group = GROUP_KEYSTORE,
 	.summary = "open the keystore for the commands that follow",
-	.description = "Opens the seal with a passphrase, recovery key, key file, TPM, Tang servers or a security token and "
-		       "puts the root key into the kernel keyring of this user. Without an option, tries what works without "
-		       "a person, then asks for the PIN or the passphrase. "
-		       "When the keystore is unsealed already nothing is asked, and only a --timeout has effect.",
+	.description = "Opens the seal with a passphrase, recovery key, key file, TPM, Tang servers or a "
+		       "security token and puts the root key into the kernel keyring of this user. Without an "
+		       "option, tries what works without a person, then asks for the PIN or the passphrase. "
+		       "When the keystore is unsealed already nothing is asked, and only a --timeout has "
+		       "effect.",
 	.options = options,
 	.options_size = sizeof(struct unseal_options),
 	.run = run,

@@ -175,7 +175,8 @@ int command_unknown(char **words, size_t n, struct error *e)
 	}
 	near.best = near.best ? near.best : whole.best;
 	if (near.best)
-		return error_set(e, ERROR_USAGE, EINVAL, "there is no command '%s': did you mean `kvmcrypt %s`? (see `kvmcrypt --help`)", two,
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "there is no command '%s': did you mean `kvmcrypt %s`? (see `kvmcrypt --help`)", two,
 				 near.best);
 	return error_set(e, ERROR_USAGE, EINVAL, "there is no command '%s' (see `kvmcrypt --help`)", two);
 }

@@ -45,7 +45,7 @@ typedef int (*swap_fn)(struct keystore *ks, const unsigned char hash[HASH_LEN], 
 int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e);
 /* Finishes such a change that was interrupted, or sees that it has not happened. Under the exclusive lock. */
 int keystore_finish_swap(struct keystore *ks, struct error *e);
-/* The same with the lock taken for it, and only if there is something to finish; reads the root key's ID again. */
+/* With the lock taken for it, and only if there is something to finish; reads the root key's ID again. */
 int keystore_settle_seal(struct keystore *ks, struct error *e);
 
 /* The exclusive lock for a change of the seal; finishes one that was interrupted. Needs the root key. */

@@ -188,7 +188,7 @@ int keystore_open_bundle(struct keystore *ks, const void *data, size_t len, cons
 	return unpack(content, ret, ret_n, e);
 }
 
-/* The same volume with the same keys: repeating an import is no change. */
+/* A volume that has the same keys: repeating an import is no change. */
 static bool is_same(struct keystore *ks, struct record *there, const struct record *r)
 {
 	return keystore_peek(ks, there, NULL) == 0 && there->generation == r->generation &&

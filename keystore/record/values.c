@@ -52,7 +52,7 @@ int domain_read(const struct tlv *t, struct record *r)
 	res = record_add_domain(r, uuid, name, target, NULL);
 	if (res < 0)
 		return res;
-	/* The same pair twice would not come out of the writer. */
+	/* A pair that is there twice would not come out of the writer. */
 	return r->n_domains == before ? -EBADMSG : 0;
 }
 

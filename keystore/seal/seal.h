@@ -19,7 +19,7 @@ int seal_lock(int dir, bool exclusive, int *ret_fd, struct error *e);
 
 /* A snapshot to read. Takes the shared lock for itself. ERROR_NOT_FOUND without a seal. */
 int seal_load(int dir, struct seal **ret, struct error *e);
-/* The same for who holds the lock. */
+/* For who holds the lock. */
 int seal_snapshot(int dir, struct seal **ret, struct error *e);
 /* A working copy to change, of the seal there is or a new one for this root key. */
 int seal_edit(int dir, struct seal **ret, struct error *e);

@@ -43,7 +43,7 @@ int guest_disk_alias(const char *xml, const char *target, char *ret, size_t len,
 /* The <disk> with this target as it stands in xml; caller frees. NULL if none, or out of memory. */
 char *guest_disk_extract(const char *xml, const char *target);
 
-/* The same with `to` in the place of its source file `from`; NULL if its source is another. */
+/* With `to` in the place of its source file `from`; NULL if its source is another. */
 char *guest_disk_moved(const char *xml, const char *target, const char *from, const char *to);
 
 /*

@@ -89,7 +89,7 @@ struct image_look {
 int image_look(const char *path, struct image_look *ret, struct error *e);
 
 /*
- * The same where the format is known: "qcow2", "luks" or "raw"; NULL is image_look(). Raw is taken
+ * Where the format is known: "qcow2", "luks" or "raw"; NULL is image_look(). Raw is taken
  * at its word, whatever a guest wrote into it; the others must match (ERROR_DAMAGED).
  */
 int image_look_as(const char *path, const char *declared, struct image_look *ret, struct error *e);

@@ -57,7 +57,7 @@ int volume_unload(const struct volume_env *env, struct guest_connection *g, cons
 		  size_t n, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e);
 
 /*
- * The same while no daemon of libvirt runs: into its directory in memory, which the caller has begun and commits
+ * While no daemon of libvirt runs: into its directory in memory, which the caller has begun and commits
  * (dir NULL: a dry run), and what goes when the caller leaves it. path: of the directory.
  */
 struct secrets_dir;

@@ -14,7 +14,7 @@
  */
 void device_users(dev_t device, int (*fn)(void *ctx, const char *line), void *ctx);
 
-/* The same as one text, "mounted on /mnt, process 123 (qemu)", cut off at len; "" if nobody is found. */
+/* As one text, "mounted on /mnt, process 123 (qemu)", cut off at len; "" if nobody is found. */
 void device_users_text(dev_t device, char *buf, size_t len);
 
 #endif

@@ -102,7 +102,7 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
  * number of bytes of the whole container (for the payload offset check), 0 if unknown.
  */
 int luks_load(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e);
-/* The same for looking only: of a LUKS1 header no more is taken than its fields and the keyslots in use. */
+/* For looking only: of a LUKS1 header no more is taken than its fields and the keyslots in use. */
 int luks_load_used(const void *header, size_t len, uint64_t data_size, struct luks **ret, struct error *e);
 void luks_free(struct luks *l);
 
