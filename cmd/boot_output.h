@@ -11,7 +11,10 @@
  */
 int boot_output(struct context *ctx, const char *root, int changed, bool judge, struct error *e);
 
-/* Has the keystore a slot whose servers are reached over the network? Not if it cannot be read: `boot status` tells of that. */
+/*
+ * Has the keystore a slot whose servers are reached over the network? Not if it cannot be read: `boot status` tells
+ * of that.
+ */
 bool boot_needs_network(struct context *ctx);
 
 #define OPTION_ROOT(T)                                                                                        \

@@ -14,8 +14,8 @@ struct list_options {
 	uint64_t due;
 };
 
-static const char *const states[] = { "ready", "creating", "importing", "rotating",
-				      "converting", "erasing",   "resizing",  "moving", "keyslot", "restoring", "moved", NULL };
+static const char *const states[] = { "ready",	  "creating", "importing", "rotating",	"converting", "erasing",
+				      "resizing", "moving",   "keyslot",   "restoring", "moved",      NULL };
 
 static const struct option_spec options[] = {
 	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",

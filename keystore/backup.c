@@ -31,8 +31,8 @@ int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 	size_t seal_len = 0, copy_len = 0;
 	/* A seal whose change was interrupted must not go into the backup. */
 	int r = keystore_settle_seal(ks, e);
-	if (r < 0 || (r = seal_lock(ks->dir, false, &lock, e)) < 0 || (r = seal_read(ks->dir, &seal, &seal_len, e)) < 0 ||
-	    (r = file_new_begin(file, &f, e)) < 0)
+	if (r < 0 || (r = seal_lock(ks->dir, false, &lock, e)) < 0 ||
+	    (r = seal_read(ks->dir, &seal, &seal_len, e)) < 0 || (r = file_new_begin(file, &f, e)) < 0)
 		return r;
 	if (access(file, F_OK) == 0)
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);
@@ -45,7 +45,8 @@ int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 		return error_set(e, ERROR_FAILED, EIO, "the backup does not read back: another seal is in it");
 	/* A rekey that was interrupted after the seal was looked at and before the lock was ours. */
 	if ((r = check_pair(check, copy, copy_len, e)) == -ESTALE)
-		return error_set(e, ERROR_BUSY, ESTALE, "the keystore was given a new root key just now: run the command again");
+		return error_set(e, ERROR_BUSY, ESTALE,
+				 "the keystore was given a new root key just now: run the command again");
 	if (r < 0)
 		return r;
 	store_closep(&check);
@@ -122,10 +123,11 @@ static int look_at(struct restore *p, struct keystore *ks, bool overwrite, struc
 	if (r < 0 || !p->ret->newer || overwrite)
 		return r;
 	return error_set(e, ERROR_REFUSED, EEXIST,
-			 "%llu record%s of the keystore %s (%s, for one): --yes replaces the keystore all the same, and keeps "
-			 "a backup of it",
+			 "%llu record%s of the keystore %s (%s, for one): --yes replaces the keystore all the "
+			 "same, and keeps a backup of it",
 			 (unsigned long long)p->ret->newer, p->ret->newer == 1 ? "" : "s",
-			 p->ret->other_root ? "have another root key than the backup" : "are newer than in the backup, or not in it",
+			 p->ret->other_root ? "have another root key than the backup"
+					    : "are newer than in the backup, or not in it",
 			 p->ret->example);
 }
 
@@ -139,8 +141,8 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	int r = -EEXIST;
 	/* Two in one second get two names. */
 	for (int i = 0; r == -EEXIST && i < 100; i++) {
-		snprintf(p->ret->kept, sizeof(p->ret->kept), i ? "%s/before-restore-%s-%d.backup" : "%s/before-restore-%s.backup",
-			 ks->path, when, i);
+		snprintf(p->ret->kept, sizeof(p->ret->kept),
+			 i ? "%s/before-restore-%s-%d.backup" : "%s/before-restore-%s.backup", ks->path, when, i);
 		r = keystore_backup(ks, p->ret->kept, &why);
 	}
 	if (r < 0)
@@ -212,7 +214,8 @@ static int make_new(struct restore *p, const char *location, bool *ret_again, st
 		return error_oom(e);
 	ks->dir = -1;
 	int r = directory_make(location, &ks->path, &ks->dir, &made, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = finish_new(ks, ret_again, e)) < 0 || *ret_again)
+	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = finish_new(ks, ret_again, e)) < 0 ||
+	    *ret_again)
 		return r;
 	if ((r = store_discard(ks->path, e)) < 0 || (r = store_open(ks->path, true, &ks->store, e)) < 0 ||
 	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, true, &seal, e)) < 0)
@@ -225,8 +228,8 @@ static int check_seal(const struct restore *p, struct error *e)
 {
 	int r = check_pair(p->store, p->seal, p->seal_len, e);
 	if (r == -ESTALE)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: its seal and its store do not belong together",
-				 p->file);
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "%s is damaged: its seal and its store do not belong together", p->file);
 	return r < 0 ? error_prefix(e, "%s", p->file) : 0;
 }
 

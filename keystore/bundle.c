@@ -66,7 +66,8 @@ static EVP_PKEY *make_pair(const struct secret *seed)
 	unsigned char public[65];
 	EVP_PKEY *pair = NULL;
 	if (!d || !q || !bld || !ctx || !EC_POINT_mul(group, q, d, NULL, NULL, NULL) ||
-	    EC_POINT_point2oct(group, q, POINT_CONVERSION_UNCOMPRESSED, public, sizeof(public), NULL) != sizeof(public) ||
+	    EC_POINT_point2oct(group, q, POINT_CONVERSION_UNCOMPRESSED, public, sizeof(public), NULL) !=
+		    sizeof(public) ||
 	    !OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0) ||
 	    !OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, public, sizeof(public)) ||
 	    !OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, d))
@@ -102,9 +103,10 @@ static bool fill_certificate(X509 *x, EVP_PKEY *pair, const char *name)
 {
 	X509_NAME *n = X509_get_subject_name(x);
 	return X509_set_version(x, 2) && ASN1_INTEGER_set(X509_get_serialNumber(x), 1) &&
-	       X509_gmtime_adj(X509_getm_notBefore(x), -86400) && X509_gmtime_adj(X509_getm_notAfter(x), YEARS * 365L * 86400) &&
-	       X509_set_pubkey(x, pair) &&
-	       X509_NAME_add_entry_by_txt(n, "O", MBSTRING_UTF8, (const unsigned char *)"kvmcrypt keystore", -1, -1, 0) &&
+	       X509_gmtime_adj(X509_getm_notBefore(x), -86400) &&
+	       X509_gmtime_adj(X509_getm_notAfter(x), YEARS * 365L * 86400) && X509_set_pubkey(x, pair) &&
+	       X509_NAME_add_entry_by_txt(n, "O", MBSTRING_UTF8, (const unsigned char *)"kvmcrypt keystore", -1, -1,
+					  0) &&
 	       X509_NAME_add_entry_by_txt(n, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) &&
 	       X509_set_issuer_name(x, n) && add_extension(x, NID_subject_key_identifier, "hash") &&
 	       add_extension(x, NID_key_usage, "critical,keyAgreement") && X509_sign(x, pair, EVP_sha256());
@@ -145,8 +147,9 @@ static CMS_ContentInfo *encrypt_by(BIO *in, const struct secret *passphrase)
 	CMS_ContentInfo *cms = CMS_encrypt(NULL, in, EVP_aes_256_gcm(), CMS_BINARY | CMS_PARTIAL);
 	/* OpenSSL keeps the pointer till the message is finished, and frees it: it gets a copy. */
 	unsigned char *copy = cms ? OPENSSL_memdup(passphrase->data, passphrase->len) : NULL;
-	if (copy && CMS_add0_recipient_password(cms, ITERATIONS, NID_undef, NID_undef, copy, (ossl_ssize_t)passphrase->len,
-						EVP_aes_256_cbc()) &&
+	if (copy &&
+	    CMS_add0_recipient_password(cms, ITERATIONS, NID_undef, NID_undef, copy, (ossl_ssize_t)passphrase->len,
+					EVP_aes_256_cbc()) &&
 	    CMS_final(cms, in, NULL, CMS_BINARY))
 		return cms;
 	CMS_ContentInfo_free(cms);
@@ -202,7 +205,8 @@ int bundle_decrypt(const void *data, size_t len, const struct secret *passphrase
 		r = secret_copy(plain, (size_t)n, ret, e);
 	else
 		r = error_set(e, ERROR_BAD_KEY, EKEYREJECTED,
-			      root ? "it is not for this keystore, or was changed" : "this passphrase does not open it, or it was changed");
+			      root ? "it is not for this keystore, or was changed"
+				   : "this passphrase does not open it, or it was changed");
 	if (n > 0)
 		secret_wipe(plain, (size_t)n);
 	ERR_clear_error();

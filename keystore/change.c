@@ -77,7 +77,8 @@ static int seal_all(struct keystore *ks, struct apply *a, struct error *e)
 			continue;
 		if (r->revision && !r->revealed)
 			return error_set(e, ERROR_FAILED, EINVAL, "a record must be revealed before it is changed");
-		int res = envelope_seal(ks->root, ks->root_id, r, r->revision + 1, &a->sealed[i].data, &a->sealed[i].len, e);
+		int res = envelope_seal(ks->root, ks->root_id, r, r->revision + 1, &a->sealed[i].data,
+					&a->sealed[i].len, e);
 		if (res < 0)
 			return res;
 	}

@@ -259,7 +259,8 @@ int keystore_check(struct keystore *ks, const char *expect_head,
 	if (ret_rows)
 		*ret_rows = c.rows;
 	if (c.findings)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "the keystore %s was damaged or tampered with (%llu finding%s)",
-				 ks->path, (unsigned long long)c.findings, c.findings == 1 ? "" : "s");
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the keystore %s was damaged or tampered with (%llu finding%s)", ks->path,
+				 (unsigned long long)c.findings, c.findings == 1 ? "" : "s");
 	return 0;
 }

@@ -39,7 +39,8 @@ int keystore_same_root(struct keystore *ks, struct error *e);
 int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e);
 /*
  * Puts a finished working copy in the place of the seal, together with what store() does in one transaction; hash is
- * that of the new file. The caller holds the exclusive lock. An error: neither has happened, but for what the message says.
+ * that of the new file. The caller holds the exclusive lock. An error: neither has happened, but for what the
+ * message says.
  */
 typedef int (*swap_fn)(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e);
 int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e);

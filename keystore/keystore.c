@@ -70,7 +70,8 @@ int keystore_same_root(struct keystore *ks, struct error *e)
 		return error_pass(e, &why);
 	if (len == sizeof(id) && !uuid_compare(id, ks->root_id))
 		return 0;
-	return error_set(e, ERROR_BUSY, ESTALE, "the keystore was given a new root key just now: run the command again");
+	return error_set(e, ERROR_BUSY, ESTALE,
+			 "the keystore was given a new root key just now: run the command again");
 }
 
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)

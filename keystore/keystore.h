@@ -81,16 +81,17 @@ int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_
 int keystore_remove_slot(struct keystore *ks, int slot, struct error *e);
 /*
  * Makes the slot of a device or server anew, for what the device is like now (a TPM's PCRs after a
- * firmware update), proves it, then removes the old one, in one change of the seal. pin: of a slot that has one. *ret_slot: its
- * new number.
+ * firmware update), proves it, then removes the old one, in one change of the seal. pin: of a slot that has one.
+ * *ret_slot: its new number.
  */
 int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin, int *ret_slot, struct error *e);
 
 /*
  * A new root key: every record is sealed anew, the audit trail chained anew, and a new seal made with these
  * credentials and all old slots that work without a person (of types that are not among the credentials). Old
- * slots of other types, or more of a type than were given, would be lost: ERROR_REFUSED that names them, unless drop_others. Interrupted at any
- * point it has happened as a whole or not at all; the old seal is overwritten, the old root key taken out of the keyring.
+ * slots of other types, or more of a type than were given, would be lost: ERROR_REFUSED that names them, unless
+ * drop_others. Interrupted at any point it has happened as a whole or not at all; the old seal is overwritten, the
+ * old root key taken out of the keyring.
  */
 int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,
 		   const struct progress *progress, struct error *e);

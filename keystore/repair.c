@@ -244,8 +244,9 @@ static int repair_all(struct keystore *ks, void *ctx, struct error *e)
 		 "rows that did not verify: %s%s; rows lost: %llu; the head named row %s, the last was %llu; records "
 		 "accepted as found: %llu, gone: %llu, damaged still: %llu; seal %s",
 		 p.named[0] ? p.named : "none", p.bad_rows > NAMED_MAX ? " and more" : "",
-		 (unsigned long long)p.lost_rows, named, (unsigned long long)p.seq, (unsigned long long)p.accepted, (unsigned long long)p.removed,
-		 (unsigned long long)p.unreadable, seal ? "accepted as found" : "as it was");
+		 (unsigned long long)p.lost_rows, named, (unsigned long long)p.seq, (unsigned long long)p.accepted,
+		 (unsigned long long)p.removed, (unsigned long long)p.unreadable,
+		 seal ? "accepted as found" : "as it was");
 	struct store_audit row = { .kind = AUDIT_EVENT, .action = "repair", .detail = detail };
 	r = audit_append(s, ks->audit_key, &row, 0, e);
 	if (r == 0 && ctx)

@@ -1,8 +1,8 @@
 /*
  * The seal and the store change together: slots, root key, restore, and the first seal of all. The new seal lies ready
- * beside the old one, synced under a name of its own; then the transaction of the store that goes with it; then it takes
- * the old one's place, and only then is the old one destroyed. Killed on the way, or without an answer from a failing
- * disk, both are there, and whoever comes next asks the store which one it goes with.
+ * beside the old one, synced under a name of its own; then the transaction of the store that goes with it; then it
+ * takes the old one's place, and only then is the old one destroyed. Killed on the way, or without an answer from a
+ * failing disk, both are there, and whoever comes next asks the store which one it goes with.
  */
 #include "keystore/internal.h"
 
@@ -15,13 +15,15 @@ int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, vo
 	r = store(ks, hash, ctx, e);
 	if (r < 0 && ks->store && store_is_unsettled(ks->store)) {
 		seal_keep(seal);
-		return error_prefix(e, "nothing is lost, but whether this was done cannot be said before the disk works again");
+		return error_prefix(e, "nothing is lost, but whether this was done cannot be said before the disk "
+				       "works again");
 	}
 	if (r < 0)
 		return r;
 	if ((r = seal_commit(seal, e)) < 0) {
 		seal_keep(seal);
-		return error_prefix(e, "this was done but for the last step, which the next change of the keystore does");
+		return error_prefix(e, "this was done but for the last step, which the next change of the keystore "
+				       "does");
 	}
 	return 0;
 }
@@ -34,7 +36,10 @@ int keystore_finish_swap(struct keystore *ks, struct error *e)
 	bool found = false;
 	if (!seal_is_pending(ks->dir))
 		return 0;
-	/* What somebody was killed over may be in the page cache only, or not be stored although it is in the journal. */
+	/*
+	 * What somebody was killed over may be in the page cache only, or not be stored although it is in the
+	 * journal.
+	 */
 	int r = store_settle(ks->store, e);
 	if (r < 0 || (r = store_meta_get(ks->store, META_ROOT_ID, root_id, &len, e)) < 0 ||
 	    (r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, &found, &logged, e)) < 0)

@@ -40,8 +40,8 @@ static int check_exportable(const struct record *r, struct error *e)
 }
 
 /* What belongs to this host stays: its domains, its links. */
-static int seal_for(const struct secret *key, const uuid_t id, const struct record *r, unsigned char **ret, size_t *ret_len,
-		    struct error *e)
+static int seal_for(const struct secret *key, const uuid_t id, const struct record *r, unsigned char **ret,
+		    size_t *ret_len, struct error *e)
 {
 	struct record as = *r;
 	as.domains = NULL;
@@ -54,8 +54,8 @@ static int seal_for(const struct secret *key, const uuid_t id, const struct reco
 	return envelope_seal(key, id, &as, 1, ret, ret_len, e);
 }
 
-static int seal_all(struct record *const *records, size_t n, const struct secret *key, const uuid_t id, struct envelopes *l,
-		    struct error *e)
+static int seal_all(struct record *const *records, size_t n, const struct secret *key, const uuid_t id,
+		    struct envelopes *l, struct error *e)
 {
 	l->data = calloc(n, sizeof(*l->data));
 	l->lens = calloc(n, sizeof(*l->lens));
@@ -102,7 +102,8 @@ int keystore_export(struct keystore *ks, struct record *const *records, size_t n
 	for (size_t i = 0; i < n; i++)
 		if ((r = check_exportable(records[i], e)) < 0)
 			return r;
-	if ((r = keystore_reveal(ks, records, n, "export", certificate ? "to a certificate" : "with a passphrase", e)) < 0 ||
+	if ((r = keystore_reveal(ks, records, n, "export", certificate ? "to a certificate" : "with a passphrase", e)) <
+		    0 ||
 	    (r = secret_random(ROOT_KEY_LEN, &key, e)) < 0 || (r = kdf_root_id(key, id, e)) < 0 ||
 	    (r = seal_all(records, n, key, id, &l, e)) < 0 || (r = pack(&l, key, &content, e)) < 0)
 		return r;
@@ -207,7 +208,8 @@ int keystore_take_in(struct keystore *ks, struct record *r, bool *ret_changed, s
 	if (there && is_same(ks, there, r))
 		return 0;
 	if (there)
-		return error_set(e, ERROR_EXISTS, EEXIST, "the keystore has the volume as %s already, with other keys", there->path);
+		return error_set(e, ERROR_EXISTS, EEXIST, "the keystore has the volume as %s already, with other keys",
+				 there->path);
 	/* Now it is a new one of this keystore. */
 	free(TAKE_PTR(r->envelope));
 	r->envelope_len = 0;

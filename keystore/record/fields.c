@@ -223,8 +223,8 @@ static int read_field(const struct field *f, const struct tlv *t, struct record 
 
 static int newer(struct error *e, const char *what, unsigned number)
 {
-	return error_set(e, ERROR_FAILED, ENOTSUP, "a newer kvmcrypt wrote this record: %s %u is not known here; use that one",
-			 what, number);
+	return error_set(e, ERROR_FAILED, ENOTSUP,
+			 "a newer kvmcrypt wrote this record: %s %u is not known here; use that one", what, number);
 }
 
 /* All that is left, from `from` on, is optional and unknown here: its bytes are kept. */

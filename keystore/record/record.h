@@ -88,7 +88,7 @@ struct record_file {
  */
 #define RECORD_WORK_VERSION 1
 struct record_work {
-	uint32_t version;	/* above RECORD_WORK_VERSION: a newer kvmcrypt is at it; only number and step are read */
+	uint32_t version; /* above RECORD_WORK_VERSION: a newer kvmcrypt is at it; only number and step are read */
 	uint32_t number;	/* of the workflow */
 	uint32_t step;
 	uint64_t mark;		/* how far it is, in the workflow's own unit */
@@ -143,7 +143,7 @@ struct record {
 	uint64_t iv_tweak;	/* LUKS2: added to a sector's number; 0 in all but odd headers */
 	uint64_t data_size;	/* LUKS2: bytes, where the header fixes it; 0: all that follows */
 	struct record_work work;
-	unsigned char *unknown;	/* optional fields of a newer kvmcrypt, written again as they were; the keystore's own */
+	unsigned char *unknown;	/* optional fields of a newer kvmcrypt, written again as they were */
 	size_t unknown_len;
 
 	/* sealed: NULL until keystore_reveal(), or set by the creator */

@@ -155,5 +155,6 @@ bool seal_file_has_hash(int dir, const char *name, const unsigned char want[HASH
 {
 	unsigned char hash[HASH_LEN];
 	AUTOCLOSE int fd = -1;
-	return seal_file_open(dir, name, &fd, NULL) == 0 && seal_file_hash(fd, hash, NULL) == 0 && !memcmp(hash, want, HASH_LEN);
+	return seal_file_open(dir, name, &fd, NULL) == 0 && seal_file_hash(fd, hash, NULL) == 0 &&
+	       !memcmp(hash, want, HASH_LEN);
 }

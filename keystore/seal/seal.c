@@ -121,7 +121,8 @@ static bool has_id(int dir, const char *name, const uuid_t root_id)
 
 int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e)
 {
-	bool by_hash = logged && !seal_file_has_hash(dir, SEAL_NAME, logged) && seal_file_has_hash(dir, SEAL_NEW, logged);
+	bool by_hash =
+		logged && !seal_file_has_hash(dir, SEAL_NAME, logged) && seal_file_has_hash(dir, SEAL_NEW, logged);
 	/* A restored seal need not be the one that its trail saw last: who made the backup did not change that. */
 	if (!by_hash && (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id)))
 		return 0;

@@ -67,8 +67,9 @@ static bool pins_fit(const char *compact, int depth)
 		return false;
 	if (!strcmp(json_object_get_string(pin), "tang"))
 		return true;
-	if (depth || strcmp(json_object_get_string(pin), "sss") != 0 || !json_object_object_get_ex(clevis, "sss", &sss) ||
-	    !json_object_object_get_ex(sss, "jwe", &jwe) || !json_object_is_type(jwe, json_type_array))
+	if (depth || strcmp(json_object_get_string(pin), "sss") != 0 ||
+	    !json_object_object_get_ex(clevis, "sss", &sss) || !json_object_object_get_ex(sss, "jwe", &jwe) ||
+	    !json_object_is_type(jwe, json_type_array))
 		return false;
 	for (size_t i = 0; i < json_object_array_length(jwe); i++) {
 		const char *inner = json_object_get_string(json_object_array_get_idx(jwe, i));
@@ -205,10 +206,12 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	if (token >= 0 && crypt_token_json_get(s->cd, token, &text) >= 0)
 		o = json_tokener_parse(text);
 	if (!o || !json_object_object_get_ex(o, "jwe", &jwe) || jwe_to_compact(jwe, compact, JWE_MAX) < 0)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token", slot->slot);
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token",
+				 slot->slot);
 	if (!pins_fit(compact, 0))
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "the seal was tampered with: the token of slot %d is not one for Tang servers", slot->slot);
+				 "the seal was tampered with: the token of slot %d is not one for Tang servers",
+				 slot->slot);
 	if ((r = secret_copy(compact, strlen(compact), &input, e)) < 0)
 		return r;
 	const struct process p = {
@@ -220,8 +223,8 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	if (res.status == 0 && res.secret)
 		*ret = TAKE_PTR(res.secret);
 	else
-		r = error_set(e, ERROR_SEALED, EHOSTUNREACH, "too few Tang servers answer (%s)%s%s", slot->params.servers,
-			      res.err[0] ? ": " : "", res.err);
+		r = error_set(e, ERROR_SEALED, EHOSTUNREACH, "too few Tang servers answer (%s)%s%s",
+			      slot->params.servers, res.err[0] ? ": " : "", res.err);
 	process_result_clear(&res);
 	return r;
 }

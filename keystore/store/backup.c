@@ -46,10 +46,12 @@ int store_open_backup(const char *path, struct store **ret, void **ret_seal, siz
 		return r;
 	if (*finding)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: %s", path, finding);
-	if (sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = '" SEAL_META "'", -1, &st, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE name = '" SEAL_META "'", -1, &st, NULL) !=
+	    SQLITE_OK)
 		return sqlite_fail(s, "read", e);
 	if (sqlite3_step(st) != SQLITE_ROW || sqlite3_column_type(st, 0) != SQLITE_BLOB)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is no backup of a keystore: it has no seal in it", path);
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is no backup of a keystore: it has no seal in it",
+				 path);
 	*ret_seal_len = (size_t)sqlite3_column_bytes(st, 0);
 	*ret_seal = malloc(*ret_seal_len + 1);
 	if (!*ret_seal)
@@ -71,8 +73,9 @@ static int check_as(struct store *s, struct error *e)
 	int rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
 		return 0;
-	return rc == SQLITE_DONE ? error_set(e, ERROR_BUSY, ESTALE, "the keystore was changed just now: run the command again")
-				 : sqlite_fail(s, "read", e);
+	return rc == SQLITE_DONE
+		       ? error_set(e, ERROR_BUSY, ESTALE, "the keystore was changed just now: run the command again")
+		       : sqlite_fail(s, "read", e);
 }
 
 static int replace_all(struct store *s, bool check, struct error *e)

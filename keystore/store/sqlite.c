@@ -75,7 +75,8 @@ int sqlite_fail(struct store *s, const char *doing, struct error *e)
 	default:
 		/* "disk I/O error" may be a full disk; the system's own word says more. */
 		if (system_word(s, last) > 0)
-			return error_errno(e, ERROR_FAILED, system_word(s, last), "cannot %s %s (%s)", doing, s->path, why);
+			return error_errno(e, ERROR_FAILED, system_word(s, last), "cannot %s %s (%s)", doing, s->path,
+					   why);
 		return error_set(e, ERROR_FAILED, EIO, "cannot %s %s: %s", doing, s->path, why);
 	}
 }
@@ -263,9 +264,10 @@ static int harden(struct store *s, struct error *e)
 	/* Every command would copy its page or two into the database and sync three times more for it. */
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_wal_hook(s->db, on_commit, s);
-	if (sqlite3_exec(s->db, "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
-				"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192", NULL, NULL, NULL) !=
-	    SQLITE_OK)
+	if (sqlite3_exec(s->db,
+			 "PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; "
+			 "PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192",
+			 NULL, NULL, NULL) != SQLITE_OK)
 		return sqlite_fail(s, "open", e);
 	return 0;
 }

@@ -88,7 +88,8 @@ int store_begin(struct store *s, bool write, struct error *e);
 /*
  * An error means that nothing was stored, and that nothing will be: if COMMIT reports one, a fresh connection is asked
  * what is stored. Where that cannot be known either (the disk fails), store_is_unsettled(): it may have been stored,
- * and nothing that hangs on it may be destroyed. Each later store_begin() asks again, and fails until it has the answer.
+ * and nothing that hangs on it may be destroyed. Each later store_begin() asks again, and fails until it has the
+ * answer.
  */
 int store_commit(struct store *s, struct error *e);
 bool store_is_unsettled(const struct store *s);

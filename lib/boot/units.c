@@ -10,9 +10,12 @@
 #include <unistd.h>
 
 static const struct boot_unit all[BOOT_UNITS] = {
-	{ "kvmcrypt-load.service", "before libvirt starts: its secrets directory into memory, with the keys", true, true, "", false, "" },
-	{ "kvmcrypt-reload.service", "after each start of libvirt: the keys again, where they are ephemeral", false, true, "", false, "" },
-	{ "kvmcrypt-unload.service", "at shutdown: secrets of others from memory to the disk", true, false, "", false, "" },
+	{ "kvmcrypt-load.service", "before libvirt starts: its secrets directory into memory, with the keys", true,
+	  true, "", false, "" },
+	{ "kvmcrypt-reload.service", "after each start of libvirt: the keys again, where they are ephemeral", false,
+	  true, "", false, "" },
+	{ "kvmcrypt-unload.service", "at shutdown: secrets of others from memory to the disk", true, false, "", false,
+	  "" },
 };
 
 /* systemd.unit(5), "System Unit Search Path", without those that are generated or in /run. */
@@ -148,7 +151,8 @@ int boot_units_enable(const char *root, const struct boot_unit units[BOOT_UNITS]
 	*ret_changed = false;
 	for (size_t i = 0; i < BOOT_UNITS; i++)
 		if (!units[i].path[0])
-			return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is not installed: `make install` does it", units[i].name);
+			return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is not installed: `make install` does it",
+					 units[i].name);
 	for (size_t i = 0; i < BOOT_UNITS; i++) {
 		bool want = ram || !units[i].for_ram;
 		if (units[i].enabled == want)

@@ -56,7 +56,8 @@ static int find_node(struct guest_amend *a, const char *alias, struct error *e)
 		a->qcow2 = driver && !strcmp(driver, "qcow2");
 		if (!driver || !node || (!a->qcow2 && strcmp(driver, "luks") != 0))
 			return error_set(e, ERROR_BUSY, EBUSY,
-					 "QEMU has a %s above the image of disk %s: wait for its block job, then try again",
+					 "QEMU has a %s above the image of disk %s: wait for its block job, then try "
+					 "again",
 					 driver ? driver : "node", alias);
 		snprintf(a->node, sizeof(a->node), "%s", node);
 		return 0;

@@ -29,7 +29,8 @@ int guest_copy_wait(virDomainPtr d, const char *target, const char *what, const 
 		if (r < 0)
 			return guest_error(e, "cannot follow the copy of disk %s", target);
 		if (r == 0)
-			return error_set(e, ERROR_LIBVIRT, EIO, "QEMU gave up the copy of disk %s: see its log", target);
+			return error_set(e, ERROR_LIBVIRT, EIO, "QEMU gave up the copy of disk %s: see its log",
+					 target);
 		if (info.end && info.cur == info.end)
 			return 0;
 		if (progress_report(progress, what, info.cur, info.end) != 0)

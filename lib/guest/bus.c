@@ -70,7 +70,8 @@ static int check_plug(const char *bus, struct error *e)
 	if (strcmp(bus, "ide") != 0 && strcmp(bus, "sata") != 0)
 		return 0;
 	return error_set(e, ERROR_USAGE, EINVAL,
-			 "a running guest takes no new disk on its %s bus: use --bus virtio, scsi or usb, or --config", bus);
+			 "a running guest takes no new disk on its %s bus: use --bus virtio, scsi or usb, or --config",
+			 bus);
 }
 
 int guest_bus_check(virDomainPtr d, const struct guest_domain_xml *x, const char *bus, bool live, struct error *e)
@@ -85,8 +86,8 @@ int guest_bus_check(virDomainPtr d, const struct guest_domain_xml *x, const char
 	first_text(xml, "/domain/os/type/@arch", arch, sizeof(arch));
 	first_text(xml, "/domain/os/type/@machine", machine, sizeof(machine));
 	first_text(xml, "/domain/devices/emulator", emulator, sizeof(emulator));
-	AUTOFREE char *text = virConnectGetDomainCapabilities(virDomainGetConnect(d), emulator[0] ? emulator : NULL, arch,
-							      machine, type, 0);
+	AUTOFREE char *text = virConnectGetDomainCapabilities(virDomainGetConnect(d), emulator[0] ? emulator : NULL,
+							      arch, machine, type, 0);
 	if (!text && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT)
 		return 0;
 	if (!text)
@@ -99,14 +100,17 @@ int guest_bus_check(virDomainPtr d, const struct guest_domain_xml *x, const char
 	}
 	if (r < 0 || !guest_xml_count(&caps))
 		return r;
-	return error_set(e, ERROR_USAGE, EINVAL, "the machine of domain %s (%s) has no %s bus for disks: use another --bus",
+	return error_set(e, ERROR_USAGE, EINVAL,
+			 "the machine of domain %s (%s) has no %s bus for disks: use another --bus",
 			 virDomainGetName(d), machine, bus);
 }
 
 const char *guest_bus_advice(const struct error *why)
 {
-	return strstr(why->message, "No more available PCI slots")
-		       ? "; detach another device, or take --bus usb, or --bus scsi if the guest has such a controller, or "
-			 "--config: at its next start the machine gets a port more"
-		       : "";
+	return strstr(why->message, "No more available PCI slots") ? "; detach another device, or take --bus usb, or "
+								     "--bus scsi if the guest has such a controller, "
+								     "or "
+								     "--config: at its next start the machine gets a "
+								     "port more"
+								   : "";
 }

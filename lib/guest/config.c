@@ -90,8 +90,8 @@ static void closedir_p(DIR **d)
 }
 
 /* Every configuration in the directory, with its name; a non-zero result of fn stops and is returned. */
-static int each_xml(const char *dir, int (*fn)(void *ctx, const char *name, const char *xml, struct error *e), void *ctx,
-		    struct error *e)
+static int each_xml(const char *dir, int (*fn)(void *ctx, const char *name, const char *xml, struct error *e),
+		    void *ctx, struct error *e)
 {
 	int r = lazy_load(e);
 	if (r < 0)
@@ -100,7 +100,8 @@ static int each_xml(const char *dir, int (*fn)(void *ctx, const char *name, cons
 	if (!d && errno == ENOENT)
 		return 0;
 	if (!d)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot read libvirt's configurations in %s", dir);
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot read libvirt's configurations in %s",
+				   dir);
 	for (struct dirent *entry; r == 0 && (entry = readdir(d));) {
 		char *dot = strrchr(entry->d_name, '.');
 		if (!dot || strcmp(dot, ".xml") != 0)
@@ -142,7 +143,8 @@ static int one_xml(void *ctx, const char *name, const char *xml, struct error *e
 	return r < 0 ? r : each->fn(each->ctx, name, &config, e);
 }
 
-int guest_config_each(const char *dir, int (*fn)(void *ctx, const char *name, const struct guest_config *config, struct error *e),
+int guest_config_each(const char *dir,
+		      int (*fn)(void *ctx, const char *name, const struct guest_config *config, struct error *e),
 		      void *ctx, struct error *e)
 {
 	struct each each = { .fn = fn, .ctx = ctx };

@@ -43,7 +43,8 @@ static int locate(struct guest_connection *g, struct error *e)
 {
 	xmlURIPtr uri = xmlParseURI(g->uri);
 	if (!uri)
-		return error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt names its connection '%s', which is no URI", g->uri);
+		return error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt names its connection '%s', which is no URI",
+				 g->uri);
 	bool remote_scheme = uri->scheme && strchr(uri->scheme, '+') && !strstr(uri->scheme, "+unix");
 	g->local = !remote_scheme && (!uri->server || !*uri->server);
 	const char *path = uri->path ? uri->path : "";
@@ -121,7 +122,8 @@ int guest_require_secure(struct guest_connection *g, struct error *e)
 	if (secure < 0)
 		return guest_error(e, "cannot find out whether the connection to %s is encrypted", g->uri);
 	return error_set(e, ERROR_REFUSED, EPERM,
-			 "the connection to %s is not encrypted, so no key goes over it: use qemu+ssh://, qemu+tls:// or a local socket",
+			 "the connection to %s is not encrypted, so no key goes over it: use qemu+ssh://, qemu+tls:// "
+			 "or a local socket",
 			 g->uri);
 }
 

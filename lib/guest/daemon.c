@@ -22,8 +22,8 @@ int guest_daemon_runs(bool *ret, pid_t *ret_pid, struct error *e)
 		if (fd < 0 && errno == ENOENT)
 			continue;
 		if (fd < 0 || fcntl(fd, F_GETLK, &lock) < 0)
-			return error_errno(e, error_kind_of_errno(errno), errno, "cannot tell from %s whether libvirt runs",
-					   pid_files[i]);
+			return error_errno(e, error_kind_of_errno(errno), errno,
+					   "cannot tell from %s whether libvirt runs", pid_files[i]);
 		if (lock.l_type == F_UNLCK)
 			continue;
 		*ret = true;

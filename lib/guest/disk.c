@@ -58,7 +58,10 @@ char *guest_disk_xml(const struct guest_disk *disk)
 	xmlDocSetRootElement(doc, root);
 	prop(root, "type", disk->layers[0].block ? "block" : "file");
 	prop(root, "device", "disk");
-	/* A snapshot by default would put plaintext above the disk, or end QEMU; one that names the disk works all the same. */
+	/*
+	 * A snapshot by default would put plaintext above the disk, or end QEMU; one that names the disk works all
+	 * the same.
+	 */
 	prop(root, "snapshot", "no");
 	xmlNodePtr driver = child(root, "driver");
 	prop(driver, "name", "qemu");

@@ -147,7 +147,8 @@ static int path_in_pool(virStoragePoolPtr p, const char *pool, const char *volum
 		return r;
 	if ((!active && !guest_xml_count(&type)) || !guest_xml_count(&path))
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "storage pool '%s' is not active, so nobody can tell what its volume '%s' is: `virsh pool-start %s`",
+				 "storage pool '%s' is not active, so nobody can tell what its volume '%s' is: `virsh "
+				 "pool-start %s`",
 				 pool, volume, pool);
 	return asprintf(ret, "%s/%s", (const char *)guest_xml_node(&path, 0)->content, volume) < 0
 		       ? *ret = NULL, error_oom(e)
@@ -159,7 +160,8 @@ int guest_pool_path(struct guest_connection *g, const char *pool, const char *vo
 	CLEANUP(pool_freep) virStoragePoolPtr p = virStoragePoolLookupByName(g->conn, pool);
 	if (!p && virGetLastErrorCode() == VIR_ERR_NO_STORAGE_POOL)
 		return error_set(e, ERROR_LIBVIRT, ENOENT,
-				 "libvirt has no storage pool '%s', so nobody can tell what its volume '%s' is", pool, volume);
+				 "libvirt has no storage pool '%s', so nobody can tell what its volume '%s' is", pool,
+				 volume);
 	if (!p)
 		return guest_error(e, "cannot ask for storage pool '%s'", pool);
 	virStorageVolPtr v = virStorageVolLookupByName(p, volume);
@@ -240,7 +242,8 @@ int guest_image_match(const struct guest_image *image, xmlNodePtr source, xmlNod
 }
 
 /* Every <source> below a disk's own elements: its chain, and the destination of a copy that runs. */
-static int match_below(const struct guest_image *image, xmlNodePtr parent, bool *ret, struct guest_use *u, struct error *e)
+static int match_below(const struct guest_image *image, xmlNodePtr parent, bool *ret, struct guest_use *u,
+		       struct error *e)
 {
 	int r = 0;
 	for (xmlNodePtr c = parent->children; c && r == 0 && !*ret; c = c->next) {
@@ -259,7 +262,8 @@ static int match_disk(const struct guest_image *image, xmlNodePtr disk, struct g
 	xmlNodePtr source = guest_xml_child(disk, "source");
 	/* libvirt takes <encryption> below <source> and, from old configurations, below <disk>. */
 	xmlNodePtr encryption = guest_xml_child(source, "encryption");
-	int r = match_source(image, source, encryption ? encryption : guest_xml_child(disk, "encryption"), &u->found, u, e);
+	int r = match_source(image, source, encryption ? encryption : guest_xml_child(disk, "encryption"), &u->found, u,
+			     e);
 	if (r == 0 && !u->found)
 		r = match_below(image, disk, &u->below, u, e);
 	return r;

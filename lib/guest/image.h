@@ -37,7 +37,7 @@ int guest_image_add(struct guest_image *image, const char *path, bool decrypted,
 /* What the disks in one XML have to do with the image. */
 struct guest_use {
 	bool found;		/* a disk has it on top */
-	bool below;		/* none has, but it is below the image `top` in a disk's chain, or a copy onto it runs */
+	bool below; /* none has, but it is below the image `top` in a disk's chain, or a copy onto it runs */
 	bool decrypted;		/* by the kernel's block device */
 	bool encrypted;		/* with <encryption> */
 	bool our_secret;	/* by the volume's secret, named by UUID or usage */

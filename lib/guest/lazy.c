@@ -21,55 +21,61 @@
 #include <string.h>
 
 /* F(result, name, (parameters), (arguments)) */
-#define LIBVIRT_FUNCTIONS(F)                                                                                \
-	F(virConnectPtr, virConnectOpen, (const char *uri), (uri))                                          \
-	F(int, virConnectClose, (virConnectPtr c), (c))                                                     \
-	F(char *, virConnectGetDomainCapabilities, (virConnectPtr c, const char *b, const char *a, const char *m, const char *t, unsigned int f), (c, b, a, m, t, f)) \
-	F(int, virConnectGetLibVersion, (virConnectPtr c, unsigned long *v), (c, v))                        \
-	F(char *, virConnectGetURI, (virConnectPtr c), (c))                                                 \
-	F(int, virConnectIsSecure, (virConnectPtr c), (c))                                                  \
-	F(int, virConnectListAllDomains, (virConnectPtr c, virDomainPtr * *d, unsigned int f), (c, d, f))    \
-	F(int, virDomainAttachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
-	F(int, virDomainBlockCopy, (virDomainPtr d, const char *n, const char *xml, virTypedParameterPtr p, int np, unsigned int f), (d, n, xml, p, np, f)) \
-	F(int, virDomainBlockJobAbort, (virDomainPtr d, const char *n, unsigned int f), (d, n, f))          \
-	F(int, virDomainGetBlockJobInfo, (virDomainPtr d, const char *n, virDomainBlockJobInfoPtr i, unsigned int f), (d, n, i, f)) \
-	F(int, virDomainUpdateDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
-	F(int, virDomainBlockResize, (virDomainPtr d, const char *n, unsigned long long s, unsigned int f), (d, n, s, f)) \
-	F(int, virDomainDetachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))  \
-	F(int, virDomainCreate, (virDomainPtr d), (d))                                                      \
-	F(int, virDomainGetAutostart, (virDomainPtr d, int *a), (d, a))                                     \
-	F(virDomainPtr, virDomainDefineXML, (virConnectPtr c, const char *xml), (c, xml))                   \
-	F(int, virDomainFree, (virDomainPtr d), (d))                                                        \
-	F(virConnectPtr, virDomainGetConnect, (virDomainPtr d), (d))                                        \
-	F(const char *, virDomainGetName, (virDomainPtr d), (d))                                            \
-	F(int, virDomainGetUUID, (virDomainPtr d, unsigned char *u), (d, u))                                \
-	F(char *, virDomainGetXMLDesc, (virDomainPtr d, unsigned int f), (d, f))                            \
-	F(int, virDomainIsActive, (virDomainPtr d), (d))                                                    \
-	F(int, virDomainIsPersistent, (virDomainPtr d), (d))                                                \
-	F(virDomainPtr, virDomainLookupByID, (virConnectPtr c, int id), (c, id))                            \
-	F(virDomainPtr, virDomainLookupByName, (virConnectPtr c, const char *n), (c, n))                    \
-	F(virDomainPtr, virDomainLookupByUUIDString, (virConnectPtr c, const char *u), (c, u))              \
-	F(virDomainPtr, virDomainLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))           \
-	F(int, virDomainHasManagedSaveImage, (virDomainPtr d, unsigned int f), (d, f))                      \
-	F(char *, virDomainManagedSaveGetXMLDesc, (virDomainPtr d, unsigned int f), (d, f))                 \
-	F(int, virDomainListAllSnapshots, (virDomainPtr d, virDomainSnapshotPtr * *s, unsigned int f), (d, s, f)) \
-	F(int, virDomainSnapshotFree, (virDomainSnapshotPtr s), (s))                                        \
-	F(const char *, virDomainSnapshotGetName, (virDomainSnapshotPtr s), (s))                            \
-	F(char *, virDomainSnapshotGetXMLDesc, (virDomainSnapshotPtr s, unsigned int f), (s, f))            \
-	F(virErrorPtr, virGetLastError, (void), ())                                                         \
-	F(int, virGetLastErrorCode, (void), ())                                                             \
-	F(virSecretPtr, virSecretDefineXML, (virConnectPtr c, const char *xml, unsigned int f), (c, xml, f)) \
-	F(int, virSecretFree, (virSecretPtr s), (s))                                                        \
-	F(char *, virSecretGetXMLDesc, (virSecretPtr s, unsigned int f), (s, f))                            \
-	F(virSecretPtr, virSecretLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))           \
-	F(int, virSecretSetValue, (virSecretPtr s, const unsigned char *v, size_t n, unsigned int f), (s, v, n, f)) \
-	F(int, virSecretUndefine, (virSecretPtr s), (s))                                                    \
-	F(int, virStoragePoolFree, (virStoragePoolPtr p), (p))                                              \
-	F(char *, virStoragePoolGetXMLDesc, (virStoragePoolPtr p, unsigned int f), (p, f))                  \
-	F(int, virStoragePoolIsActive, (virStoragePoolPtr p), (p))                                          \
-	F(virStoragePoolPtr, virStoragePoolLookupByName, (virConnectPtr c, const char *n), (c, n))          \
-	F(int, virStorageVolFree, (virStorageVolPtr v), (v))                                                \
-	F(char *, virStorageVolGetPath, (virStorageVolPtr v), (v))                                          \
+#define LIBVIRT_FUNCTIONS(F)                                                                                          \
+	F(virConnectPtr, virConnectOpen, (const char *uri), (uri))                                                    \
+	F(int, virConnectClose, (virConnectPtr c), (c))                                                               \
+	F(char *, virConnectGetDomainCapabilities,                                                                    \
+	  (virConnectPtr c, const char *b, const char *a, const char *m, const char *t, unsigned int f),              \
+	  (c, b, a, m, t, f))                                                                                         \
+	F(int, virConnectGetLibVersion, (virConnectPtr c, unsigned long *v), (c, v))                                  \
+	F(char *, virConnectGetURI, (virConnectPtr c), (c))                                                           \
+	F(int, virConnectIsSecure, (virConnectPtr c), (c))                                                            \
+	F(int, virConnectListAllDomains, (virConnectPtr c, virDomainPtr * *d, unsigned int f), (c, d, f))             \
+	F(int, virDomainAttachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))            \
+	F(int, virDomainBlockCopy,                                                                                    \
+	  (virDomainPtr d, const char *n, const char *xml, virTypedParameterPtr p, int np, unsigned int f),           \
+	  (d, n, xml, p, np, f))                                                                                      \
+	F(int, virDomainBlockJobAbort, (virDomainPtr d, const char *n, unsigned int f), (d, n, f))                    \
+	F(int, virDomainGetBlockJobInfo, (virDomainPtr d, const char *n, virDomainBlockJobInfoPtr i, unsigned int f), \
+	  (d, n, i, f))                                                                                               \
+	F(int, virDomainUpdateDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))            \
+	F(int, virDomainBlockResize, (virDomainPtr d, const char *n, unsigned long long s, unsigned int f),           \
+	  (d, n, s, f))                                                                                               \
+	F(int, virDomainDetachDeviceFlags, (virDomainPtr d, const char *xml, unsigned int f), (d, xml, f))            \
+	F(int, virDomainCreate, (virDomainPtr d), (d))                                                                \
+	F(int, virDomainGetAutostart, (virDomainPtr d, int *a), (d, a))                                               \
+	F(virDomainPtr, virDomainDefineXML, (virConnectPtr c, const char *xml), (c, xml))                             \
+	F(int, virDomainFree, (virDomainPtr d), (d))                                                                  \
+	F(virConnectPtr, virDomainGetConnect, (virDomainPtr d), (d))                                                  \
+	F(const char *, virDomainGetName, (virDomainPtr d), (d))                                                      \
+	F(int, virDomainGetUUID, (virDomainPtr d, unsigned char *u), (d, u))                                          \
+	F(char *, virDomainGetXMLDesc, (virDomainPtr d, unsigned int f), (d, f))                                      \
+	F(int, virDomainIsActive, (virDomainPtr d), (d))                                                              \
+	F(int, virDomainIsPersistent, (virDomainPtr d), (d))                                                          \
+	F(virDomainPtr, virDomainLookupByID, (virConnectPtr c, int id), (c, id))                                      \
+	F(virDomainPtr, virDomainLookupByName, (virConnectPtr c, const char *n), (c, n))                              \
+	F(virDomainPtr, virDomainLookupByUUIDString, (virConnectPtr c, const char *u), (c, u))                        \
+	F(virDomainPtr, virDomainLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))                     \
+	F(int, virDomainHasManagedSaveImage, (virDomainPtr d, unsigned int f), (d, f))                                \
+	F(char *, virDomainManagedSaveGetXMLDesc, (virDomainPtr d, unsigned int f), (d, f))                           \
+	F(int, virDomainListAllSnapshots, (virDomainPtr d, virDomainSnapshotPtr * *s, unsigned int f), (d, s, f))     \
+	F(int, virDomainSnapshotFree, (virDomainSnapshotPtr s), (s))                                                  \
+	F(const char *, virDomainSnapshotGetName, (virDomainSnapshotPtr s), (s))                                      \
+	F(char *, virDomainSnapshotGetXMLDesc, (virDomainSnapshotPtr s, unsigned int f), (s, f))                      \
+	F(virErrorPtr, virGetLastError, (void), ())                                                                   \
+	F(int, virGetLastErrorCode, (void), ())                                                                       \
+	F(virSecretPtr, virSecretDefineXML, (virConnectPtr c, const char *xml, unsigned int f), (c, xml, f))          \
+	F(int, virSecretFree, (virSecretPtr s), (s))                                                                  \
+	F(char *, virSecretGetXMLDesc, (virSecretPtr s, unsigned int f), (s, f))                                      \
+	F(virSecretPtr, virSecretLookupByUUID, (virConnectPtr c, const unsigned char *u), (c, u))                     \
+	F(int, virSecretSetValue, (virSecretPtr s, const unsigned char *v, size_t n, unsigned int f), (s, v, n, f))   \
+	F(int, virSecretUndefine, (virSecretPtr s), (s))                                                              \
+	F(int, virStoragePoolFree, (virStoragePoolPtr p), (p))                                                        \
+	F(char *, virStoragePoolGetXMLDesc, (virStoragePoolPtr p, unsigned int f), (p, f))                            \
+	F(int, virStoragePoolIsActive, (virStoragePoolPtr p), (p))                                                    \
+	F(virStoragePoolPtr, virStoragePoolLookupByName, (virConnectPtr c, const char *n), (c, n))                    \
+	F(int, virStorageVolFree, (virStorageVolPtr v), (v))                                                          \
+	F(char *, virStorageVolGetPath, (virStorageVolPtr v), (v))                                                    \
 	F(virStorageVolPtr, virStorageVolLookupByName, (virStoragePoolPtr p, const char *n), (p, n))
 
 #define XML_FUNCTIONS(F)                                                                                    \

@@ -16,7 +16,8 @@
 static int refuse(virDomainPtr d, const char *why, struct error *e)
 {
 	return error_set(e, ERROR_REFUSED, EACCES,
-			 "a new key for running domain %s would have to pass QEMU's monitor unencrypted: %s; run this as root on the guest's host, or stop the guest first",
+			 "a new key for running domain %s would have to pass QEMU's monitor unencrypted: %s; run this "
+			 "as root on the guest's host, or stop the guest first",
 			 virDomainGetName(d), why);
 }
 

@@ -48,8 +48,9 @@ static int walk_chain(struct walk *w, xmlNodePtr parent, bool is_top, struct err
 	xmlNodePtr encryption = guest_xml_child(source, "encryption");
 	enum guest_match m = GUEST_MATCH_NONE;
 	char path[4352] = "";
-	int r = source ? guest_image_match(w->p->image, source, encryption ? encryption : guest_xml_child(parent, "encryption"),
-					   &m, e) : 0;
+	int r = source ? guest_image_match(w->p->image, source,
+					   encryption ? encryption : guest_xml_child(parent, "encryption"), &m, e)
+		       : 0;
 	if (r < 0)
 		return r;
 	if (source)
@@ -73,7 +74,8 @@ static int update(virDomainPtr d, struct guest_xml *x, xmlNodePtr disk, struct e
 	if (!xml)
 		return error_oom(e);
 	if (virDomainUpdateDeviceFlags(d, xml, VIR_DOMAIN_AFFECT_CONFIG) < 0)
-		return guest_error(e, "cannot set the file of a disk in the configuration of domain %s", virDomainGetName(d));
+		return guest_error(e, "cannot set the file of a disk in the configuration of domain %s",
+				   virDomainGetName(d));
 	return 0;
 }
 

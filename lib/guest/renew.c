@@ -31,7 +31,8 @@ static int renew_file(struct guest_connection *g, const uuid_t volume, const cha
 {
 	AUTOSECRETSDIR struct secrets_dir *dir = NULL;
 	bool changed, runs = false;
-	if (!is_system(g) || !secrets_dir_is_mounted(SECRETS_DIR_DEFAULT) || !secrets_dir_has(SECRETS_DIR_DEFAULT, volume))
+	if (!is_system(g) || !secrets_dir_is_mounted(SECRETS_DIR_DEFAULT) ||
+	    !secrets_dir_has(SECRETS_DIR_DEFAULT, volume))
 		return 0;
 	int r = secrets_dir_daemon_runs(&runs, e);
 	if (r < 0 || runs)

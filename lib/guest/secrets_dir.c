@@ -33,7 +33,9 @@ int secrets_dir_check_stopped(const char *path, struct error *e)
 	if (pid)
 		snprintf(process, sizeof(process), " (process %d)", (int)pid);
 	return error_set(e, ERROR_BUSY, EBUSY,
-			 "libvirt's daemon runs%s and would not see %s change: stop it first (`systemctl stop libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket`; its guests go on), or leave out --ram",
+			 "libvirt's daemon runs%s and would not see %s change: stop it first (`systemctl stop "
+			 "libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket`; its guests go "
+			 "on), or leave out --ram",
 			 process, path);
 }
 

@@ -36,7 +36,8 @@ static int each_file(int dir, int (*fn)(void *ctx, const char *name, struct erro
 		struct dirent *entry = readdir(d);
 		if (!entry)
 			return errno ? error_errno(e, ERROR_FAILED, errno, "cannot read the directory") : 0;
-		if (entry->d_name[0] == '.' || fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+		if (entry->d_name[0] == '.' || fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
 			continue;
 		int r = fn(ctx, entry->d_name, e);
 		if (r < 0)
@@ -97,7 +98,8 @@ static int copy_one(void *ctx, const char *name, struct error *e)
 	struct stat st, other;
 	if (is_ours(p->from, name)) {
 		char text[512];
-		snprintf(text, sizeof(text), "%.200s is a key of ours in clear on the disk: remove it, and rotate that volume", name);
+		snprintf(text, sizeof(text),
+			 "%.200s is a key of ours in clear on the disk: remove it, and rotate that volume", name);
 		if (p->note && strstr(name, ".base64"))
 			p->note(p->ctx, text);
 		return 0;
@@ -122,8 +124,8 @@ static int remove_undefined(void *ctx, const char *name, struct error *e)
 {
 	const struct pair *p = ctx;
 	const char *dot = strrchr(name, '.');
-	if (!dot || (strcmp(dot, ".xml") != 0 && strcmp(dot, ".base64") != 0) || faccessat(p->from, name, F_OK, 0) == 0 ||
-	    is_ours(p->to, name))
+	if (!dot || (strcmp(dot, ".xml") != 0 && strcmp(dot, ".base64") != 0) ||
+	    faccessat(p->from, name, F_OK, 0) == 0 || is_ours(p->to, name))
 		return 0;
 	if (unlinkat(p->to, name, 0) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot remove %s", name);

@@ -21,7 +21,8 @@ void guest_xml_clear(struct guest_xml *x)
 
 xmlDocPtr guest_xml_parse(const char *text)
 {
-	return xmlReadDoc(BAD_CAST text, "libvirt.xml", NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	return xmlReadDoc(BAD_CAST text, "libvirt.xml", NULL,
+			  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 }
 
 int guest_xml_find(struct guest_xml *x, const char *text, const char *expression, struct error *e)

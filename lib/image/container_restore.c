@@ -18,7 +18,8 @@ static int check_qcow2(int fd, uint64_t size, const struct container_region *reg
 	if (header.crypt != QCOW2_CRYPT_LUKS || header.luks_offset != region->offset ||
 	    header.luks_length != region->length)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s: the qcow2 header does not say that the LUKS header is where the keystore knows it",
+				 "%s: the qcow2 header does not say that the LUKS header is where the keystore knows "
+				 "it",
 				 region->path);
 	return 0;
 }

@@ -21,10 +21,10 @@ static int refuse_other_use(const struct job *j, const struct record *r, const s
 {
 	if (!use->found || use->our_secret || (j->p->adopt && use->encrypted))
 		return 0;
-	return error_set(e, ERROR_REFUSED, EEXIST,
-			 "domain %s uses %s as %s already, %s: %s", virDomainGetName(j->domain), r->path, use->target,
-			 use->encrypted ? "with another secret" : "without encryption",
-			 use->encrypted ? "--adopt gives that disk ours" : "remove that disk first (`virsh detach-disk`)");
+	return error_set(
+		e, ERROR_REFUSED, EEXIST, "domain %s uses %s as %s already, %s: %s", virDomainGetName(j->domain),
+		r->path, use->target, use->encrypted ? "with another secret" : "without encryption",
+		use->encrypted ? "--adopt gives that disk ours" : "remove that disk first (`virsh detach-disk`)");
 }
 
 static int refuse_elsewhere(const struct job *j, const struct record *r, struct error *e)
@@ -190,7 +190,8 @@ static int add_disks(const struct job *j, const struct layers *layers, struct vo
 			remove_live(j, a->target);
 	}
 	if (result == 0 && live && !j->xml.acpi)
-		volume_note(j->env, "domain %s has no <acpi/> feature: its guest will not see the disk before its next start",
+		volume_note(j->env,
+			    "domain %s has no <acpi/> feature: its guest will not see the disk before its next start",
 			    a->domain);
 	return result;
 }
@@ -219,7 +220,8 @@ static int update(const struct job *j, const char *disk, const struct volume_att
 	if (disk && virDomainUpdateDeviceFlags(j->domain, disk, VIR_DOMAIN_AFFECT_CONFIG) < 0)
 		return guest_error(e, "cannot change disk %s in the configuration of domain %s", a->target, a->domain);
 	if (disk && j->live.found)
-		volume_note(j->env, "the running guest of domain %s has the disk as it was until its next start", a->domain);
+		volume_note(j->env, "the running guest of domain %s has the disk as it was until its next start",
+			    a->domain);
 	return 0;
 }
 

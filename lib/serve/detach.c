@@ -36,7 +36,8 @@ static int detach_live(const struct job *j, const struct volume_attached *a, con
 		if (result < 0 || !use.found)
 			return result;
 		if (i == TELL_SECONDS * 20)
-			volume_note(j->env, "waiting for the guest of domain %s to let go of %s", a->domain, j->live.target);
+			volume_note(j->env, "waiting for the guest of domain %s to let go of %s", a->domain,
+				    j->live.target);
 		nanosleep(&(struct timespec){ .tv_nsec = 50 * 1000 * 1000 }, NULL);
 	}
 	return error_set(e, ERROR_BUSY, ETIMEDOUT,
@@ -100,8 +101,8 @@ static int clear_gone(struct job *j, const struct record *r, const struct record
 	const struct layers layers = { 0 };
 	int result = guest_find_recorded(j->g, gone->uuid, gone->name, &renamed, e);
 	if (result > 0)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, "domain %s is called %s now: detach it from that", gone->name,
-				 virDomainGetName(renamed));
+		return error_set(e, ERROR_NOT_FOUND, ENOENT, "domain %s is called %s now: detach it from that",
+				 gone->name, virDomainGetName(renamed));
 	snprintf(a->domain, sizeof(a->domain), "%s", gone->name);
 	snprintf(a->target, sizeof(a->target), "%s", gone->target);
 	uuid_copy(a->domain_uuid, gone->uuid);
@@ -112,7 +113,8 @@ static int clear_gone(struct job *j, const struct record *r, const struct record
 	if (result == 0)
 		result = volume_image(j->g, j->hold.record, &j->image, e);
 	if (result == 0)
-		result = volume_is_mapped_for_guests(r) ? close_unused(j, e) : forget_unused(j, &layers, j->hold.record, e);
+		result = volume_is_mapped_for_guests(r) ? close_unused(j, e)
+							: forget_unused(j, &layers, j->hold.record, e);
 	return result < 0 ? result : job_note_domain(j, a, false, e);
 }
 
@@ -123,7 +125,8 @@ static int look_aside(const struct job *j, const struct record *r, bool *ret_kep
 	int result = guest_user_of(j->domain, &j->image, GUEST_SAVED | GUEST_SNAPSHOT, &user, e);
 	if (result == 0 && user.place == GUEST_SAVED)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "the saved state of domain %s has %s: start the guest first, or `virsh managedsave-remove %s`",
+				 "the saved state of domain %s has %s: start the guest first, or `virsh "
+				 "managedsave-remove %s`",
 				 user.domain, r->path, user.domain);
 	*ret_kept = user.place == GUEST_SNAPSHOT;
 	return result;

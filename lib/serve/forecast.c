@@ -13,7 +13,8 @@
 /* ---- ways to unseal ---- */
 
 /* Where systemd takes the credential of the units from (systemd.exec(5), LoadCredential=). */
-static const char *const credentials[] = { "/etc/credstore/" KEYSTORE_CREDENTIAL, "/run/credstore/" KEYSTORE_CREDENTIAL };
+static const char *const credentials[] = { "/etc/credstore/" KEYSTORE_CREDENTIAL, "/run/"
+										  "credstore/" KEYSTORE_CREDENTIAL };
 
 static int try_file(struct keystore *ks, const char *path, struct error *e)
 {

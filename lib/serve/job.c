@@ -56,7 +56,8 @@ int job_check_on_top(const struct job *j, const struct record *r, struct error *
 	if (use->found || !use->below)
 		return 0;
 	return error_set(e, ERROR_BUSY, EBUSY,
-			 "domain %s has %s below %s as %s: merge that first (`virsh blockcommit %s %s --active --pivot` while it runs)",
+			 "domain %s has %s below %s as %s: merge that first (`virsh blockcommit %s %s --active "
+			 "--pivot` while it runs)",
 			 virDomainGetName(j->domain), r->path, use->top, use->target, virDomainGetName(j->domain),
 			 use->target);
 }

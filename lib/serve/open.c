@@ -63,7 +63,8 @@ static int check_can_map(const struct record *r, const struct volume_open *p, st
 	if (ret < 0)
 		return ret;
 	if (p->persistent && r->luks_version != 2)
-		return error_set(e, ERROR_USAGE, EINVAL, "--persistent: %s is LUKS1, whose header keeps no flags", r->path);
+		return error_set(e, ERROR_USAGE, EINVAL, "--persistent: %s is LUKS1, whose header keeps no flags",
+				 r->path);
 	if ((p->flags & MAPPING_DISCARD) && r->integrity)
 		return error_set(e, ERROR_USAGE, EINVAL, "--discard: a volume with integrity takes no discards");
 	return 0;
@@ -75,12 +76,14 @@ static int check_mapped(const struct mapping_list *maps, const struct record *r,
 {
 	const struct mapping *m = mapping_find(maps, r->luks_uuid, false);
 	if (!m && mapping_name_taken(name))
-		return error_set(e, ERROR_EXISTS, EEXIST, "/dev/mapper/%s is another device: give a NAME that is free", name);
+		return error_set(e, ERROR_EXISTS, EEXIST, "/dev/mapper/%s is another device: give a NAME that is free",
+				 name);
 	if (!m)
 		return 0;
 	/* Without a NAME any mapping will do: the person asks for the volume to be open. */
 	if (p->name && strcmp(m->name, name) != 0)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s is open as /dev/mapper/%s: close it first", r->path, m->name);
+		return error_set(e, ERROR_BUSY, EBUSY, "%s is open as /dev/mapper/%s: close it first", r->path,
+				 m->name);
 	if (m->readonly != !!(p->flags & MAPPING_READONLY))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is open %s as /dev/mapper/%s: close it first", r->path,
 				 m->readonly ? "read-only" : "read-write", m->name);

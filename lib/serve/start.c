@@ -43,8 +43,8 @@ int volume_start_guests(struct guest_connection *g, const uuid_t *volumes, size_
 {
 	struct error first = { 0 };
 	virDomainPtr *domains = NULL;
-	int r = 0, count = virConnectListAllDomains(g->conn, &domains,
-						    VIR_CONNECT_LIST_DOMAINS_INACTIVE | VIR_CONNECT_LIST_DOMAINS_AUTOSTART);
+	int r = 0, count = virConnectListAllDomains(
+			   g->conn, &domains, VIR_CONNECT_LIST_DOMAINS_INACTIVE | VIR_CONNECT_LIST_DOMAINS_AUTOSTART);
 	if (count < 0)
 		return guest_error(e, "cannot list the domains");
 	for (int i = 0; i < count; i++) {

@@ -127,7 +127,8 @@ int image_copy_attributes(const struct image_copy *c, bool *ret_lost, struct err
 		*ret_lost = true;
 	}
 	if (fstat(c->from, &st) < 0 || fchown(c->to, st.st_uid, st.st_gid) < 0 || fchmod(c->to, st.st_mode & 07777) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode", c->from_path);
+		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode",
+				   c->from_path);
 	return 0;
 }
 

@@ -104,7 +104,8 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 	if (slot >= 0 && l->info.keyslots[slot].active)
 		return error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d is in use", slot);
 	if (active_slots(l, true) == l->info.n_keyslots)
-		return error_set(e, ERROR_FAILED, ENOSPC, "all keyslots are in use: `kvmcrypt keyslot remove` one first");
+		return error_set(e, ERROR_FAILED, ENOSPC,
+				 "all keyslots are in use: `kvmcrypt keyslot remove` one first");
 	if ((r = luks_context(l, e)) < 0 || (r = luks_set_cost(l, cost, e)) < 0)
 		return r;
 	l->log[0] = 0;
@@ -149,8 +150,9 @@ int luks_add_unbound(struct luks *l, const struct secret *volume_key, const stru
 	if (r < 0)
 		return r;
 	l->log[0] = 0;
-	int added = crypt_keyslot_add_by_key(l->cd, CRYPT_ANY_SLOT, (const char *)volume_key->data, volume_key->len,
-					     (const char *)passphrase->data, passphrase->len, CRYPT_VOLUME_KEY_NO_SEGMENT);
+	int added =
+		crypt_keyslot_add_by_key(l->cd, CRYPT_ANY_SLOT, (const char *)volume_key->data, volume_key->len,
+					 (const char *)passphrase->data, passphrase->len, CRYPT_VOLUME_KEY_NO_SEGMENT);
 	if (added < 0)
 		return luks_fail(l, ERROR_FAILED, added, e, "cannot add a keyslot");
 	*ret_slot = added;
@@ -161,7 +163,8 @@ int luks_remove_unbound(struct luks *l, struct error *e)
 {
 	for (int i = 0; i < l->info.n_keyslots; i++) {
 		l->log[0] = 0;
-		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND || l->info.keyslots[i].key_bits != l->info.key_bits)
+		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND ||
+		    l->info.keyslots[i].key_bits != l->info.key_bits)
 			continue;
 		int r = crypt_keyslot_destroy(l->cd, i);
 		if (r < 0)

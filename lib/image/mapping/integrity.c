@@ -97,7 +97,8 @@ int integrity_fit(int fd, const char *path, uint64_t offset, uint64_t size, stru
 	if (r < 0)
 		return r;
 	if (!size || size % INTEGRITY_GRAIN || size > INT64_MAX / 2)
-		return error_set(e, ERROR_USAGE, EINVAL, "dm-integrity cannot give %llu bytes", (unsigned long long)size);
+		return error_set(e, ERROR_USAGE, EINVAL, "dm-integrity cannot give %llu bytes",
+				 (unsigned long long)size);
 	if (get_le32(sb + AT_FLAGS) & ~known)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
 				 "%s: the superblock of dm-integrity says that its tags are being calculated", path);

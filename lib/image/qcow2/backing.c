@@ -65,7 +65,8 @@ static int write_name(int fd, unsigned char *h, const struct room *room, uint64_
 	if (r == 0)
 		r = file_sync(fd, what, e);
 	if (r == 0)
-		r = file_pwrite(fd, h + HDR_BACKING_OFFSET, HDR_CLUSTER_BITS - HDR_BACKING_OFFSET, HDR_BACKING_OFFSET, what, e);
+		r = file_pwrite(fd, h + HDR_BACKING_OFFSET, HDR_CLUSTER_BITS - HDR_BACKING_OFFSET, HDR_BACKING_OFFSET,
+				what, e);
 	return r < 0 ? r : file_sync(fd, what, e);
 }
 
@@ -94,7 +95,7 @@ int qcow2_set_backing(int fd, const char *what, const char *name, bool dry_run, 
 	room.free_from = end_of_extensions(h, &room);
 	uint64_t at = strlen(name) > BACKING_NAME_MAX ? 0 : find_place(&room, strlen(name));
 	if (!at)
-		return error_set(e, ERROR_FAILED, ENAMETOOLONG, "%s has no room in its header for '%s' as the name of its backing file",
-				 what, name);
+		return error_set(e, ERROR_FAILED, ENAMETOOLONG,
+				 "%s has no room in its header for '%s' as the name of its backing file", what, name);
 	return dry_run || !strcmp(name, header.backing) ? 0 : write_name(fd, h, &room, at, name, what, e);
 }

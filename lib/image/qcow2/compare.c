@@ -60,7 +60,8 @@ int qcow2_compare_tables(const struct qcow2_side *image, const struct qcow2_side
 	if (!buf)
 		return error_oom(e);
 	if (m->file_size != c->file_size || m->cluster_bits != c->cluster_bits || m->n_clusters != c->n_clusters ||
-	    memcmp(m->data, c->data, m->n_clusters / 8 + 1) != 0 || memcmp(m->tables, c->tables, m->n_clusters / 8 + 1) != 0)
+	    memcmp(m->data, c->data, m->n_clusters / 8 + 1) != 0 ||
+	    memcmp(m->tables, c->tables, m->n_clusters / 8 + 1) != 0)
 		return error_set(e, ERROR_FAILED, EIO, "%s has not its data where the image has it", copy->path);
 	int res = 0;
 	for (uint64_t n = 0, next; n < m->n_clusters && res == 0; n = next) {

@@ -92,7 +92,8 @@ static int check_bitmap(const struct qcow2_lists *l, const unsigned char *b, str
 	uint64_t cluster = UINT64_C(1) << l->h->cluster_bits, offset = get_be64(b + BITMAP_TABLE_OFFSET);
 	uint32_t entries = get_be32(b + BITMAP_TABLE_ENTRIES), name = get_be16(b + BITMAP_NAME_LEN);
 	if (!offset || offset % cluster || !entries || entries > BITMAP_TABLE_MAX ||
-	    entries > BITMAP_BYTES_MAX / cluster || offset > l->file_size || entries * UINT64_C(8) > l->file_size - offset)
+	    entries > BITMAP_BYTES_MAX / cluster || offset > l->file_size ||
+	    entries * UINT64_C(8) > l->file_size - offset)
 		return damaged(l, e, "a bitmap's table of %u entries is not possible", entries);
 	if (b[BITMAP_TYPE] != 1 || get_be32(b + BITMAP_FLAGS) & BITMAP_FLAGS_RESERVED || get_be32(b + BITMAP_EXTRA_LEN))
 		return damaged(l, e, "a bitmap is of an unknown kind");
@@ -152,7 +153,8 @@ int qcow2_each_bitmap(const struct qcow2_lists *l, struct error *e)
 		unsigned char *b = names[i] = d + at;
 		if (len - at < BITMAP_ENTRY_MIN)
 			return damaged(l, e, "the bitmap directory is too short");
-		uint64_t entry = padded(BITMAP_ENTRY_MIN + (uint64_t)get_be16(b + BITMAP_NAME_LEN) + get_be32(b + BITMAP_EXTRA_LEN));
+		uint64_t entry = padded(BITMAP_ENTRY_MIN + (uint64_t)get_be16(b + BITMAP_NAME_LEN) +
+					get_be32(b + BITMAP_EXTRA_LEN));
 		if (entry > len - at)
 			return damaged(l, e, "the bitmap directory is too short");
 		r = read_bitmap(l, b, e);

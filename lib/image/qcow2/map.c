@@ -74,7 +74,8 @@ static int add_data(const struct qcow2_walk *w, uint64_t entry)
 	uint64_t offset = entry & ENTRY_OFFSET, cluster = UINT64_C(1) << w->h->cluster_bits;
 	if (entry & ENTRY_COMPRESSED)
 		return error_set(w->e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s has compressed clusters, which QEMU does not encrypt: copy it with qemu-img convert first",
+				 "%s has compressed clusters, which QEMU does not encrypt: copy it with qemu-img "
+				 "convert first",
 				 w->what);
 	if (!offset)
 		return 0;
@@ -143,7 +144,9 @@ int qcow2_map_read(int fd, uint64_t file_size, const char *what, const struct qc
 		   struct qcow2_map *ret, struct error *e)
 {
 	struct qcow2_map map = {
-		.cluster_bits = h->cluster_bits, .file_size = file_size, .n_clusters = (file_size >> h->cluster_bits) + 1,
+		.cluster_bits = h->cluster_bits,
+		.file_size = file_size,
+		.n_clusters = (file_size >> h->cluster_bits) + 1,
 	};
 	size_t bytes = map.n_clusters / 8 + 1;
 	map.data = calloc(bytes, 1);

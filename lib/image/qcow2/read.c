@@ -354,8 +354,8 @@ int qcow2_read(int fd, uint64_t file_size, const char *what, struct qcow2_header
 		return r;
 	struct qcow2_header h;
 	const struct qcow2_lists lists = { .fd = fd, .file_size = file_size, .what = what, .h = &h };
-	if ((r = qcow2_parse(bytes, len, file_size, what, &h, e)) < 0 || (r = qcow2_each_snapshot(&lists, NULL, e)) < 0 ||
-	    (r = qcow2_each_bitmap(&lists, e)) < 0)
+	if ((r = qcow2_parse(bytes, len, file_size, what, &h, e)) < 0 ||
+	    (r = qcow2_each_snapshot(&lists, NULL, e)) < 0 || (r = qcow2_each_bitmap(&lists, e)) < 0)
 		return r;
 	*ret = h;
 	return 0;

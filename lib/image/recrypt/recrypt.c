@@ -44,7 +44,8 @@ int recrypt_check(const char *cipher, unsigned key_bits, struct error *e)
 {
 	if (strcmp(cipher, "aes-xts-plain64") != 0 || (key_bits != 256 && key_bits != 512))
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "only aes-xts-plain64 volumes of 256 or 512 key bits can be copied under a new key, this is %s of %u",
+				 "only aes-xts-plain64 volumes of 256 or 512 key bits can be copied under a new key, "
+				 "this is %s of %u",
 				 cipher, key_bits);
 	return 0;
 }

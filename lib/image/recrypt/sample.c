@@ -136,7 +136,8 @@ static int sample_qcow2(const struct sampler *s, const struct qcow2_side *image,
 		if (res == 0)
 			res = qcow2_find(copy, at + n * cluster, &there, s->e);
 		if (res == 0 && host != there)
-			return error_set(s->e, ERROR_FAILED, EIO, "%s has guest data elsewhere than the image", s->r->to.path);
+			return error_set(s->e, ERROR_FAILED, EIO, "%s has guest data elsewhere than the image",
+					 s->r->to.path);
 		if (res == 0 && host)
 			res = sample_range(s, host, host + cluster, there);
 	}
