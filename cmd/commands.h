@@ -23,6 +23,7 @@ extern const struct command command_keystore_restore;
 extern const struct command command_keystore_certificate;
 extern const struct command command_keystore_check;
 extern const struct command command_keystore_export;
+extern const struct command command_keystore_forget;
 extern const struct command command_keystore_import;
 extern const struct command command_keystore_log;
 extern const struct command command_keystore_rekey;

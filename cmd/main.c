@@ -45,6 +45,7 @@ const struct command *const commands[] = {
 	&command_keystore_certificate,
 	&command_keystore_check,
 	&command_keystore_export,
+	&command_keystore_forget,
 	&command_keystore_import,
 	&command_keystore_log,
 	&command_keystore_rekey,

@@ -19,7 +19,7 @@ _kvmcrypt_commands() {
   boot) _kvmcrypt_words 'disable enable status ' ;;
   header) _kvmcrypt_words 'restore show ' ;;
   keyslot) _kvmcrypt_words 'add list remove ' ;;
-  keystore) _kvmcrypt_words 'add-slot backup certificate check export import log rekey remove-slot reseal restore status ' ;;
+  keystore) _kvmcrypt_words 'add-slot backup certificate check export forget import log rekey remove-slot reseal restore status ' ;;
   passphrase) _kvmcrypt_words 'show ' ;;
   '' | help) _kvmcrypt_words 'attach boot close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
   esac
@@ -39,7 +39,7 @@ _kvmcrypt() {
     before=${COMP_WORDS[i - 1]}
     [[ $before == = ]] && before=${COMP_WORDS[i - 2]}
     [[ $valued == *" $before "* ]] && continue
-    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' boot disable|boot enable|boot status|header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore backup|keystore certificate|keystore check|keystore export|keystore import|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore restore|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
+    if [[ -z $cmd ]]; then cmd=$w; elif [[ $operand == -1 && ' boot disable|boot enable|boot status|header restore|header show|keyslot add|keyslot list|keyslot remove|keystore add-slot|keystore backup|keystore certificate|keystore check|keystore export|keystore forget|keystore import|keystore log|keystore rekey|keystore remove-slot|keystore reseal|keystore restore|keystore status|passphrase show| ' == *[\ \|]"$cmd $w|"* ]]; then cmd="$cmd $w"; else operand=$((operand + 1)); fi
   done
   case "$cmd $prev" in
     'attach --bus') _kvmcrypt_words 'virtio scsi sata usb ide' ;;
@@ -132,6 +132,7 @@ _kvmcrypt() {
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore export') _kvmcrypt_words '--all --output= --passphrase-file= --passphrase-fd= --to= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore forget') _kvmcrypt_words '--dry-run --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore import') _kvmcrypt_words '--directory= --dry-run --passphrase --passphrase-file= --passphrase-fd= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -202,6 +203,9 @@ _kvmcrypt() {
     esac ;;
   'keystore export') case $operand in
     *) _kvmcrypt_values volumes ;;
+    esac ;;
+  'keystore forget') case $operand in
+    -1) _kvmcrypt_values volumes ;;
     esac ;;
   'keystore import') case $operand in
     -1) _kvmcrypt_values file ;;

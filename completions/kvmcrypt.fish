@@ -124,7 +124,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_su
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keyslot; and __fish_seen_subcommand_from remove' -f
 complete -c kvmcrypt -n __fish_use_subcommand -a keystore
-complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from keystore' -a 'add-slot backup certificate check export import log rekey remove-slot reseal restore status '
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from keystore' -a 'add-slot backup certificate check export forget import log rekey remove-slot reseal restore status '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a add-slot -d 'add a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l credential -r -F -d 'unseal with the content of FILE, which will come as systemd'\''s credential kvmcrypt.key'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from add-slot' -l fido2 -F -d 'unseal with a FIDO2 security token, by touching it'
@@ -161,6 +161,11 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l passphrase-fd -r -d 'read the bundle'\''s passphrase from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -l to -r -F -d 'encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from export' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a forget -d 'drop the record of a volume and keep the disk'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from forget' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from forget' -l no-libvirt -d 'do not ask libvirt whether a domain uses the volume, nor undefine its secret'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from forget' -l yes -s y -d 'do not ask for confirmation'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from forget' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a import -d 'take in the keys of volumes from another host'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l directory -r -F -d 'the images lie in DIR here (default: where they were)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'

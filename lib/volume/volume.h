@@ -132,6 +132,15 @@ struct volume_erase {
 int volume_erase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		 const struct volume_erase *p, bool *ret_destroyed, struct error *e);
 
+/* ---- forget.c ---- */
+/*
+ * The record goes, with its key, and libvirt's secret; the image stays as it is. g: NULL when libvirt is not to be asked;
+ * else ERROR_REFUSED while a domain has the volume. ERROR_REFUSED too while it is the base of another volume,
+ * ERROR_BUSY while it is mapped or in the middle of a workflow.
+ */
+int volume_forget(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, bool dry_run,
+		  struct error *e);
+
 /* ---- recover.c ---- */
 
 /* The volumes that volume_recover() has something to do for; clears nothing. Of an unsealed keystore. */
