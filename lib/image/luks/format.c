@@ -45,8 +45,8 @@ int luks_set_cost(struct luks *l, enum luks_kdf_cost cost, struct error *e)
 		t.max_memory_kb = PERSON_ARGON2_MEMORY;
 		t.parallel_threads = PERSON_ARGON2_THREADS;
 	}
-	l->log[0] = 0;
-	int r = crypt_set_pbkdf_type(l->cd, &t);
+	l->session.log[0] = 0;
+	int r = crypt_set_pbkdf_type(l->session.cd, &t);
 	if (r < 0)
 		return luks_fail(l, ERROR_FAILED, r, e, "cannot set the cost of a keyslot");
 	return 0;
@@ -148,11 +148,11 @@ static int format(struct luks *l, const struct luks_params *p, const struct secr
 		.integrity_params = p->integrity ? &none : NULL,
 	};
 	void *params = p->version == 1 ? (void *)&luks1 : (void *)&luks2;
-	int r = crypt_set_data_offset(l->cd, data_offset_of(p) / LUKS_SECTOR);
+	int r = crypt_set_data_offset(l->session.cd, data_offset_of(p) / LUKS_SECTOR);
 	if (r >= 0 && p->version == 2)
-		r = crypt_set_metadata_size(l->cd, metadata_size_of(p), keyslots_size_of(p));
+		r = crypt_set_metadata_size(l->session.cd, metadata_size_of(p), keyslots_size_of(p));
 	if (r >= 0)
-		r = crypt_format(l->cd, p->version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, cipher, mode,
+		r = crypt_format(l->session.cd, p->version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, cipher, mode,
 				 p->uuid ? uuid_text : NULL, (const char *)volume_key->data,
 				 volume_key->len, params);
 	if (r < 0)

@@ -3,8 +3,8 @@
 #define LIB_IMAGE_LUKS_INTERNAL_H
 
 #include "lib/image/luks/luks.h"
+#include "lib/image/luks/session.h"
 
-#include <libcryptsetup.h>
 
 /* A header with more would keep a processor busy for minutes; QEMU's defaults are a few million. */
 #define LUKS_ITERATIONS_MAX 100000000u
@@ -14,8 +14,7 @@ struct luks {
 	size_t len;
 	unsigned char *map;		/* read-only view */
 	uint64_t data_size;
-	struct crypt_device *cd;	/* NULL: see luks_context() */
-	char log[512];			/* first error libcryptsetup reported in the current call */
+	struct crypt_session session;	/* without a context: see luks_context() */
 	struct luks_info info;
 };
 
@@ -29,7 +28,7 @@ int luks_start(struct luks *l, struct error *e);
 int luks_reload(struct luks *l, struct error *e);
 
 /*
- * l->cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a usual
+ * l->session.cd for those who need it. Loading libcryptsetup and making it ready takes longer than looking at a usual
  * LUKS1 header and opening a keyslot, so one that is looked at has none until then.
  */
 int luks_context(struct luks *l, struct error *e);

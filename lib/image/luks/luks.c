@@ -15,18 +15,6 @@
 
 #define COPY_BLOCK 65536u
 
-/* The first error is the cause; what follows are its consequences. */
-static void capture(int level, const char *msg, void *user)
-{
-	struct luks *l = user;
-	if (level != CRYPT_LOG_ERROR || !l || l->log[0])
-		return;
-	snprintf(l->log, sizeof(l->log), "%s", msg);
-	size_t len = strlen(l->log);
-	while (len && (l->log[len - 1] == '\n' || l->log[len - 1] == '.'))
-		l->log[--len] = 0;
-}
-
 /*
  * A cipher that libcryptsetup cannot do itself it tries through the kernel: AF_ALG, then a mapping
  * by device-mapper, for which a file needs a loop device. Its message speaks of the last resort
@@ -34,7 +22,7 @@ static void capture(int level, const char *msg, void *user)
  */
 bool luks_cipher_is_missing(const struct luks *l)
 {
-	return strstr(l->log, "device-mapper") || strstr(l->log, "loopback") || strstr(l->log, "cipher");
+	return strstr(l->session.log, "device-mapper") || strstr(l->session.log, "loopback") || strstr(l->session.log, "cipher");
 }
 
 /* OpenSSL and Nettle, as QEMU, have AES-XTS with two keys of 128 or 256 bits. */
@@ -49,9 +37,9 @@ int luks_fail(const struct luks *l, enum error_kind kind, int r, struct error *e
 		return error_set(e, ERROR_FAILED, ENOTSUP, "%s: %s", what, LUKS_NEEDS_KERNEL);
 	if (luks_cipher_is_missing(l))
 		return error_set(e, ERROR_FAILED, ENOTSUP,
-				 "%s: the cipher is not available on this machine (%s)", what, l->log);
-	if (l->log[0])
-		return error_set(e, kind, -r, "%s: %s", what, l->log);
+				 "%s: the cipher is not available on this machine (%s)", what, l->session.log);
+	if (l->session.log[0])
+		return error_set(e, kind, -r, "%s: %s", what, l->session.log);
 	return error_errno(e, kind, r, "%s", what);
 }
 
@@ -88,7 +76,7 @@ void luks_free(struct luks *l)
 	if (!l)
 		return;
 	int saved = errno;
-	crypt_free(l->cd);
+	crypt_free(l->session.cd);
 	if (l->map)
 		munmap(l->map, l->len);
 	if (l->fd >= 0)
@@ -100,32 +88,29 @@ void luks_free(struct luks *l)
 int luks_start(struct luks *l, struct error *e)
 {
 	char path[64];
-	crypt_free(l->cd);
-	l->cd = NULL;
-	l->log[0] = 0;
-	/* Without a callback libcryptsetup prints, even before a context exists. */
-	crypt_set_log_callback(NULL, capture, NULL);
+	crypt_free(l->session.cd);
+	l->session.cd = NULL;
+	l->session.log[0] = 0;
 	crypt_set_debug_level(CRYPT_DEBUG_NONE);
 	luks_path(l, path, sizeof(path));
 	int r = surroundings_check(e);
 	if (r < 0)
 		return r;
-	r = crypt_init(&l->cd, path);
+	r = crypt_session_open(&l->session, path, NULL, e);
 	if (r < 0)
-		return error_errno(e, ERROR_FAILED, r, "cannot start libcryptsetup");
-	crypt_set_log_callback(l->cd, capture, l);
+		return r;
 	/* A LUKS header is the subject here, never a device to be activated. */
-	crypt_set_rng_type(l->cd, CRYPT_RNG_URANDOM);
+	crypt_set_rng_type(l->session.cd, CRYPT_RNG_URANDOM);
 	return 0;
 }
 
 static int read_luks2(struct luks *l, struct luks_info *info, struct error *e)
 {
 	const char *text = NULL;
-	const char *uuid = crypt_get_uuid(l->cd);
+	const char *uuid = crypt_get_uuid(l->session.cd);
 	if (!uuid || uuid_parse(uuid, info->uuid) < 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS2 header: UUID is not valid");
-	int r = crypt_dump_json(l->cd, &text, 0);
+	int r = crypt_dump_json(l->session.cd, &text, 0);
 	if (r < 0)
 		return luks_fail(l, ERROR_DAMAGED, r, e, "LUKS2 header: cannot read its metadata");
 	r = luks2_check_json(text, l->len, l->data_size, info, e);
@@ -145,7 +130,7 @@ int luks_reload(struct luks *l, struct error *e)
 		return r;
 	if ((r = luks_start(l, e)) < 0)
 		return r;
-	r = crypt_load(l->cd, version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
+	r = crypt_load(l->session.cd, version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
 	if (r < 0) {
 		int why = version == 1 ? 0 : luks2_explain(l->map, l->len, e);
 		return why < 0 ? why : luks_fail(l, ERROR_DAMAGED, r, e, "LUKS header cannot be read");
@@ -158,11 +143,11 @@ int luks_reload(struct luks *l, struct error *e)
 
 int luks_context(struct luks *l, struct error *e)
 {
-	int r = l->cd ? 0 : luks_reload(l, e);
+	int r = l->session.cd ? 0 : luks_reload(l, e);
 	/* One that has not read the header is none: the next try is to fail for the same reason. */
 	if (r < 0) {
-		crypt_free(l->cd);
-		l->cd = NULL;
+		crypt_free(l->session.cd);
+		l->session.cd = NULL;
 	}
 	return r;
 }
@@ -301,8 +286,8 @@ int luks_set_flags(struct luks *l, uint32_t flags, struct error *e)
 {
 	if (l->info.version != 2)
 		return error_set(e, ERROR_USAGE, EINVAL, "only a LUKS2 header keeps flags");
-	l->log[0] = 0;
-	int r = crypt_persistent_flags_set(l->cd, CRYPT_FLAGS_ACTIVATION, flags);
+	l->session.log[0] = 0;
+	int r = crypt_persistent_flags_set(l->session.cd, CRYPT_FLAGS_ACTIVATION, flags);
 	if (r < 0)
 		return luks_fail(l, ERROR_FAILED, r, e, "cannot store the flags");
 	return luks_reload(l, e);

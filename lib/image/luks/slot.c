@@ -42,18 +42,18 @@ static int check_slot_active(const struct luks *l, int slot, struct error *e)
  */
 static int unlock_failed(const struct luks *l, int r, struct error *e)
 {
-	if (r == -EPERM && !l->log[0])
+	if (r == -EPERM && !l->session.log[0])
 		return error_set(e, ERROR_BAD_KEY, EPERM, "the passphrase opens no keyslot");
-	if (r == -ENOENT && !l->log[0] && active_slots(l, false))
+	if (r == -ENOENT && !l->session.log[0] && active_slots(l, false))
 		return error_set(e, ERROR_BAD_KEY, EPERM, "the passphrase opens no keyslot");
-	if (r == -ENOENT && !l->log[0])
+	if (r == -ENOENT && !l->session.log[0])
 		return error_set(e, ERROR_BAD_KEY, ENOKEY, "the header has no keyslot in use");
 	if (r == -ENOMEM)
 		return luks_fail(l, ERROR_FAILED, r, e, "cannot try the passphrase");
 	if (luks_needs_kernel(l))
 		return error_set(e, ERROR_FAILED, ENOTSUP, "%s", LUKS_NEEDS_KERNEL);
 	return error_set(e, ERROR_FAILED, ENOTSUP, "cipher %s is not available on this machine (%s)",
-			 l->info.cipher, l->log[0] ? l->log : strerror(-r));
+			 l->info.cipher, l->session.log[0] ? l->session.log : strerror(-r));
 }
 
 static int unlocked(int slot, struct secret **key, int *ret_slot, struct secret **ret_volume_key)
@@ -80,13 +80,13 @@ int luks_unlock(struct luks *l, int slot, const struct secret *passphrase, int *
 		return error_set(e, ERROR_BAD_KEY, EPERM, "keyslot %d holds another key than the volume's", slot);
 	r = slot >= 0 ? luks1_open(l, slot, passphrase, &key) : -ENOTSUP;
 	if (r != -ENOTSUP) {
-		l->log[0] = 0;
+		l->session.log[0] = 0;
 		return r < 0 ? unlock_failed(l, r, e) : unlocked(slot, &key, ret_slot, ret_volume_key);
 	}
 	if ((r = luks_context(l, e)) < 0 || (r = secret_new(len, &key, e)) < 0)
 		return r;
-	l->log[0] = 0;
-	r = crypt_volume_key_get(l->cd, slot < 0 ? CRYPT_ANY_SLOT : slot, (char *)key->data, &len,
+	l->session.log[0] = 0;
+	r = crypt_volume_key_get(l->session.cd, slot < 0 ? CRYPT_ANY_SLOT : slot, (char *)key->data, &len,
 				 (const char *)passphrase->data, passphrase->len);
 	if (r < 0)
 		return unlock_failed(l, r, e);
@@ -108,8 +108,8 @@ int luks_add_keyslot(struct luks *l, int slot, const struct secret *volume_key,
 				 "all keyslots are in use: `kvmcrypt keyslot remove` one first");
 	if ((r = luks_context(l, e)) < 0 || (r = luks_set_cost(l, cost, e)) < 0)
 		return r;
-	l->log[0] = 0;
-	int added = crypt_keyslot_add_by_volume_key(l->cd, slot < 0 ? CRYPT_ANY_SLOT : slot,
+	l->session.log[0] = 0;
+	int added = crypt_keyslot_add_by_volume_key(l->session.cd, slot < 0 ? CRYPT_ANY_SLOT : slot,
 						    (const char *)volume_key->data, volume_key->len,
 						    (const char *)passphrase->data, passphrase->len);
 	if (added == -EPERM)
@@ -133,8 +133,8 @@ int luks_remove_keyslot(struct luks *l, int slot, struct error *e)
 	if (active_slots(l, false) == 1 && !l->info.keyslots[slot].unbound)
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "keyslot %d is the last one: without it nothing opens the volume", slot);
-	l->log[0] = 0;
-	int destroyed = crypt_keyslot_destroy(l->cd, slot);
+	l->session.log[0] = 0;
+	int destroyed = crypt_keyslot_destroy(l->session.cd, slot);
 	if (destroyed < 0)
 		r = luks_fail(l, ERROR_FAILED, destroyed, e, "cannot remove the keyslot");
 	int reread = luks_reload(l, r < 0 ? NULL : e);
@@ -149,9 +149,9 @@ int luks_add_unbound(struct luks *l, const struct secret *volume_key, const stru
 	int r = luks_set_cost(l, LUKS_KDF_GENERATED, e);
 	if (r < 0)
 		return r;
-	l->log[0] = 0;
+	l->session.log[0] = 0;
 	int added =
-		crypt_keyslot_add_by_key(l->cd, CRYPT_ANY_SLOT, (const char *)volume_key->data, volume_key->len,
+		crypt_keyslot_add_by_key(l->session.cd, CRYPT_ANY_SLOT, (const char *)volume_key->data, volume_key->len,
 					 (const char *)passphrase->data, passphrase->len, CRYPT_VOLUME_KEY_NO_SEGMENT);
 	if (added < 0)
 		return luks_fail(l, ERROR_FAILED, added, e, "cannot add a keyslot");
@@ -162,11 +162,11 @@ int luks_add_unbound(struct luks *l, const struct secret *volume_key, const stru
 int luks_remove_unbound(struct luks *l, struct error *e)
 {
 	for (int i = 0; i < l->info.n_keyslots; i++) {
-		l->log[0] = 0;
-		if (crypt_keyslot_status(l->cd, i) != CRYPT_SLOT_UNBOUND ||
+		l->session.log[0] = 0;
+		if (crypt_keyslot_status(l->session.cd, i) != CRYPT_SLOT_UNBOUND ||
 		    l->info.keyslots[i].key_bits != l->info.key_bits)
 			continue;
-		int r = crypt_keyslot_destroy(l->cd, i);
+		int r = crypt_keyslot_destroy(l->session.cd, i);
 		if (r < 0)
 			return luks_fail(l, ERROR_FAILED, r, e, "cannot remove a keyslot");
 	}

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <keyutils.h>
 #include <stdio.h>
 #include <string.h>
 #include <linux/fs.h>
@@ -16,47 +15,16 @@
 #define ZERO_BLOCK (1u << 20)
 #define INTEGRITY_PART "_dif"	/* what libcryptsetup calls the layer below a mapping, behind the mapping's name */
 
-struct session {
-	struct crypt_device *cd;
-	char log[512];
-};
-
-static void capture(int level, const char *msg, void *user)
-{
-	struct session *s = user;
-	if (level != CRYPT_LOG_ERROR || !s || s->log[0])
-		return;
-	snprintf(s->log, sizeof(s->log), "%s", msg);
-	size_t len = strlen(s->log);
-	while (len && (s->log[len - 1] == '\n' || s->log[len - 1] == '.'))
-		s->log[--len] = 0;
-}
-
-static void session_clear(struct session *s)
-{
-	crypt_free(s->cd);
-}
-
-static int failed(const struct session *s, int r, struct error *e, const char *what, const char *name)
-{
-	enum error_kind kind = r == -EBUSY ? ERROR_BUSY : r == -EEXIST ? ERROR_EXISTS : ERROR_FAILED;
-	if (s->log[0])
-		return error_set(e, kind, -r, "%s %s: %s", what, name, s->log);
-	return error_errno(e, kind, r, "%s %s", what, name);
-}
-
 /* A context of its own: l's is used for changing the header. */
-static int session_start(struct session *s, const struct luks *l, const char *data_path, struct error *e)
+static int start(struct crypt_session *s, const struct luks *l, const char *data_path, struct error *e)
 {
 	char header[64];
 	luks_path(l, header, sizeof(header));
-	crypt_set_log_callback(NULL, capture, NULL);
-	int r = crypt_init_data_device(&s->cd, header, data_path);
+	int r = crypt_session_open(s, header, data_path, e);
 	if (r < 0)
-		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data_path);
-	crypt_set_log_callback(s->cd, capture, s);
+		return r;
 	r = crypt_load(s->cd, l->info.version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
-	return r < 0 ? failed(s, r, e, "cannot use the header of", data_path) : 0;
+	return r < 0 ? crypt_session_failed(s, r, e, "cannot use the header of %s", data_path) : 0;
 }
 
 static uint32_t crypt_flags(unsigned flags)
@@ -82,7 +50,7 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 		 unsigned flags, struct error *e)
 {
 	AUTOCLOSE int loop = -1;
-	CLEANUP(session_clear) struct session s = { 0 };
+	CLEANUP(crypt_session_clear) struct crypt_session s = { 0 };
 	char device[LOOP_PATH_LEN];
 	const char *path = data_path;
 	struct stat st;
@@ -95,7 +63,7 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 		data_path = device;
 	}
 	if (r == 0)
-		r = session_start(&s, l, data_path, e);
+		r = start(&s, l, data_path, e);
 	if (r < 0)
 		return r;
 	/* PRIVATE: udev makes the node and lets no scanner (blkid, LVM, MD) see what is in it. */
@@ -105,11 +73,9 @@ int mapping_open(const struct luks *l, const char *data_path, const char *name, 
 		how |= CRYPT_ACTIVATE_KEYRING_KEY;
 	s.log[0] = 0;
 	r = crypt_activate_by_volume_key(s.cd, name, (const char *)volume_key->data, volume_key->len, how);
-	/* dm-crypt has its own copy now; the keyring of a thread that ended would linger for seconds. */
-	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
 	if (r == -EPERM && !s.log[0])
 		return error_set(e, ERROR_BAD_KEY, EPERM, "the volume key is not the one of the header");
-	return r < 0 ? failed(&s, r, e, "cannot map", path) : 0;
+	return r < 0 ? crypt_session_failed(&s, r, e, "cannot map %s", path) : 0;
 }
 
 /*
@@ -127,18 +93,15 @@ static int close_later(const char *name, struct error *e)
 
 int mapping_close(const char *name, bool deferred, struct error *e)
 {
-	CLEANUP(session_clear) struct session s = { 0 };
+	CLEANUP(crypt_session_clear) struct crypt_session s = { 0 };
 	int r = mapping_available(e);
 	if (r < 0 || deferred)
 		return r < 0 ? r : close_later(name, e);
 	/* No device: what there is to know of a mapping, its dm-integrity layer too, the kernel knows. */
-	crypt_set_log_callback(NULL, capture, NULL);
-	r = crypt_init(&s.cd, NULL);
-	if (r < 0)
-		return failed(&s, r, e, "cannot close", name);
-	crypt_set_log_callback(s.cd, capture, &s);
-	r = crypt_deactivate_by_name(s.cd, name, 0);
-	return r < 0 ? failed(&s, r, e, "cannot close", name) : 0;
+	r = crypt_session_by_name(&s, NULL);
+	if (r >= 0)
+		r = crypt_deactivate_by_name(s.cd, name, 0);
+	return r < 0 ? crypt_session_failed(&s, r, e, "cannot close %s", name) : 0;
 }
 
 /* The loop device of a mapping takes over the new size of its file; another device is as it is. */
@@ -151,30 +114,24 @@ static void refresh_loop(struct crypt_device *cd)
 }
 
 /* The new table names the key in the keyring, where it has to be once more. */
-static int offer_key(struct session *s, const char *name, const struct secret *volume_key, struct error *e)
+static int offer_key(struct crypt_session *s, const char *name, const struct secret *volume_key, struct error *e)
 {
 	if (strcmp(crypt_get_type(s->cd), CRYPT_LUKS2))
 		return 0;
 	int r = crypt_activate_by_volume_key(s->cd, NULL, (const char *)volume_key->data, volume_key->len,
 					     CRYPT_ACTIVATE_KEYRING_KEY);
-	return r < 0 ? failed(s, r, e, "cannot resize", name) : 0;
+	return r < 0 ? crypt_session_failed(s, r, e, "cannot resize %s", name) : 0;
 }
 
 int mapping_resize(const char *name, const struct secret *volume_key, uint64_t size, struct error *e)
 {
-	CLEANUP(session_clear) struct session s = { 0 };
-	crypt_set_log_callback(NULL, capture, &s);
-	int r = crypt_init_by_name(&s.cd, name);
-	crypt_set_log_callback(NULL, capture, NULL);
+	CLEANUP(crypt_session_clear) struct crypt_session s = { 0 };
+	int r = crypt_session_by_name(&s, name);
 	if (r < 0)
-		return failed(&s, r, e, "cannot resize", name);
-	crypt_set_log_callback(s.cd, capture, &s);
+		return crypt_session_failed(&s, r, e, "cannot resize %s", name);
 	refresh_loop(s.cd);
 	r = offer_key(&s, name, volume_key, e);
-	if (r == 0)
-		r = mapping_set_length(name, size, e);
-	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
-	return r;
+	return r < 0 ? r : mapping_set_length(name, size, e);
 }
 
 int mapping_store_flags(struct luks *l, unsigned flags, struct error *e)

@@ -6,7 +6,6 @@
 #include "lib/image/file/open.h"
 
 #include <errno.h>
-#include <keyutils.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,36 +17,6 @@
  * write there. In sectors of 512 bytes: 8 MiB, some tens of milliseconds.
  */
 #define HOTZONE (8u * 1024 * 1024 / 512)
-
-struct session {
-	struct crypt_device *cd;
-	char log[512];
-};
-
-static void capture(int level, const char *msg, void *user)
-{
-	struct session *s = user;
-	if (level != CRYPT_LOG_ERROR || !s || s->log[0])
-		return;
-	snprintf(s->log, sizeof(s->log), "%s", msg);
-	size_t len = strlen(s->log);
-	while (len && (s->log[len - 1] == '\n' || s->log[len - 1] == '.'))
-		s->log[--len] = 0;
-}
-
-static void session_clear(struct session *s)
-{
-	crypt_free(s->cd);
-	/* dm-crypt has its own copy of the keys. */
-	keyctl_clear(KEY_SPEC_THREAD_KEYRING);
-}
-
-static int failed(const struct session *s, int r, struct error *e, const char *what)
-{
-	if (s->log[0])
-		return error_set(e, r == -EBUSY ? ERROR_BUSY : ERROR_FAILED, -r, "%s: %s", what, s->log);
-	return error_errno(e, ERROR_FAILED, r, "%s", what);
-}
 
 /* ---- looking ---- */
 
@@ -61,7 +30,7 @@ static int load_copy(const unsigned char *bytes, size_t len, struct luks **ret, 
 		r = luks_start(l, e);
 	if (r < 0)
 		return r;
-	r = crypt_load(l->cd, CRYPT_LUKS2, NULL);
+	r = crypt_load(l->session.cd, CRYPT_LUKS2, NULL);
 	if (r < 0)
 		return luks_fail(l, ERROR_DAMAGED, r, e, "LUKS2 header cannot be read");
 	*ret = TAKE_PTR(l);
@@ -80,7 +49,7 @@ int inplace_look(const char *header_path, const struct inplace_expected *x, enum
 		r = container_find(fd, header_path, IMAGE_FORMAT_RAW, true, &info, &bytes, e);
 	if (r == 0)
 		r = load_copy(bytes, info.header_length, &l, e);
-	if (r == 0 && (r = crypt_dump_json(l->cd, &text, 0)) < 0)
+	if (r == 0 && (r = crypt_dump_json(l->session.cd, &text, 0)) < 0)
 		r = luks_fail(l, ERROR_DAMAGED, r, e, "LUKS2 header: cannot read its metadata");
 	if (r == 0)
 		r = inplace_check_json(text, strlen(text), x, ret, e);
@@ -89,15 +58,13 @@ int inplace_look(const char *header_path, const struct inplace_expected *x, enum
 
 /* ---- doing ---- */
 
-static int start(struct session *s, const struct inplace *p, const char *device, struct error *e)
+static int start(struct crypt_session *s, const struct inplace *p, const char *device, struct error *e)
 {
-	crypt_set_log_callback(NULL, capture, NULL);
-	int r = crypt_init_data_device(&s->cd, p->header_path ? p->header_path : device, device);
+	int r = crypt_session_open(s, p->header_path ? p->header_path : device, device, e);
 	if (r < 0)
-		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", device);
-	crypt_set_log_callback(s->cd, capture, s);
+		return r;
 	r = crypt_load(s->cd, CRYPT_LUKS2, NULL);
-	return r < 0 ? failed(s, r, e, "cannot use the header") : 0;
+	return r < 0 ? crypt_session_failed(s, r, e, "cannot use the header") : 0;
 }
 
 /*
@@ -135,7 +102,7 @@ static int report(uint64_t size, uint64_t offset, void *user)
 	return progress_report(p->progress, "re-encrypting", offset, size) || is_told_to_end();
 }
 
-static int initialize(struct session *s, const struct inplace *p, int old, int fresh, uint32_t flags, struct error *e)
+static int initialize(struct crypt_session *s, const struct inplace *p, int old, int fresh, uint32_t flags, struct error *e)
 {
 	char cipher[64];
 	const struct crypt_params_luks2 luks2 = { .sector_size = p->sector_size };
@@ -156,11 +123,11 @@ static int initialize(struct session *s, const struct inplace *p, int old, int f
 	int r = crypt_reencrypt_init_by_passphrase(s->cd, flags & CRYPT_REENCRYPT_RECOVERY ? NULL : p->name,
 						   (const char *)p->passphrase->data, p->passphrase->len, old, fresh,
 						   flags ? NULL : cipher, flags ? NULL : mode, &params);
-	return r < 0 ? failed(s, r, e, "cannot begin to re-encrypt") : 0;
+	return r < 0 ? crypt_session_failed(s, r, e, "cannot begin to re-encrypt") : 0;
 }
 
 /* libcryptsetup resumes the mapping without its private flag: udev's scanners look at it then. */
-static int run(struct session *s, const struct inplace *p, struct error *e)
+static int run(struct crypt_session *s, const struct inplace *p, struct error *e)
 {
 	sigset_t before;
 	s->log[0] = 0;
@@ -168,7 +135,7 @@ static int run(struct session *s, const struct inplace *p, struct error *e)
 	int r = crypt_reencrypt_run(s->cd, report, (void *)p);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r < 0)
-		return failed(s, r, e, "cannot re-encrypt");
+		return crypt_session_failed(s, r, e, "cannot re-encrypt");
 	if (crypt_reencrypt_status(s->cd, NULL) != CRYPT_REENCRYPT_NONE)
 		return error_set(e, ERROR_FAILED, ECANCELED, "stopped");
 	return 0;
@@ -190,7 +157,7 @@ static int device_of(const struct inplace *p, char loop[LOOP_PATH_LEN], const ch
 int inplace_begin(const struct inplace *p, int keyslot_old, int keyslot_new, struct error *e)
 {
 	AUTOCLOSE int fd = -1;
-	CLEANUP(session_clear) struct session s = { 0 };
+	CLEANUP(crypt_session_clear) struct crypt_session s = { 0 };
 	char loop[LOOP_PATH_LEN];
 	const char *device;
 	int r = device_of(p, loop, &device, &fd, e);
@@ -204,7 +171,7 @@ int inplace_begin(const struct inplace *p, int keyslot_old, int keyslot_new, str
 int inplace_resume(const struct inplace *p, bool *ret_again, struct error *e)
 {
 	AUTOCLOSE int fd = -1;
-	CLEANUP(session_clear) struct session s = { 0 };
+	CLEANUP(crypt_session_clear) struct crypt_session s = { 0 };
 	char loop[LOOP_PATH_LEN];
 	const char *device;
 	int r = device_of(p, loop, &device, &fd, e);
