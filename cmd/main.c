@@ -1,6 +1,5 @@
 /* kvmcrypt: finds the command, runs it, prints its error and maps the error's kind to an exit code. */
 #include "base/cleanup.h"
-#include "base/heap.h"
 #include "base/secret.h"
 #include "cmd/command.h"
 #include "cmd/commands.h"
@@ -18,9 +17,6 @@
 #ifndef KVMCRYPT_VERSION
 #define KVMCRYPT_VERSION "unknown"
 #endif
-
-/* What a command that reads one record touches, most of it for SQLite's cache. */
-#define HEAP_LEN (384u * 1024)
 
 /* Sorted by name; a test checks it. Man page, completion and tests/cli script carry the same name. */
 const struct command *const commands[] = {
@@ -125,8 +121,6 @@ static int run_command(const struct command *c, int argc, char **argv)
 	if (r == 0)
 		r = secret_protect_process(&e);
 	if (r == 0) {
-		heap_setup();
-		heap_prepare(HEAP_LEN);
 		progress_setup(&ctx);
 		r = c->run(&ctx, options, operands, n, &e);
 		progress_finish();

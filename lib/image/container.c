@@ -2,7 +2,6 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
-#include "base/heap.h"
 #include "lib/image/mapping/integrity.h"
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
@@ -66,7 +65,6 @@ static int read_header(int fd, const char *path, const struct container_info *in
 		const struct luks_keyslot *k = &luks.keyslots[i];
 		if (!k->active)
 			continue;
-		heap_touch(bytes + k->key_offset, (size_t)k->key_length);
 		if ((r = file_pread(fd, bytes + k->key_offset, (size_t)k->key_length, at + k->key_offset, path, e)) < 0)
 			return r;
 	}

@@ -1,5 +1,4 @@
 /* New LUKS headers, and what their keyslots cost. */
-#include "base/heap.h"
 #include "lib/image/luks/internal.h"
 
 #include <errno.h>
@@ -11,8 +10,6 @@
 
 /* Of each copy of the metadata, as cryptsetup has it by default. */
 #define LUKS2_METADATA (16u * 1024)
-/* For LUKS1 libcryptsetup takes 1 MiB nine times, and glibc gives it another place each time. */
-#define FORMAT_HEAP_LEN (10u * 1024 * 1024)
 #define HMAC_KEY_LEN 32u	/* of hmac(sha256), behind the cipher's key */
 
 /*
@@ -183,7 +180,6 @@ int luks_format(const struct luks_params *p, const struct secret *passphrase, en
 	    (r = p->volume_key ? secret_copy(p->volume_key->data, p->volume_key->len, &volume_key, e)
 			       : secret_random(luks_volume_key_len(p), &volume_key, e)) < 0)
 		return r;
-	heap_prepare(FORMAT_HEAP_LEN);
 	/* The digest of the volume key needs no cost at all: nobody guesses a random key. */
 	l->info.version = p->version;
 	snprintf(l->info.hash, sizeof(l->info.hash), "sha256");
