@@ -23,11 +23,14 @@ static int confirm(const struct record *r, bool yes, struct error *e)
 {
 	char question[1400];
 	if (r->moved)
-		snprintf(question, sizeof(question), "This host forgets %.900s, which host %.255s has now; its key here is destroyed.",
-			 r->path, r->moved);
+		snprintf(question, sizeof(question),
+			 "This host forgets %.900s, which host %.255s has now; its key here is destroyed.", r->path,
+			 r->moved);
 	else
-		snprintf(question, sizeof(question), "This destroys the key of %.900s and leaves the file: without a backup of the "
-			 "keystore, another host's keystore or a passphrase of your own in it nobody can read it again.",
+		snprintf(question, sizeof(question),
+			 "This destroys the key of %.900s and leaves the file: without a backup of the "
+			 "keystore, another host's keystore or a passphrase of your own in it nobody can read it "
+			 "again.",
 			 r->path);
 	return person_confirm(yes, question, e);
 }
@@ -43,7 +46,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r == 0)
 		r = environment_find(ctx, ks, operands[0], &record, e);
 	if (r == 0 && !o->no_libvirt && (r = environment_connect(ctx, &g, e)) < 0)
-		error_prefix(e, "whether a domain uses %s is not known (--no-libvirt goes on without asking)", record->path);
+		error_prefix(e, "whether a domain uses %s is not known (--no-libvirt goes on without asking)",
+			     record->path);
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
@@ -69,9 +73,10 @@ const struct command command_keystore_forget = {
 	.name = "keystore forget",
 	.group = GROUP_KEYSTORE,
 	.summary = "drop the record of a volume and keep the disk",
-	.description = "Destroys the record of VOLUME with its sealed key, and libvirt's secret. The disk is not touched: that "
-		       "is for a volume that another host has now, or that is opened by other means. Asks first. Refused while "
-		       "a domain of this host has the volume, and while another volume is based on it.",
+	.description = "Destroys the record of VOLUME with its sealed key, and libvirt's secret. The disk is "
+		       "not touched: that is for a volume that another host has now, or that is opened by "
+		       "other means. Asks first. Refused while a domain of this host has the volume, and while "
+		       "another volume is based on it.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct forget_options),
