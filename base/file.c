@@ -123,6 +123,12 @@ int file_canonical_dir(const char *path, char **ret, struct error *e)
 	return 0;
 }
 
+bool file_is_block_device(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
 int file_size(int fd, const char *what, uint64_t *ret, struct error *e)
 {
 	struct stat st;

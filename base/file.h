@@ -36,6 +36,9 @@ int file_canonical(const char *path, char **ret, struct error *e);
  */
 int file_canonical_dir(const char *path, char **ret, struct error *e);
 
+/* Is there a block device at path (links are followed)? What cannot be looked at is none. */
+bool file_is_block_device(const char *path);
+
 /* Size in bytes of a regular file or block device; anything else is ERROR_USAGE. */
 int file_size(int fd, const char *what, uint64_t *ret, struct error *e);
 

@@ -1,11 +1,11 @@
 #include "lib/image/node.h"
 
+#include "base/file.h"
 #include "base/process.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static void add_text(struct json_object *o, const char *key, const char *text)
 {
@@ -14,10 +14,8 @@ static void add_text(struct json_object *o, const char *key, const char *text)
 
 static struct json_object *protocol_node(const char *path)
 {
-	struct stat st;
 	struct json_object *o = json_object_new_object();
-	bool device = stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-	add_text(o, "driver", device ? "host_device" : "file");
+	add_text(o, "driver", file_is_block_device(path) ? "host_device" : "file");
 	add_text(o, "filename", path);
 	return o;
 }

@@ -15,18 +15,12 @@
 
 /* ---- the name ---- */
 
-static bool is_block_device(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-}
-
 /* "/srv/vm/db.raw" is db, "/dev/vg/db" is db_crypt, as Debian's installer names it. */
 static void default_name(const struct record *r, char *buf, size_t len)
 {
 	const char *base = strrchr(r->path, '/') ? strrchr(r->path, '/') + 1 : r->path;
 	const char *dot = strrchr(base, '.');
-	bool device = is_block_device(r->path);
+	bool device = file_is_block_device(r->path);
 	size_t n = !device && dot && dot > base ? (size_t)(dot - base) : strlen(base);
 	snprintf(buf, len, "%.*s%s", (int)(n < len - 8 ? n : len - 8), base, device ? "_crypt" : "");
 	for (char *c = buf; *c; c++)

@@ -1,6 +1,7 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/image/file/open.h"
 #include "lib/image/mapping/integrity.h"
 #include "lib/image/file/plain_path.h"
 
@@ -75,6 +76,11 @@ int volume_check_binding(const struct record *r, const struct luks_info *info, s
 	return check_fields(r, info, e);
 }
 
+enum record_format volume_record_format(enum image_format format)
+{
+	return format == IMAGE_FORMAT_QCOW2 ? RECORD_FORMAT_QCOW2 : RECORD_FORMAT_RAW;
+}
+
 enum image_format volume_image_format(const struct record *r)
 {
 	return r->format == RECORD_FORMAT_QCOW2 ? IMAGE_FORMAT_QCOW2 : IMAGE_FORMAT_RAW;
@@ -82,9 +88,7 @@ enum image_format volume_image_format(const struct record *r)
 
 int volume_canonical(const char *path, char **ret, struct error *e)
 {
-	struct stat st;
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode) ? file_canonical_dir(path, ret, e)
-							    : file_canonical(path, ret, e);
+	return file_is_block_device(path) ? file_canonical_dir(path, ret, e) : file_canonical(path, ret, e);
 }
 
 const char *volume_header_path(const struct record *r)
@@ -217,10 +221,14 @@ bool volume_path_taken(const char *path)
 /* With a detached header the data file is the disk and nothing else. */
 static int data_size(const struct record *r, uint64_t *ret, struct error *e)
 {
-	AUTOCLOSE int fd = open(r->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
-	return r->integrity ? integrity_size(fd, r->path, 0, ret, e) : file_size(fd, r->path, ret, e);
+	AUTOCLOSE int fd = -1;
+	uint64_t size;
+	int result = image_open(r->path, false, &fd, &size, e);
+	if (result == 0 && r->integrity)
+		return integrity_size(fd, r->path, 0, ret, e);
+	if (result == 0)
+		*ret = size;
+	return result;
 }
 
 int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e)

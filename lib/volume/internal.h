@@ -66,8 +66,9 @@ int volume_new_path(const char *path, char **ret, struct error *e);
 /* Bytes of the volume as the image now has it, after the check that it is the record's. */
 int volume_actual_size(const struct record *r, uint64_t *ret, struct error *e);
 
-/* The record's format as the image room names it. */
+/* The record's format as the image room names it, and back. */
 enum image_format volume_image_format(const struct record *r);
+enum record_format volume_record_format(enum image_format format);
 
 /* Is there anything (even a dangling link) at path? */
 bool volume_path_taken(const char *path);

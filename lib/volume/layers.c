@@ -2,17 +2,11 @@
 
 #include "lib/volume/internal.h"
 
+#include "base/file.h"
 #include "lib/guest/secret.h"
 #include "lib/image/node.h"
 
 #include <errno.h>
-#include <sys/stat.h>
-
-static bool is_block_device(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-}
 
 /* The record of an encrypted backing file, by its LUKS UUID: a path may have been moved. */
 static int find_record(struct keystore *ks, const struct chain_element *element, const struct record *top,
@@ -39,9 +33,9 @@ int layers_find(struct keystore *ks, const struct record *r, struct layers *ret,
 		struct guest_layer *layer = &ret->guest[i];
 		*layer = (struct guest_layer){
 			.path = element->path,
-			.format = element->format == IMAGE_FORMAT_QCOW2 ? "qcow2" : "raw",
+			.format = image_format_name(element->format),
 			.encrypted = element->encrypted,
-			.block = is_block_device(element->path),
+			.block = file_is_block_device(element->path),
 		};
 		ret->n = i + 1;
 		if (!element->encrypted)

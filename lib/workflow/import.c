@@ -156,7 +156,7 @@ static int make_record(const char *path, const char *header, struct container *c
 	r->path = strdup(path);
 	if (!r->path)
 		return error_oom(e);
-	r->format = info->format == IMAGE_FORMAT_QCOW2 ? RECORD_FORMAT_QCOW2 : RECORD_FORMAT_RAW;
+	r->format = volume_record_format(info->format);
 	r->size = info->size;
 	if (header && (!(r->header_path = strdup(header)) || (result = detached_size(path, c, &r->size, e)) < 0))
 		return r->header_path ? result : error_oom(e);

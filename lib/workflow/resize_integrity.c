@@ -8,12 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 
 int resize_integrity_check(const struct record *r, const struct volume_resize *p, uint64_t now,
 			   const struct volume_mapping *m, struct error *e)
 {
-	struct stat st;
 	int result = volume_check_ready(r, e);
 	if (result < 0)
 		return result;
@@ -24,7 +22,7 @@ int resize_integrity_check(const struct record *r, const struct volume_resize *p
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
 				 "%s has integrity, and dm-integrity cannot be made smaller: create a smaller volume and copy",
 				 r->path);
-	if (p->size > now && stat(r->path, &st) == 0 && S_ISBLK(st.st_mode))
+	if (p->size > now && file_is_block_device(r->path))
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
 				 "%s has integrity and is a device: create a volume on a larger one and copy", r->path);
 	if (p->size > now && m->name[0])

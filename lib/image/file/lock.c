@@ -215,6 +215,7 @@ bool image_is_in_use(const char *path)
 
 bool image_is_written(const char *path)
 {
-	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd >= 0 && byte_is_locked(fd, PERM_BASE + PERM_WRITE);
+	AUTOCLOSE int fd = -1;
+	uint64_t size;
+	return image_open(path, false, &fd, &size, NULL) == 0 && byte_is_locked(fd, PERM_BASE + PERM_WRITE);
 }

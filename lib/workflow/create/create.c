@@ -132,7 +132,7 @@ static int make_record(const struct create_plan *plan, const struct luks *luks, 
 	if (!r->path || (plan->backing && !r->backing) || (plan->header && !r->header_path) ||
 	    (plan->p.integrity && !r->integrity))
 		return error_oom(e);
-	r->format = plan->p.format == IMAGE_FORMAT_QCOW2 ? RECORD_FORMAT_QCOW2 : RECORD_FORMAT_RAW;
+	r->format = volume_record_format(plan->p.format);
 	r->size = plan->p.size;
 	r->created = r->rotated = (int64_t)time(NULL);
 	if (luks)

@@ -85,12 +85,11 @@ static int plan_backing(struct create_plan *plan, struct error *e)
 
 int create_plan_make(const struct volume_create *p, struct create_plan *plan, struct error *e)
 {
-	struct stat st;
 	plan->p = *p;
 	int r = volume_new_path(p->path, &plan->path, e);
 	if (r < 0)
 		return r;
-	plan->device = stat(plan->path, &st) == 0 && S_ISBLK(st.st_mode);
+	plan->device = file_is_block_device(plan->path);
 	if (!plan->p.format)
 		plan->p.format = plan->device ? IMAGE_FORMAT_RAW : format_by_suffix(plan->path);
 	if (!plan->p.format)

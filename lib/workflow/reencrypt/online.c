@@ -7,6 +7,8 @@
  * such a record, and with the record's two volume keys.
  */
 #include "lib/workflow/reencrypt/internal.h"
+
+#include "base/file.h"
 #include "lib/volume/header.h"
 #include "lib/volume/mapped.h"
 
@@ -17,12 +19,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 bool reencrypt_is_online(const struct record *r)
 {
 	struct volume_mapping m = { 0 };
-	struct stat st;
 	if (r->state == RECORD_CONVERTING)
 		return !r->beside;
 	if (r->state != RECORD_READY || r->luks_version != 2 || r->format != RECORD_FORMAT_RAW)
@@ -30,7 +30,7 @@ bool reencrypt_is_online(const struct record *r)
 	/* Two files cannot be replaced at one moment. */
 	if (r->header_path)
 		return true;
-	return (stat(r->path, &st) == 0 && S_ISBLK(st.st_mode)) || (volume_mapping(r, &m, NULL) == 0 && m.name[0]);
+	return file_is_block_device(r->path) || (volume_mapping(r, &m, NULL) == 0 && m.name[0]);
 }
 
 static struct inplace_expected expected(const struct record *r)
