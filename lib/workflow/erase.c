@@ -147,12 +147,15 @@ static int check(struct flow *f, struct error *e)
 	return ret < 0 ? ret : open_state(f, e);
 }
 
+/*
+ * The secret first: without the record nobody would know of it any more. What libvirt refuses is refused before the
+ * record says that it is being erased; a secret too few `kvmcrypt load` brings back.
+ */
 static int intend(struct flow *f, struct error *e)
 {
 	struct target *t = f->state;
-	(void)e;
 	t->drop_copy = f->record->state == RECORD_CONVERTING;
-	return 0;
+	return f->g ? guest_secret_forget(f->g, f->record->uuid, NULL, e) : 0;
 }
 
 /* A link that a live change of the volume key left, or a copy that nobody will finish. */
@@ -168,13 +171,13 @@ static void remove_beside(struct flow *f)
 		flow_note(f, "%s may be the newer image of this volume and was left", r->beside);
 }
 
-/* The secret first: without the record nobody would know of it any more. */
 static int act(struct flow *f, struct error *e)
 {
 	const struct volume_erase *p = f->params;
 	struct target *t = f->state;
 	int ret = open_state(f, e);
-	if (ret == 0 && f->g)
+	/* Killed, one may have been registered since. */
+	if (ret == 0 && f->g && !p)
 		ret = guest_secret_forget(f->g, f->record->uuid, NULL, e);
 	if (ret == 0 && t->image)
 		ret = container_erase(t->image, e);
