@@ -7,6 +7,7 @@ static const struct column status_columns[] = {
 	{ "path", "Keystore", SHOW_PLAIN },
 	{ "backend", "Backend", SHOW_PLAIN },
 	{ "sealed", "Sealed", SHOW_PLAIN },
+	{ "sealed_in", "Sealed in", SHOW_AGE },
 	{ "root_key_id", "Root key", SHOW_PLAIN },
 	{ "volumes", "Volumes", SHOW_PLAIN },
 	{ "schema_version", "Schema version", SHOW_PLAIN },
@@ -63,6 +64,7 @@ static struct json_object *status_json(struct keystore *ks, const struct keystor
 	put_text(o, "path", keystore_path(ks));
 	put_text(o, "backend", "sqlite");
 	put_bool(o, "sealed", !st->cached);
+	json_object_object_add(o, "sealed_in", st->cached_for ? json_object_new_int64((int64_t)st->cached_for) : NULL);
 	put_text(o, "root_key_id", st->root_key_id);
 	put_number(o, "volumes", st->volumes);
 	put_number(o, "schema_version", st->schema_version);

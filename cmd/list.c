@@ -27,6 +27,7 @@ static const struct option_spec options[] = {
 };
 
 struct walk {
+	const struct context *ctx;
 	struct output_list *list;
 	const struct mapping_list *maps;
 	const struct list_options *options;
@@ -39,9 +40,12 @@ static int add_row(void *ctx, const struct record *r)
 	struct walk *w = ctx;
 	if (w->options->state && strcmp(volume_shown_state(r), w->options->state) != 0)
 		return 0;
-	if (w->options->due && volume_key_age(r) <= w->options->due)
+	bool future = volume_key_from_future(r);
+	if (w->options->due && volume_key_age(r) <= w->options->due && !future)
 		return 0;
 	w->due++;
+	if (future)
+		say(w->ctx, "note: the key of %s was made in the future, if the clock is right: it counts as due", r->path);
 	struct volume_mapping m;
 	volume_mapping_in(w->maps, r, &m);
 	int ret = output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
@@ -54,7 +58,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)operands, (void)n;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTOMAPPINGS struct mapping_list maps = { 0 };
-	struct walk w = { .options = opaque, .maps = &maps, .e = e };
+	struct walk w = { .ctx = ctx, .options = opaque, .maps = &maps, .e = e };
 	int r = person_open_keystore(ctx, &ks, e);
 	if (r == 0)
 		r = mapping_list_read(&maps, e);

@@ -32,15 +32,22 @@ static struct credential *add(struct new_slots *s, enum slot_type type, const ch
 	return c;
 }
 
-static int add_passphrase(const struct new_slot_options *o,
-			  struct new_slots *s, struct error *e)
+/* Argon2id makes a try cost half a second, which is not much for all words of three letters. */
+#define SHORT_PASSPHRASE 8
+
+static int add_passphrase(const struct context *ctx, const struct new_slot_options *o, struct new_slots *s,
+			  struct error *e)
 {
 	size_t i = s->n;
 	int r = person_passphrase(o->passphrase_file, o->passphrase_fd,
 				  "New passphrase of the keystore", true, &s->keys[i], e);
-	if (r == 0)
-		add(s, SLOT_PASSPHRASE, o->label)->key = s->keys[i];
-	return r;
+	if (r < 0)
+		return r;
+	add(s, SLOT_PASSPHRASE, o->label)->key = s->keys[i];
+	if (s->keys[i]->len < SHORT_PASSPHRASE)
+		say(ctx, "note: a passphrase of %zu characters is found by trying, by whoever has a copy of the keystore",
+		    s->keys[i]->len);
+	return 0;
 }
 
 /* keystore_unseal_auto() would pass over such a file: better said now than at the next boot. */
@@ -49,6 +56,10 @@ static int check_mode(const char *path, struct error *e)
 	struct stat st;
 	if (stat(path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "key file %s", path);
+	if (!S_ISREG(st.st_mode) || !strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8))
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "key file %s is no file that later commands would find there: give a regular file, or use "
+				 "--credential", path);
 	if (st.st_mode & (S_IROTH | S_IWOTH))
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "key file %s can be read or written by everyone; run `chmod 600 %s`", path, path);
@@ -247,7 +258,7 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 {
 	int r = check_options(o, e);
 	if (r == 0 && (wants_passphrase(o) || !new_slots_count(o)))
-		r = add_passphrase(o, s, e);
+		r = add_passphrase(ctx, o, s, e);
 	if (r == 0 && o->key_file)
 		r = add_file(o->key_file, true, o->label, s, e);
 	if (r == 0 && o->credential)

@@ -1,9 +1,11 @@
 #include "keystore/cache.h"
 
+#include "base/cleanup.h"
 #include "keystore/record/kdf.h"
 
 #include <keyutils.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TYPE "user"
@@ -119,17 +121,35 @@ int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e)
 	return 0;
 }
 
-/* proc(5), /proc/keys: ID, flags, usage, expiry ("perm"), permissions, UID, GID, type, description. */
-bool cache_is_permanent(const uuid_t root_id)
+/* "7h", "59m", "12s", "3d", "2w" of /proc/keys. */
+static uint64_t parse_expiry(const char *text)
 {
-	char description[DESCRIPTION_LEN], line[512], expiry[16];
+	static const struct {
+		char unit;
+		uint64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 }, { 'w', 7 * 86400 } };
+	char *end = NULL;
+	uint64_t n = strtoull(text, &end, 10);
+	for (size_t i = 0; i < ARRAY_LEN(units); i++)
+		if (end != text && *end == units[i].unit)
+			return n * units[i].seconds;
+	return 0;
+}
+
+/* proc(5), /proc/keys: ID, flags, usage, expiry ("perm"), permissions, UID, GID, type, description. */
+bool cache_is_permanent(const uuid_t root_id, uint64_t *ret_left)
+{
+	char description[DESCRIPTION_LEN], line[512], expiry[16] = "";
 	FILE *f = fopen("/proc/keys", "re");
-	bool yes = false;
 	describe(root_id, description);
-	while (f && !yes && fgets(line, sizeof(line), f))
-		yes = strstr(line, description) && sscanf(line, "%*x %*s %*d %15s", expiry) == 1 &&
-		      !strcmp(expiry, "perm");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, description) && sscanf(line, "%*x %*s %*d %15s", expiry) == 1 && strcmp(expiry, "expd"))
+			break;
+		expiry[0] = 0;
+	}
 	if (f)
 		fclose(f);
-	return yes;
+	if (ret_left)
+		*ret_left = parse_expiry(expiry);
+	return !strcmp(expiry, "perm");
 }

@@ -15,7 +15,10 @@ int cache_get(const uuid_t root_id, struct secret **ret, struct error *e);
 int cache_put(const uuid_t root_id, const struct secret *root, uint64_t timeout, struct error *e);
 int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e);
 
-/* Is it there without a time limit? False when that cannot be told. */
-bool cache_is_permanent(const uuid_t root_id);
+/*
+ * Is it there without a time limit? False when that cannot be told. *ret_left (or NULL): else the seconds that are left,
+ * as coarse as the kernel says it (days, hours, minutes); 0 when that cannot be told.
+ */
+bool cache_is_permanent(const uuid_t root_id, uint64_t *ret_left);
 
 #endif

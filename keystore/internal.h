@@ -19,6 +19,7 @@ struct keystore {
 };
 
 #define META_ROOT_ID "root_key_id"
+#define KEYSTORE_OF_ROOT "/var/lib/kvmcrypt"	/* where root's is if nobody says otherwise */
 
 /* ERROR_SEALED, with the next step, unless unsealed. */
 int keystore_need_root(const struct keystore *ks, struct error *e);

@@ -171,11 +171,15 @@ int keystore_status(struct keystore *ks, struct keystore_status *ret, struct err
 {
 	struct audit_head head;
 	bool cached = false;
+	uint64_t left = 0;
 	int r = audit_head_read(ks->store, ks->audit_key, &head, e);
 	if (r < 0 || (r = keystore_is_cached(ks, &cached, e)) < 0)
 		return r;
+	if (cached)
+		cache_is_permanent(ks->root_id, &left);
 	struct keystore_status s = {
 		.cached = cached,
+		.cached_for = left,
 		.volumes = head.volumes,
 		.schema_version = STORE_SCHEMA_VERSION,
 		.audit_seq = head.seq,

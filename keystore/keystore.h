@@ -122,7 +122,8 @@ int keystore_restore(const char *location, const char *file, bool overwrite, boo
 int keystore_generate_recovery(struct secret **ret, struct error *e);
 
 struct keystore_status {
-	bool cached;		/* a command can unseal by itself from the keyring */
+	bool cached;		/* a command can unseal by itself from the keyring, */
+	uint64_t cached_for;	/* for about so many seconds; 0: no limit, or it cannot be told */
 	char root_key_id[40];	/* text UUID */
 	uint64_t volumes;
 	uint32_t schema_version;

@@ -1,5 +1,5 @@
 /* Where the keystore is when nobody says so. */
-#include "keystore/keystore.h"
+#include "keystore/internal.h"
 
 #include <pwd.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ int keystore_location(const char *option, char **ret, struct error *e)
 	const char *chosen = option ? option : env && env[0] ? env : NULL;
 	if (!chosen && geteuid() != 0)
 		return home_data_dir(ret, e);
-	char *copy = strdup(chosen ? chosen : "/var/lib/kvmcrypt");
+	char *copy = strdup(chosen ? chosen : KEYSTORE_OF_ROOT);
 	if (!copy)
 		return error_oom(e);
 	*ret = copy;

@@ -242,7 +242,7 @@ static int swap(struct rekey *p, struct seal *seal, struct error *e)
 	if (r < 0 || (r = keystore_is_cached(ks, &cached, e)) < 0)
 		return r;
 	if (cached)
-		permanent = cache_is_permanent(ks->root_id);
+		permanent = cache_is_permanent(ks->root_id, NULL);
 	uuid_copy(old_id, ks->root_id);
 	if ((r = keystore_swap_seal(ks, seal, rekey_store, p, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0)
 		return r;

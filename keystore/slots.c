@@ -132,12 +132,24 @@ static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, s
 	return 0;
 }
 
+/* A second slot for one key file opens nothing more, and stays behind when the first is removed. */
+static int refuse_twice(const struct seal *seal, const struct credential *c, struct error *e)
+{
+	AUTOSECRET struct secret *root = NULL;
+	if (c->type != SLOT_KEY_FILE || !c->key || seal_unlock(seal, c, &root, NULL) < 0)
+		return 0;
+	return error_set(e, ERROR_EXISTS, EEXIST, "a slot for %s%s is there already (see `kvmcrypt keystore status`)",
+			 c->path ? "key file " : "this key", c->path ? c->path : "");
+}
+
 int keystore_add_slot(struct keystore *ks, const struct credential *c, int *ret_slot, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTOSEAL struct seal *seal = NULL;
 	char detail[1280];
 	int slot = -1, r = begin_change(ks, &lock, &seal, e);
+	if (r == 0)
+		r = refuse_twice(seal, c, e);
 	if (r < 0 || (r = seal_add(seal, ks->root, c, &slot, e)) < 0)
 		return r;
 	const char *of = c->path ? c->path : c->params && c->params->device ? c->params->device

@@ -15,7 +15,7 @@
 #define ROOT_KEY_LEN 32
 #define HASH_LEN 32
 
-/* len bytes (at most 255 hashes) of HKDF-SHA-256 (RFC 5869) from key; salt may be empty. */
+/* len bytes (1 to 255 hashes, else ERROR_USAGE) of HKDF-SHA-256 (RFC 5869) from key; salt may be empty. */
 int kdf_derive(const struct secret *key, const void *salt, size_t salt_len, const void *info,
 	       size_t info_len, size_t len, struct secret **ret, struct error *e);
 

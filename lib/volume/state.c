@@ -1,6 +1,7 @@
 #include "lib/volume/state.h"
 
 #include <errno.h>
+#include <time.h>
 
 struct volume_state_line {
 	const char *shown;
@@ -62,4 +63,10 @@ int volume_check_ready(const struct record *r, struct error *e)
 				 r->path, (unsigned)r->state);
 	return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`", r->path,
 			 volume_state_name(r->state));
+}
+
+bool volume_key_from_future(const struct record *r)
+{
+	/* Clocks of two hosts may differ by so much. */
+	return r->rotated > (int64_t)time(NULL) + 300;
 }

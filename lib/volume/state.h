@@ -49,6 +49,9 @@ unsigned volume_state_flags(uint32_t number);
  */
 uint32_t volume_state_of(const struct record *r);
 
+/* Its passphrase was made in the future: a clock was or is wrong, and nobody knows its age. It counts as due. */
+bool volume_key_from_future(const struct record *r);
+
 /* READY, or as good as. */
 bool volume_is_ready(const struct record *r);
 

@@ -80,7 +80,7 @@ static void rotate_one(struct many *m, const struct volume_env *env, struct gues
 	one.record = r;
 	if (result == 0) {
 		one.done.generation = r->generation;
-		if (!m->before || r->rotated < m->before)
+		if (!m->before || r->rotated < m->before || volume_key_from_future(r))
 			rotate(m, env, g, volume, &one);
 	}
 	report(m, &one);

@@ -8,7 +8,7 @@ echo "correct horse" >pass
 slots() { kvmcrypt keystore status --json | jq -r '[.slots[] | "\(.slot):\(.type)"] | join(" ")'; }
 
 check "status" kvmcrypt keystore status --json
-check_is "audit_head backend path root_key_id schema_version sealed slots volumes" "$(jq -r 'keys | join(" ")' stdout)" "its keys"
+check_is "audit_head backend path root_key_id schema_version sealed sealed_in slots volumes" "$(jq -r 'keys | join(" ")' stdout)" "its keys"
 check_is "$T/root.key" "$(jq -r '.slots[0].path' stdout)" "the key file's path"
 check "status as text" kvmcrypt keystore status
 check_is 2 "$(grep -cE '^(Root key|0 +key-file)' stdout)" "root key and slot are there"

@@ -538,6 +538,10 @@ static void derivation(void **state)
 			    "\x3c\xb2\x5f\x25\xfa\xac\xd5\x7a\x90\x43\x4f\x64\xd0\x36\x2f\x2a"
 			    "\x2d\x2d\x0a\x90\xcf\x1a\x5a\x4c\x5d\xb0\x2d\x56\xec\xc4\xc5\xbf"
 			    "\x34\x00\x72\x08\xd5\xb8\x87\x18\x58\x65", 42);
+	AUTOSECRET struct secret *longest = NULL;
+	assert_ok(kdf_derive(key, NULL, 0, NULL, 0, 255 * HASH_LEN, &longest, &e));
+	struct secret *none = NULL;
+	assert_fails(kdf_derive(key, NULL, 0, NULL, 0, 255 * HASH_LEN + 1, &none, &e), ERROR_USAGE, "at most 8160");
 	assert_int_equal(root_id[6] >> 4, 8);
 	assert_int_equal(root_id[8] >> 6, 2);
 	uuid_t other;
