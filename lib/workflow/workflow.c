@@ -246,7 +246,8 @@ static int hold(struct flow *f, const struct flow_call *call, struct volume_hold
 	if (!(f->workflow->flags & FLOW_NEW))
 		return flow_hold(f, call->volume, h, e);
 	uuid_copy(h->uuid, f->record->uuid);
-	return volume_lock(call->env->ks, f->record->uuid, false, &h->lock, e);
+	/* Nobody has it but a change of the whole keystore. */
+	return volume_lock(call->env->ks, f->record->uuid, true, &h->lock, e);
 }
 
 /* Of a volume in the middle of something else nothing can be said before that is settled. */
