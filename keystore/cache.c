@@ -139,11 +139,13 @@ static uint64_t parse_expiry(const char *text)
 /* proc(5), /proc/keys: ID, flags, usage, expiry ("perm"), permissions, UID, GID, type, description. */
 bool cache_is_permanent(const uuid_t root_id, uint64_t *ret_left)
 {
-	char description[DESCRIPTION_LEN], line[512], expiry[16] = "";
-	FILE *f = fopen("/proc/keys", "re");
-	describe(root_id, description);
+	char line[512], expiry[16] = "";
+	key_serial_t key = 0;
+	unsigned id = 0;
+	/* By its number: one that was replaced a moment ago has the same description, and is still listed. */
+	FILE *f = find(root_id, &key, NULL) == 0 ? fopen("/proc/keys", "re") : NULL;
 	while (f && fgets(line, sizeof(line), f)) {
-		if (strstr(line, description) && sscanf(line, "%*x %*s %*d %15s", expiry) == 1 && strcmp(expiry, "expd"))
+		if (sscanf(line, "%x %*s %*d %15s", &id, expiry) == 2 && id == (unsigned)key)
 			break;
 		expiry[0] = 0;
 	}
