@@ -95,6 +95,17 @@ check_is "$before" "$(plain raw big.raw)" "the plaintext is the same"
 kill_at rename 1
 check "killed at the rename: recover" kvmcrypt recover -q
 check_is "$before" "$(plain raw big.raw)" "the plaintext is the same still"
+# Behind the rename, before it is synced: whoever commits syncs it first, as the old passphrase goes then.
+strace -f -qq -y -o trace -e trace=rename,fsync "$KVMCRYPT" rotate -q --volume-key big.raw >/dev/null
+pid=$(awk '/ rename\(.*kvmcrypt-new/ { print $1; exit }' trace)
+n=$(awk -v pid="$pid" '$1 == pid && / fsync\(/ { n++ } $1 == pid && / rename\(.*kvmcrypt-new/ { print n + 1; exit }' trace)
+before=$(plain raw big.raw)
+kill_at fsync "$n"
+check_is converting "$(kvmcrypt show --json big.raw | jq -r .state)" "killed between the rename and its sync"
+check_is "" "$(find . -name '*.kvmcrypt-new')" "the copy has its name"
+check "recover" strace -f -qq -y -o trace -e trace=fsync,fdatasync "$KVMCRYPT" recover -q
+check "syncs the directory before it stores that it is done" awk -v dir="<$T>" 'index($0, dir) { synced = 1 } synced && /keystore.db/ { ok = 1 } END { exit !ok }' trace
+check_is "$before" "$(plain raw big.raw)" "with the same plaintext again"
 
 # What a copy cannot do is refused before anything is written.
 ln big.raw second-name.raw
