@@ -21,8 +21,10 @@ static int finish(struct flow *f, struct error *e)
 
 static int undo(struct flow *f, struct error *e)
 {
+	uint32_t was = f->record->state;
 	int r = flow_do(f, f->workflow->undo, e);
-	if (r == 0 && !f->gone && f->record->state == f->workflow->begun)
+	/* Unless it has said itself where that leads; one of several steps under way may be undone. */
+	if (r == 0 && !f->gone && f->record->state == was)
 		f->record->state = RECORD_READY;
 	return r < 0 ? r : flow_store_as(f, "-undone", e);
 }
