@@ -11,7 +11,7 @@ zshdir    ?= $(prefix)/share/zsh/site-functions
 fishdir   ?= $(prefix)/share/fish/vendor_completions.d
 unitdir   ?= $(prefix)/lib/systemd/system
 
-# What is compiled against but loaded on demand (base/lazy.h, lib/guest/lazy.h) is not linked.
+# What is compiled against but loaded on demand (base/library/) is not linked.
 LIBS      := nettle sqlite3 json-c libkeyutils uuid
 HEADERS   := libcryptsetup devmapper blkid openssl libvirt libxml-2.0
 PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev nettle-dev libsqlite3-dev \
@@ -25,7 +25,7 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
               busybox-static cpio kmod jq zstd xz-utils
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-dev/libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
+             psmisc time binutils swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
 # systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
 PKGS_REBOOT := debootstrap
 
@@ -73,7 +73,7 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WARN) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# These call more of the libraries than the program does, which links none of them (base/lazy.h).
+# These call more of the libraries than the program does, which links none of them (base/library/).
 $(BUILD)/tests/test_envelope: EXTRA_LIBS := -lcrypto
 $(BUILD)/tests/test_seal: EXTRA_LIBS := -lcryptsetup
 

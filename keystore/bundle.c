@@ -1,5 +1,6 @@
 #include "keystore/bundle.h"
 
+#include "base/library/library.h"
 #include "keystore/record/kdf.h"
 
 #include <openssl/bio.h>
@@ -114,12 +115,14 @@ static bool fill_certificate(X509 *x, EVP_PKEY *pair, const char *name)
 
 int bundle_certificate(const struct secret *root, const char *name, char **ret, struct error *e)
 {
+	int r = openssl_load(e);
+	if (r < 0)
+		return r;
 	CLEANUP(pkey_freep) EVP_PKEY *pair = NULL;
 	CLEANUP(x509_freep) X509 *x = X509_new();
 	CLEANUP(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 	char *data = NULL;
-	int r = key_pair(root, &pair, e);
-	if (r < 0)
+	if ((r = key_pair(root, &pair, e)) < 0)
 		return r;
 	if (!x || !out || !fill_certificate(x, pair, name) || !PEM_write_bio_X509(out, x))
 		return fail("make the keystore's certificate", e);
@@ -159,6 +162,9 @@ static CMS_ContentInfo *encrypt_by(BIO *in, const struct secret *passphrase)
 int bundle_encrypt(const struct secret *content, const struct secret *passphrase, const char *certificate,
 		   unsigned char **ret, size_t *ret_len, struct error *e)
 {
+	int r = openssl_load(e);
+	if (r < 0)
+		return r;
 	CLEANUP(bio_freep) BIO *in = BIO_new_mem_buf(content->data, (int)content->len);
 	CLEANUP(cms_freep) CMS_ContentInfo *cms = NULL;
 	unsigned char *der = NULL;
@@ -187,12 +193,14 @@ int bundle_decrypt(const void *data, size_t len, const struct secret *passphrase
 		   struct secret **ret, struct error *e)
 {
 	const unsigned char *p = data;
+	int r = openssl_load(e);
+	if (r < 0)
+		return r;
 	CLEANUP(cms_freep) CMS_ContentInfo *cms = len <= CONTENT_MAX ? d2i_CMS_ContentInfo(NULL, &p, (long)len) : NULL;
 	CLEANUP(pkey_freep) EVP_PKEY *pair = NULL;
 	CLEANUP(bio_freep) BIO *out = BIO_new(BIO_s_mem());
 	char *plain = NULL;
-	int r = root ? key_pair(root, &pair, e) : 0;
-	if (r < 0)
+	if (root && (r = key_pair(root, &pair, e)) < 0)
 		return r;
 	/* A message that is only encrypted could be changed unnoticed. */
 	if (!cms || !out || OBJ_obj2nid(CMS_get0_type(cms)) != NID_id_smime_ct_authEnvelopedData) {

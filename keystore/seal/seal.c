@@ -1,6 +1,7 @@
 #include "keystore/seal/internal.h"
 
 #include "base/file.h"
+#include "base/library/library.h"
 #include "base/surroundings.h"
 #include "keystore/seal/file.h"
 
@@ -56,7 +57,7 @@ static int init(struct seal *s, struct error *e)
 {
 	char path[32];
 	int r = surroundings_check(e);
-	if (r < 0)
+	if (r < 0 || (r = cryptsetup_load(e)) < 0)
 		return r;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
 	r = crypt_init(&s->cd, path);

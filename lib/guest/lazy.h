@@ -1,7 +1,6 @@
 /*
- * libvirt and libxml2 are loaded when the first connection is opened, not at program start: with the
- * thirty libraries behind them they would cost every command over 10 ms, most of which never talk
- * to libvirt.
+ * libvirt and libxml2 for this room: loaded when the first connection is opened (base/library/library.h), and what is
+ * to know of libxml2's memory.
  */
 #ifndef LIB_GUEST_LAZY_H
 #define LIB_GUEST_LAZY_H
@@ -10,12 +9,12 @@
 
 #include <libvirt/libvirt.h>
 
-/* Loads both and finds every function that we use. ERROR_LIBVIRT when one is not installed. No
- * function of theirs may be called before; guest_connect() is the one that calls this. */
+/* Loads both. ERROR_LIBVIRT when one is not installed. No function of theirs is called before; guest_connect() is
+ * the one that calls this. */
 int lazy_load(struct error *e);
 
 /*
- * virDomainQemuMonitorCommand(), which lives in a library of its own that is loaded here. *ret:
+ * virDomainQemuMonitorCommand(), which lives in a library of its own that is loaded here, too. *ret:
  * QEMU's answer, the caller frees.
  */
 int lazy_qemu_command(virDomainPtr d, const char *command, char **ret, struct error *e);
@@ -26,7 +25,7 @@ int lazy_qemu_command(virDomainPtr d, const char *command, char **ret, struct er
  */
 int lazy_xml_memory(struct error *e);
 
-/* xmlFree(), which libxml2 has as a variable. NULL is fine. */
+/* xmlFree(), which is a variable of libxml2's and not a function. NULL is fine. */
 void lazy_xml_free(void *p);
 
 #endif

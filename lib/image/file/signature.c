@@ -1,6 +1,7 @@
 #include "lib/image/file/signature.h"
 
 #include "base/cleanup.h"
+#include "base/library/library.h"
 
 #include <blkid/blkid.h>
 #include <errno.h>
@@ -17,6 +18,9 @@ static void probe_freep(blkid_probe *p)
 /* 0 is also a result of a device that is empty; libblkid's -1 tells no more. */
 static int start(int fd, const char *path, blkid_probe *ret, struct error *e)
 {
+	int r = blkid_load(e);
+	if (r < 0)
+		return r;
 	AUTOPROBE blkid_probe p = blkid_new_probe();
 	if (!p)
 		return error_oom(e);

@@ -1,5 +1,7 @@
 #include "lib/image/luks/session.h"
 
+#include "base/library/library.h"
+
 #include <errno.h>
 #include <keyutils.h>
 #include <stdarg.h>
@@ -25,8 +27,11 @@ static void listen(struct crypt_session *s)
 
 int crypt_session_open(struct crypt_session *s, const char *header, const char *data, struct error *e)
 {
+	int r = cryptsetup_load(e);
+	if (r < 0)
+		return r;
 	listen(s);
-	int r = data ? crypt_init_data_device(&s->cd, header, data) : crypt_init(&s->cd, header);
+	r = data ? crypt_init_data_device(&s->cd, header, data) : crypt_init(&s->cd, header);
 	if (r < 0)
 		return error_errno(e, error_kind_of_errno(-r), r, "cannot open %s", data ? data : header);
 	listen(s);
@@ -35,10 +40,16 @@ int crypt_session_open(struct crypt_session *s, const char *header, const char *
 
 int crypt_session_by_name(struct crypt_session *s, const char *name)
 {
+	struct error why = { 0 };
+	int r = cryptsetup_load(&why);
+	if (r < 0) {
+		snprintf(s->log, sizeof(s->log), "%.*s", (int)sizeof(s->log) - 1, why.message);
+		return r;
+	}
 	listen(s);
 	/* What it says of a header that is not there is for this call's error. */
 	crypt_set_log_callback(NULL, capture, s);
-	int r = name ? crypt_init_by_name(&s->cd, name) : crypt_init(&s->cd, NULL);
+	r = name ? crypt_init_by_name(&s->cd, name) : crypt_init(&s->cd, NULL);
 	crypt_set_log_callback(NULL, capture, NULL);
 	if (r >= 0)
 		listen(s);

@@ -1,6 +1,8 @@
 /* What mappings there are, by libdevmapper. Tables may hold keys, so their buffers are wiped. */
 #include "lib/image/mapping/internal.h"
 
+#include "base/library/library.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -22,6 +24,10 @@ static void silent(int level, const char *file, int line, int errno_or_class, co
 struct dm_task *mapping_run(int type, const char *name)
 {
 	AUTOTASK struct dm_task *t = NULL;
+	if (devmapper_load(NULL) < 0) {
+		errno = ELIBACC;
+		return NULL;
+	}
 	dm_log_with_errno_init(silent);
 	t = dm_task_create(type);
 	if (!t || (name && !dm_task_set_name(t, name)) || !dm_task_secure_data(t)) {
@@ -38,6 +44,9 @@ struct dm_task *mapping_run(int type, const char *name)
 
 int mapping_available(struct error *e)
 {
+	int r = devmapper_load(e);
+	if (r < 0)
+		return r;
 	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_VERSION, NULL);
 	if (t)
 		return 0;
@@ -107,6 +116,9 @@ static bool may_be_asked(void)
 int mapping_list_read(struct mapping_list *ret, struct error *e)
 {
 	AUTOMAPPINGS struct mapping_list l = { 0 };
+	int r = devmapper_load(e);
+	if (r < 0)
+		return r;
 	AUTOTASK struct dm_task *t = mapping_run(DM_DEVICE_LIST, NULL);
 	int err = errno;
 	if (!t && may_be_asked())
@@ -117,7 +129,7 @@ int mapping_list_read(struct mapping_list *ret, struct error *e)
 		if (!list)
 			return error_oom(e);
 		l.list = list;
-		int r = look_at(n->name, &l.list[l.n], e);
+		r = look_at(n->name, &l.list[l.n], e);
 		if (r < 0)
 			return r;
 		l.n += (size_t)r;

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/library/library.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,9 @@ static const EVP_CIPHER *xts(const struct secret *key)
 int recrypt_worker_begin(struct recrypt_worker *w, const unsigned char *mac_key, struct error *e)
 {
 	const struct recrypt *r = w->r;
+	int loaded = openssl_load(e);
+	if (loaded < 0)
+		return loaded;
 	w->decrypt = EVP_CIPHER_CTX_new();
 	w->encrypt = EVP_CIPHER_CTX_new();
 	w->mac = EVP_CIPHER_CTX_new();

@@ -1,5 +1,7 @@
 /* Is a re-encryption that a LUKS2 header speaks of the one that we began? */
 #include "lib/image/recrypt/inplace.h"
+
+#include "base/library/library.h"
 #include "lib/image/luks/luks2_json.h"
 #include "lib/image/luks/internal.h"
 
@@ -176,7 +178,9 @@ int inplace_check_json(const char *text, size_t len, const struct inplace_expect
 	AUTOJSON json *root = luks2_parse(text, len);
 	if (!root)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "LUKS2 header: metadata cannot be read");
-	int r = requirement(root, e);
+	int r = openssl_load(e);
+	if (r < 0 || (r = requirement(root, e)) < 0)
+		return r;
 	if (r == 0)
 		*ret = INPLACE_NONE;
 	if (r <= 0)
