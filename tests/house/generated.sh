@@ -16,9 +16,11 @@ while read -r name; do
 	done < <(jq -r --arg n "$name" '.commands[] | select(.name == $n) | .options[].name' "$T/cli.json")
 	grep -q -- "kvmcrypt ${name%% *}\|${name#* }" README.md || missing+=" $name(README)"
 	[ -e "man/kvmcrypt-${name%% *}.1" ] || missing+=" $name(man)"
+	grep -q "^ *'$name') _kvmcrypt_words" completions/kvmcrypt.bash && grep -q "^ *'$name')$" completions/_kvmcrypt &&
+		grep -q "__fish_seen_subcommand_from ${name%% *}.* -a ${name#* } \|__fish_use_subcommand -a $name " completions/kvmcrypt.fish || missing+=" $name(completion)"
 	[ -e "tests/cli/${name%% *}.sh" ] || [ -e "tests/guest/${name%% *}.sh" ] || grep -rqE "(kvmcrypt|KVMCRYPT\"?) $name" tests/cli tests/guest || missing+=" $name(test)"
 done <<<"$names"
-check_is "" "$missing" "every command: help with all options on stdout, man page, test, README line"
+check_is "" "$missing" "every command: help with all options on stdout, man page, completion, test, README line"
 bad=
 for page in man/*.1; do
 	out=$(mandoc -T lint -W warning "$page" 2>&1 | grep -v 'missing date\|missing manual section' || :)
