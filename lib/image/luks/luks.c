@@ -22,7 +22,8 @@
  */
 bool luks_cipher_is_missing(const struct luks *l)
 {
-	return strstr(l->session.log, "device-mapper") || strstr(l->session.log, "loopback") || strstr(l->session.log, "cipher");
+	const char *log = l->session.log;
+	return strstr(log, "device-mapper") || strstr(log, "loopback") || strstr(log, "cipher");
 }
 
 /* OpenSSL and Nettle, as QEMU, have AES-XTS with two keys of 128 or 256 bits. */

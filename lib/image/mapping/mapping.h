@@ -35,7 +35,7 @@ struct mapping_list {
 /* ERROR_FAILED/ENODEV "this kernel has no device-mapper" when it has none. */
 int mapping_available(struct error *e);
 
-/* All mappings of LUKS volumes. Without device-mapper, or for others than root, there are none; a failure is an error. */
+/* All mappings of LUKS volumes: none without device-mapper, or for others than root. Failing to ask is an error. */
 int mapping_list_read(struct mapping_list *ret, struct error *e);
 void mapping_list_clear(struct mapping_list *l);
 #define AUTOMAPPINGS CLEANUP(mapping_list_clear)

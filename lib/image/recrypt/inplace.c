@@ -102,7 +102,8 @@ static int report(uint64_t size, uint64_t offset, void *user)
 	return progress_report(p->progress, "re-encrypting", offset, size) || is_told_to_end();
 }
 
-static int initialize(struct crypt_session *s, const struct inplace *p, int old, int fresh, uint32_t flags, struct error *e)
+static int initialize(struct crypt_session *s, const struct inplace *p, int old, int fresh, uint32_t flags,
+		      struct error *e)
 {
 	char cipher[64];
 	const struct crypt_params_luks2 luks2 = { .sector_size = p->sector_size };
