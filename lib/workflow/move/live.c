@@ -30,7 +30,8 @@ static int open_now(const struct record *r, const char *path, struct container *
 }
 
 /* The same keys: the header as it is. Nobody changes it while we have the volume's lock. */
-static int write_header(const struct container *old, const struct move_piece *p, int fd, uint64_t offset, struct error *e)
+static int write_header(const struct container *old, const struct move_piece *p, int fd, uint64_t offset,
+			struct error *e)
 {
 	const struct container_info *info = container_info(old);
 	AUTOFREE unsigned char *bytes = malloc((size_t)info->header_length);
@@ -50,7 +51,9 @@ static int make_destination(struct flow *f, struct move_piece *p, struct error *
 	int slot, r = open_now(f->record, p->from, &old, e);
 	if (r == 0)
 		r = move_make_file(f, p, &fd, e);
-	const struct image_copy c = { .from = old ? container_fd(old) : -1, .from_path = p->from, .to = fd, .to_path = p->copy };
+	const struct image_copy c = {
+		.from = old ? container_fd(old) : -1, .from_path = p->from, .to = fd, .to_path = p->copy,
+	};
 	if (r == 0)
 		r = image_copy_attributes(&c, &lost, e);
 	if (r == 0)

@@ -41,7 +41,8 @@ static const char *how_of(const struct move_state *s)
 /* What was said to be it, and is another image. */
 static int not_it(const struct record *r, const char *path, const struct error *why, struct error *e)
 {
-	return error_set(e, ERROR_EXISTS, EEXIST, "%s is there, but it is not volume %s: %.500s", path, r->path, why->message);
+	return error_set(e, ERROR_EXISTS, EEXIST, "%s is there, but it is not volume %s: %.500s", path, r->path,
+			 why->message);
 }
 
 /* Beside a detached header nothing in the data tells whose it is. */
@@ -73,8 +74,8 @@ static int open_image(struct flow *f, struct error *e)
 	bool noted = is_noted(s);
 	if (!f->locked && image_is_in_use(path))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", path);
-	int result = container_open(path, volume_image_format(r), f->locked && !is_live(s) ? CONTAINER_CHANGE : CONTAINER_LOOK,
-				    &s->image, &why);
+	enum container_mode mode = f->locked && !is_live(s) ? CONTAINER_CHANGE : CONTAINER_LOOK;
+	int result = container_open(path, volume_image_format(r), mode, &s->image, &why);
 	if (result == -EMEDIUMTYPE && noted)
 		return not_it(r, path, &why, e);
 	if (result < 0)
@@ -195,7 +196,7 @@ static int prove(struct flow *f, struct error *e)
 	int slot, result = s->n ? volume_prove(r, p ? p->to : volume_header_path(r), &slot, &why) : 0;
 	/* Its volume key is known, so its keyslot can be made anew. */
 	if (result < 0 && why.kind == ERROR_BAD_KEY && is_noted(s)) {
-		flow_note(f, "%s does not open with the passphrase of the keystore, but has its volume key: `kvmcrypt header restore`",
+		flow_note(f, "%s has the volume key, but does not open with the keystore's passphrase: `kvmcrypt header restore`",
 			  p ? p->to : r->path);
 		return 0;
 	}

@@ -158,7 +158,7 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 				 "%s is a symbolic link by now: `kvmcrypt move` the volume to where that leads first", p->from);
 	if (!S_ISREG(st.st_mode))
 		return error_set(e, ERROR_REFUSED, EOPNOTSUPP,
-				 "%s is a block device, whose data stays where it is: only another name of it can be taken note of",
+				 "%s is a block device, whose data stays: only another name of it can be taken note of",
 				 p->from);
 	int r = check_directory(p->from, &dir_from, e);
 	if (r == 0)
@@ -184,8 +184,9 @@ static int plan_piece(struct flow *f, bool header, const char *from, const char 
 	if (has_to < 0)
 		return has_to;
 	if (!has_from && !has_to)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, stays ? "%s is not there: mount its file system, or say where it is now"
-								   : "neither %s nor %s is there", from, to);
+		return error_set(e, ERROR_NOT_FOUND, ENOENT,
+				 stays ? "%s is not there: mount its file system, or say where it is now"
+				       : "neither %s nor %s is there", from, to);
 	if (stays)
 		return 0;
 	if ((r = refuse_taken(f, to, e)) < 0)
@@ -210,7 +211,8 @@ int move_plan(struct flow *f, struct error *e)
 	const struct move_state *s = f->state;
 	const struct record *r = f->record;
 	if (params->header && !r->header_path)
-		return error_set(e, ERROR_USAGE, EINVAL, "%s has no header of its own: --header is for volumes that have", r->path);
+		return error_set(e, ERROR_USAGE, EINVAL, "%s has no header of its own: --header is for volumes that have",
+				 r->path);
 	int result = plan_piece(f, false, r->path, params->to, e);
 	if (result == 0 && params->header)
 		result = plan_piece(f, true, r->header_path, params->header, e);
