@@ -4,7 +4,9 @@
 #include "cmd/environment.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "cmd/volumes.h"
 #include "lib/guest/secrets_dir.h"
+#include "lib/serve/load.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -49,7 +51,6 @@ struct walk {
 	struct output_list *list;
 	struct context *ctx;
 	bool load, dry_run, ram;
-	size_t n, n_failed;
 	struct json_object *started;
 	struct error *e;
 };
@@ -65,8 +66,6 @@ static int add_row(void *opaque, const struct volume_loaded *l)
 	volume_json_secret(row, l->record, failed ? -1 : now);
 	put_bool(row, "changed", l->changed);
 	put_text(row, "error", failed ? l->error.message : NULL);
-	w->n++;
-	w->n_failed += failed;
 	/* The table of a boot goes nowhere; each failure is a line of the journal. */
 	if (failed && w->ram)
 		say(w->ctx, "%s", l->error.message);
@@ -89,156 +88,6 @@ static int add_started(void *opaque, const struct volume_started *s)
 	return 0;
 }
 
-static int find_all(struct context *ctx, struct keystore *ks, char **operands, size_t n, uuid_t **ret, size_t *ret_n,
-		    struct error *e)
-{
-	uuid_t *uuids = calloc(n, sizeof(uuid_t));
-	if (!uuids)
-		return error_oom(e);
-	for (size_t i = 0; i < n; i++) {
-		AUTORECORD struct record *r = NULL;
-		int result = environment_find(ctx, ks, operands[i], &r, e);
-		if (result < 0) {
-			free(uuids);
-			return result;
-		}
-		uuid_copy(uuids[i], r->uuid);
-	}
-	*ret = uuids;
-	*ret_n = n;
-	return 0;
-}
-
-/* The volumes meant: named, all, or with --ram those that domains of this host have. */
-static int volumes_meant(struct context *ctx, struct keystore *ks, const struct load_options *o, char **operands,
-			 size_t n, uuid_t **ret, size_t *ret_n, struct error *ret_damaged, struct error *e)
-{
-	AUTOFREE char *configurations = NULL;
-	if (n)
-		return find_all(ctx, ks, operands, n, ret, ret_n, e);
-	if (o->ram && asprintf(&configurations, "%s/../qemu", o->secrets_dir) < 0) {
-		configurations = NULL;
-		return error_oom(e);
-	}
-	return volume_all(ks, configurations, ret, ret_n, ret_damaged, e);
-}
-
-/* Through libvirt's daemon. */
-static int run_online(struct context *ctx, const struct load_options *o, char **operands, size_t n, struct walk *w)
-{
-	AUTOKEYSTORE struct keystore *ks = NULL;
-	AUTOGUEST struct guest_connection *g = NULL;
-	AUTOFREE uuid_t *uuids = NULL;
-	size_t n_uuids = 0;
-	struct error damaged = { 0 };
-	struct error *e = w->e;
-	int r = w->load ? person_unsealed_keystore(ctx, &ks, e) : person_open_keystore(ctx, &ks, e);
-	if (r == 0)
-		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
-	if (r == 0)
-		r = environment_connect(ctx, &g, e);
-	if (r == 0)
-		r = output_list_begin(ctx, "volumes", columns, &w->list, e);
-	if (r < 0)
-		return r;
-	struct volume_env env = environment(ctx, ks);
-	r = w->load ? volume_load(&env, g, uuids, n_uuids, o->dry_run, add_row, w, e)
-		    : volume_unload(&env, g, uuids, n_uuids, o->dry_run, add_row, w, e);
-	if (r == 0 && damaged.kind)
-		r = error_pass(e, &damaged);
-	/* A volume that failed keeps no guest of the others waiting. */
-	if (o->start) {
-		struct error why = { 0 };
-		int started = volume_start_guests(g, uuids, n_uuids, o->dry_run, add_started, w, &why);
-		if (started == 0 && !json_object_array_length(w->started))
-			say(ctx, "no guest was waiting for a key");
-		if (r == 0 && started < 0)
-			r = error_pass(e, &why);
-	}
-	return r;
-}
-
-static void print_note(void *context, const char *text)
-{
-	say(context, "note: %s", text);
-}
-
-/*
- * Into the directory of a daemon that does not run yet. Whatever fails, what others have in it is
- * there when the daemon starts, and it is in memory for the keys that come later.
- */
-static int load_before(struct context *ctx, const struct load_options *o, char **operands, size_t n, struct walk *w)
-{
-	AUTOKEYSTORE struct keystore *ks = NULL;
-	AUTOSECRETSDIR struct secrets_dir *dir = NULL;
-	AUTOFREE uuid_t *uuids = NULL;
-	size_t n_uuids = 0;
-	struct error damaged = { 0 }, why = { 0 };
-	struct error *e = w->e;
-	int r = person_unsealed_keystore(ctx, &ks, e);
-	if (r < 0 && e->kind == ERROR_NOT_FOUND)
-		return r;
-	bool unsealed = r == 0;
-	if (unsealed)
-		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, e);
-	int begun = o->dry_run ? 0 : secrets_dir_begin(o->secrets_dir, print_note, ctx, &dir, &why);
-	if (begun < 0)
-		return error_pass(e, &why);
-	if (r == 0)
-		r = output_list_begin(ctx, "volumes", columns, &w->list, e);
-	if (r == 0) {
-		struct volume_env env = environment(ctx, ks);
-		r = volume_load_ram(&env, dir, o->secrets_dir, uuids, n_uuids, add_row, w, e);
-	}
-	if (dir && secrets_dir_commit(dir, &why) < 0)
-		return error_pass(e, &why);
-	if (r == 0 && damaged.kind)
-		r = error_pass(e, &damaged);
-	if (r < 0 && !unsealed)
-		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load "
-				       "--start`");
-	if (r < 0)
-		return error_prefix(e, "guests of %zu of %zu volumes wait: put it right, then `kvmcrypt load --start`",
-				    w->n_failed + (damaged.kind != ERROR_NONE), w->n + (damaged.kind != ERROR_NONE));
-	return 0;
-}
-
-static int unload_after(struct context *ctx, const struct load_options *o, char **operands, size_t n, struct walk *w)
-{
-	AUTOKEYSTORE struct keystore *ks = NULL;
-	AUTOFREE uuid_t *uuids = NULL;
-	size_t n_uuids = 0;
-	struct error damaged = { 0 }, why = { 0 };
-	bool was = false;
-	int r = person_open_keystore(ctx, &ks, w->e);
-	if (r == 0)
-		r = volumes_meant(ctx, ks, o, operands, n, &uuids, &n_uuids, &damaged, w->e);
-	if (r == 0)
-		r = output_list_begin(ctx, "volumes", columns, &w->list, w->e);
-	if (r == 0) {
-		struct volume_env env = environment(ctx, ks);
-		r = volume_unload_ram(&env, o->secrets_dir, uuids, n_uuids, o->dry_run, add_row, w, w->e);
-	}
-	/* What others have there is saved also when the keystore is damaged. */
-	if (!o->dry_run && secrets_dir_leave(o->secrets_dir, &was, &why) < 0 && r == 0)
-		r = error_pass(w->e, &why);
-	return r;
-}
-
-/* With --ram: a daemon that runs has its directory in memory, and is asked, or there is none. */
-static int run_ram(struct context *ctx, const struct load_options *o, char **operands, size_t n, struct walk *w)
-{
-	bool runs;
-	int r = secrets_dir_daemon_runs(&runs, w->e);
-	if (r < 0)
-		return r;
-	if (runs && (!w->load || !secrets_dir_is_mounted(o->secrets_dir)))
-		return secrets_dir_check_stopped(o->secrets_dir, w->e);
-	if (runs)
-		return run_online(ctx, o, operands, n, w);
-	return w->load ? load_before(ctx, o, operands, n, w) : unload_after(ctx, o, operands, n, w);
-}
-
 static int check_usage(const struct load_options *o, size_t n, bool load, struct error *e)
 {
 	if (o->all && n)
@@ -247,8 +96,7 @@ static int check_usage(const struct load_options *o, size_t n, bool load, struct
 		return error_set(e, ERROR_USAGE, EINVAL, "give either --all or the volumes");
 	if (o->ram && o->start)
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the "
-				 "guests");
+				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the guests");
 	if (o->secrets_dir && !o->ram)
 		return error_set(e, ERROR_USAGE, EINVAL, "--secrets-dir goes with --ram");
 	if (o->ram && !load && n)
@@ -256,22 +104,67 @@ static int check_usage(const struct load_options *o, size_t n, bool load, struct
 	return 0;
 }
 
-static int run(struct context *ctx, struct load_options *o, char **operands, size_t n, bool load, struct error *e)
+/* Without a daemon the directory is made ready, or left, even if the keystore stays closed. */
+static int run_offline(struct context *ctx, const struct volume_load *p, struct keystore *ks, const struct error *closed,
+		       struct error *e)
 {
-	struct walk w = { .ctx = ctx, .load = load, .dry_run = o->dry_run, .ram = o->ram, .e = e };
-	int r = check_usage(o, n, load, e);
+	const struct volume_env env = environment(ctx, ks);
+	return p->load ? volume_load_before(&env, p, closed, e) : volume_unload_after(&env, p, closed, e);
+}
+
+static int load(struct context *ctx, struct volume_load *p, char **operands, size_t n, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	AUTOGUEST struct guest_connection *g = NULL;
+	AUTOVOLUMES struct volume_list named = { 0 };
+	struct error closed = { 0 };
+	bool online;
+	int r = volume_load_where(p, &online, e);
 	if (r < 0)
 		return r;
-	if (!o->secrets_dir)
-		o->secrets_dir = SECRETS_DIR_DEFAULT;
+	r = p->load ? person_unsealed_keystore(ctx, &ks, &closed) : person_open_keystore(ctx, &ks, &closed);
+	if (r < 0 && !online && !(p->load && closed.kind == ERROR_NOT_FOUND))
+		return run_offline(ctx, p, NULL, &closed, e);
+	if (r < 0)
+		return error_pass(e, &closed);
+	if (n && (r = volumes_chosen(ctx, ks, false, operands, n, NULL, &named, e)) < 0)
+		return r;
+	p->named = n ? &named : NULL;
+	if (!online)
+		return run_offline(ctx, p, ks, NULL, e);
+	const struct volume_env env = environment(ctx, ks);
+	r = environment_connect(ctx, &g, e);
+	return r < 0 ? r : volume_load_online(&env, g, p, e);
+}
+
+static int run(struct context *ctx, struct load_options *o, char **operands, size_t n, bool is_load, struct error *e)
+{
+	struct walk w = { .ctx = ctx, .load = is_load, .dry_run = o->dry_run, .ram = o->ram, .e = e };
+	int r = check_usage(o, n, is_load, e);
+	if (r < 0)
+		return r;
+	struct volume_load p = {
+		.load = is_load,
+		.start = o->start,
+		.ram = o->ram,
+		.dry_run = o->dry_run,
+		.secrets_dir = o->secrets_dir ? o->secrets_dir : SECRETS_DIR_DEFAULT,
+		.loaded = add_row,
+		.started = add_started,
+		.ctx = &w,
+	};
 	struct json_object *extra = json_object_new_object();
 	w.started = json_object_new_array();
-	r = o->ram ? run_ram(ctx, o, operands, n, &w) : run_online(ctx, o, operands, n, &w);
+	r = output_list_begin(ctx, "volumes", columns, &w.list, e);
+	if (r == 0)
+		r = load(ctx, &p, operands, n, e);
+	if (r == 0 && o->start && !json_object_array_length(w.started))
+		say(ctx, "no guest was waiting for a key");
 	json_object_object_add(extra, "started", w.started);
 	json_object_object_add(extra, "ram",
-			       o->ram ? json_object_new_boolean(secrets_dir_is_mounted(o->secrets_dir)) : NULL);
+			       o->ram ? json_object_new_boolean(secrets_dir_is_mounted(p.secrets_dir)) : NULL);
 	if (w.list)
-		return output_list_end(w.list, r, load ? extra : (json_object_put(extra), NULL), e);
+		return output_list_end(w.list, r, is_load ? extra : (json_object_put(extra), NULL), e);
 	json_object_put(extra);
 	return r;
 }

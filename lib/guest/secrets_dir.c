@@ -15,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 int secrets_dir_daemon_runs(bool *ret, struct error *e)
 {
@@ -177,6 +178,19 @@ int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path
 		return error_prefix(e, "secret of %s", path);
 	if (ret_changed)
 		*ret_changed = changed;
+	return 0;
+}
+
+int secrets_dir_forget(struct secrets_dir *d, const uuid_t volume, struct error *e)
+{
+	static const char *const suffixes[] = { "xml", "base64" };
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		AUTOFREE char *file = file_of(d->work, volume, suffixes[i]);
+		if (!file)
+			return error_oom(e);
+		if (unlink(file) < 0 && errno != ENOENT)
+			return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", file);
+	}
 	return 0;
 }
 

@@ -39,6 +39,8 @@ static inline void secrets_dir_freep(struct secrets_dir **d)
 /* The secret of a volume as libvirt 9 keeps a persistent one. *ret_changed: it was not so before. */
 int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path, const struct secret *passphrase,
 		    bool *ret_changed, struct error *e);
+/* Its files, if they are there. */
+int secrets_dir_forget(struct secrets_dir *d, const uuid_t volume, struct error *e);
 bool secrets_dir_has(const char *path, const uuid_t volume);
 
 /* Mounts what was begun; ERROR_BUSY, and not mounted, if a daemon has started meanwhile. */

@@ -1,5 +1,6 @@
 #include "lib/serve/job.h"
 #include "lib/serve/open.h"
+#include "lib/serve/register.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/mapped.h"

@@ -39,6 +39,7 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, cons
 int volume_detach(const struct volume_env *env, struct guest_connection *g, const struct record *r,
 		  const struct volume_attach *p, struct volume_attached *ret, struct error *e);
 
+<<<<<<< HEAD
 /* One volume of a load or unload, for the caller to show. error.kind NONE: done. */
 struct volume_loaded {
 	const struct record *record;
@@ -90,4 +91,6 @@ typedef int (*volume_started_fn)(void *ctx, const struct volume_started *s);
 int volume_start_guests(struct guest_connection *g, const uuid_t *volumes, size_t n, bool dry_run, volume_started_fn fn,
 			void *ctx, struct error *e);
 
+=======
+>>>>>>> 2f04f9c (serve: load's workflow is a library call)
 #endif

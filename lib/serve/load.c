@@ -1,7 +1,8 @@
-#include "lib/serve/attach.h"
+#include "lib/serve/load.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/list.h"
 #include "lib/serve/open.h"
+#include "lib/serve/register.h"
 #include "lib/volume/mapped.h"
 
 #include "lib/guest/config.h"
@@ -39,20 +40,17 @@ static bool is_wanted(void *ctx, const struct record *r)
 	return has_key(r) && (used ? is_used(used, r) : !volume_is_mapped_for_guests(r) || r->n_domains);
 }
 
-int volume_all(struct keystore *ks, const char *used_in, uuid_t **ret, size_t *ret_n, struct error *ret_damaged,
-	       struct error *e)
+/* The volumes meant; a damaged record is left out and told of: it must not keep the guests of others from starting. */
+static int find_meant(struct keystore *ks, const struct volume_load *p, struct volume_list *ret, struct error *e)
 {
 	CLEANUP(guest_config_clear) struct guest_config config = { 0 };
-	struct volume_list l = { 0 };
-	int r = used_in ? guest_config_read(used_in, &config, e) : 0;
-	if (r == 0)
-		r = volume_list_all(ks, is_wanted, used_in ? &config : NULL, &l, e);
-	if (r < 0)
-		return r;
-	*ret = l.uuids;
-	*ret_n = l.n;
-	*ret_damaged = l.damaged;
-	return 0;
+	AUTOFREE char *configurations = NULL;
+	if (p->ram && asprintf(&configurations, "%s/../qemu", p->secrets_dir) < 0) {
+		configurations = NULL;
+		return error_oom(e);
+	}
+	int r = p->ram ? guest_config_read(configurations, &config, e) : 0;
+	return r < 0 ? r : volume_list_all(ks, is_wanted, p->ram ? &config : NULL, ret, e);
 }
 
 struct batch {
@@ -182,31 +180,97 @@ static int run(const struct volume_env *env, const struct place *where, const uu
 	return -first.err;
 }
 
-int volume_load(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes, size_t n,
-		bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+/* ---- how ---- */
+
+int volume_load_where(const struct volume_load *p, bool *ret_online, struct error *e)
 {
+	bool runs = true;
+	int r = p->ram ? secrets_dir_daemon_runs(&runs, e) : 0;
+	if (r < 0)
+		return r;
+	if (p->ram && runs && (!p->load || !secrets_dir_is_mounted(p->secrets_dir)))
+		return secrets_dir_check_stopped(p->secrets_dir, e);
+	*ret_online = runs;
+	return 0;
+}
+
+/* With the volumes of p, or those that are meant. A damaged record is an error, after all others are done. */
+static int run_all(const struct volume_env *env, const struct place *where, const struct volume_load *p,
+		   struct volume_list *meant, struct error *e)
+{
+	int r = p->named ? 0 : find_meant(env->ks, p, meant, e);
+	const struct volume_list *l = p->named ? p->named : meant;
+	if (r == 0)
+		r = run(env, where, l->uuids, l->n, p->load, p->dry_run, p->loaded, p->ctx, e);
+	return r == 0 && l->damaged.kind ? error_pass(e, &l->damaged) : r;
+}
+
+int volume_load_online(const struct volume_env *env, struct guest_connection *g, const struct volume_load *p,
+		       struct error *e)
+{
+	AUTOVOLUMES struct volume_list meant = { 0 };
 	const struct place where = { .g = g };
-	int r = guest_require_secure(g, e);
-	return r < 0 ? r : run(env, &where, volumes, n, true, dry_run, fn, ctx, e);
+	struct error why = { 0 };
+	int r = p->load ? guest_require_secure(g, e) : 0;
+	if (r < 0)
+		return r;
+	r = run_all(env, &where, p, &meant, e);
+	/* A volume that failed keeps no guest of the others waiting. */
+	const struct volume_list *l = p->named ? p->named : &meant;
+	if (p->start && volume_start_guests(g, l->uuids, l->n, p->dry_run, p->started, p->ctx, &why) < 0 && r == 0)
+		r = error_pass(e, &why);
+	return r;
 }
 
-int volume_unload(const struct volume_env *env, struct guest_connection *g, const uuid_t *volumes,
-		  size_t n, bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+struct counted {
+	const struct volume_load *p;
+	size_t n, failed;
+};
+
+static int count(void *ctx, const struct volume_loaded *l)
 {
-	const struct place where = { .g = g };
-	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
+	struct counted *c = ctx;
+	c->n++;
+	c->failed += l->error.kind != ERROR_NONE;
+	return c->p->loaded(c->p->ctx, l);
 }
 
-int volume_load_ram(const struct volume_env *env, struct secrets_dir *dir, const char *path, const uuid_t *volumes,
-		    size_t n, volume_loaded_fn fn, void *ctx, struct error *e)
+int volume_load_before(const struct volume_env *env, const struct volume_load *p, const struct error *sealed,
+		       struct error *e)
 {
-	const struct place where = { .dir = dir, .path = path };
-	return run(env, &where, volumes, n, true, !dir, fn, ctx, e);
+	AUTOSECRETSDIR struct secrets_dir *dir = NULL;
+	AUTOVOLUMES struct volume_list meant = { 0 };
+	struct counted c = { .p = p };
+	struct volume_load counting = *p;
+	struct error why = { 0 };
+	counting.loaded = count;
+	counting.ctx = &c;
+	int r = p->dry_run ? 0 : secrets_dir_begin(p->secrets_dir, env->note, env->note_context, &dir, e);
+	if (r < 0)
+		return r;
+	const struct place where = { .dir = dir, .path = p->secrets_dir };
+	r = sealed ? error_pass(e, sealed) : run_all(env, &where, &counting, &meant, e);
+	if (dir && secrets_dir_commit(dir, &why) < 0)
+		return error_pass(e, &why);
+	if (r == 0)
+		return 0;
+	if (sealed)
+		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load --start`");
+	bool damaged = (p->named ? p->named : &meant)->damaged.kind != ERROR_NONE;
+	return error_prefix(e, "guests of %zu of %zu volumes wait: put it right, then `kvmcrypt load --start`",
+			    c.failed + damaged, c.n + damaged);
 }
 
-int volume_unload_ram(const struct volume_env *env, const char *path, const uuid_t *volumes, size_t n, bool dry_run,
-		      volume_loaded_fn fn, void *ctx, struct error *e)
+int volume_unload_after(const struct volume_env *env, const struct volume_load *p, const struct error *closed,
+			struct error *e)
 {
-	const struct place where = { .path = path };
-	return run(env, &where, volumes, n, false, dry_run, fn, ctx, e);
+	AUTOVOLUMES struct volume_list meant = { 0 };
+	const struct place where = { .path = p->secrets_dir };
+	struct error why = { 0 };
+	bool was = false;
+	int r = closed ? error_pass(e, closed) : run_all(env, &where, p, &meant, e);
+	/* What others have there is saved also when the keystore is damaged. */
+	if (!p->dry_run && secrets_dir_leave(p->secrets_dir, &was, &why) < 0 && r == 0)
+		r = error_pass(e, &why);
+	return r;
 }

@@ -1,3 +1,4 @@
+#include "lib/serve/register.h"
 #include "lib/volume/internal.h"
 
 #include "lib/guest/secret.h"
@@ -21,6 +22,15 @@ static int put(const struct destination *to, const struct record *r, bool *ret_n
 	return guest_secret_register(to->g, r->uuid, r->path, r->passphrase, ret_new, ret_ephemeral, e);
 }
 
+/* An erase forgets the secret after the record says so: what came after that is taken back here. */
+static int take_back(const struct destination *to, const struct record *r, struct error *e)
+{
+	struct error why = { 0 };
+	int result = to->dir ? secrets_dir_forget(to->dir, r->uuid, &why) : guest_secret_forget(to->g, r->uuid, NULL, &why);
+	return result < 0 ? error_pass(e, &why)
+			  : error_set(e, ERROR_NOT_FOUND, ENOENT, "%s was erased meanwhile", r->path);
+}
+
 /*
  * A rotation may store a new passphrase and give it to libvirt between our reading the record and
  * our giving what we read. So the record is looked at once more afterwards, and a changed one is
@@ -35,8 +45,11 @@ static int hand_out(const struct volume_env *env, const struct destination *to, 
 		AUTORECORD struct record *now = NULL;
 		result = put(to, *r, &fresh, ret_ephemeral, e);
 		any = any || fresh;
-		if (result == 0)
-			result = keystore_get(env->ks, (*r)->uuid, &now, e);
+		if (result < 0)
+			return result;
+		result = keystore_get(env->ks, (*r)->uuid, &now, e);
+		if (result == -ENOENT || (result == 0 && now->state == RECORD_ERASING))
+			return take_back(to, *r, e);
 		if (result == 0 && now->revision == (*r)->revision) {
 			if (ret_new)
 				*ret_new = any;

@@ -1,7 +1,8 @@
 /* Guests that were to start with libvirt, but had no key then. */
-#include "lib/serve/attach.h"
+#include "lib/serve/load.h"
 
 #include "lib/guest/config.h"
+#include "lib/guest/disk.h"
 #include "lib/guest/secret.h"
 
 #include <stdlib.h>
@@ -27,11 +28,10 @@ static int needs_one(virDomainPtr d, const uuid_t *volumes, size_t n, bool *ret,
 	return 0;
 }
 
-static int consider(struct guest_connection *g, virDomainPtr d, const uuid_t *volumes, size_t n, bool *ret_waits,
+static int consider(virDomainPtr d, const uuid_t *volumes, size_t n, bool *ret_waits,
 		    struct error *e)
 {
 	int autostart = 0, active = virDomainIsActive(d);
-	(void)g;
 	*ret_waits = false;
 	if (active < 0 || virDomainGetAutostart(d, &autostart) < 0)
 		return guest_error(e, "cannot ask for the state of domain %s", virDomainGetName(d));
@@ -50,7 +50,7 @@ int volume_start_guests(struct guest_connection *g, const uuid_t *volumes, size_
 	for (int i = 0; i < count; i++) {
 		struct volume_started s = { .domain = virDomainGetName(domains[i]) };
 		bool waits = false;
-		if (r == 0 && (consider(g, domains[i], volumes, n, &waits, &s.error) < 0 || waits)) {
+		if (r == 0 && (consider(domains[i], volumes, n, &waits, &s.error) < 0 || waits)) {
 			virDomainGetUUID(domains[i], s.uuid);
 			if (waits && !dry_run && virDomainCreate(domains[i]) < 0)
 				guest_error(&s.error, "domain %s does not start", s.domain);

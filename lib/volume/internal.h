@@ -45,18 +45,6 @@ int volume_cheap_slot(struct luks *luks, const struct secret *passphrase);
 /* ERROR_REFUSED when another host has the volume now. */
 int volume_check_here(const struct record *r, struct error *e);
 
-/*
- * Gives libvirt the passphrase of *r (revealed, or revealed here for `purpose`), and makes sure that
- * what it has in the end is the newest. ret_… may be NULL.
- */
-int volume_register(const struct volume_env *env, struct guest_connection *g, struct record **r,
-		    const char *purpose, bool *ret_new, bool *ret_ephemeral, struct error *e);
-
-/* The same into libvirt's directory while no daemon runs. */
-struct secrets_dir;
-int volume_register_in(const struct volume_env *env, struct secrets_dir *dir, struct record **r, const char *purpose,
-		       bool *ret_new, struct error *e);
-
 /* A record that was changed elsewhere since it was read is read and revealed again. */
 int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e);
 
