@@ -50,7 +50,7 @@ LIB_SRC   := $(shell find base keystore lib -name "*.c")
 CMD_SRC   := $(wildcard cmd/*.c)
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
-FAULT_TOOLS := $(BUILD)/fault/inject.so $(BUILD)/fault/kill_at
+FAULT_TOOLS := $(BUILD)/fault/inject.so $(BUILD)/fault/away.so $(BUILD)/fault/kill_at
 obj        = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -95,7 +95,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 		-o $@ $< $(LIB_SRC) $(ALL_LIBS)
 
-$(BUILD)/fault/inject.so: tests/fault/inject.c
+$(BUILD)/fault/%.so: tests/fault/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl -lpthread

@@ -1,14 +1,7 @@
 #!/bin/bash
 # kvmcrypt attach and detach: live and in the configuration, repeated, and every refusal.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 guest_define vm watch
 kvmcrypt create -q a.qcow2 32M
 kvmcrypt create -q b.raw 32M

@@ -1,21 +1,8 @@
 #!/bin/bash
 # What attach writes, into a domain that has the disk already too; and what the machine cannot take.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
-# machine NAME TYPE [DEVICES]: a domain that boots nothing.
-machine() {
-	virsh -q undefine "$1" >/dev/null 2>&1
-	echo "<domain type='qemu'><name>$1</name><memory unit='MiB'>64</memory><os><type arch='x86_64' machine='$2'>hvm</type></os><features><acpi/></features><devices><memballoon model='none'/>${3:-}</devices></domain>" >"$T/$1.xml"
-	virsh -q define "$T/$1.xml" >/dev/null
-}
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin --bare
 disk_of() { virsh -q dumpxml --inactive "$1" | sed -n '/<disk /,/<\/disk>/p'; }
-secret_of() { kvmcrypt show --json "$1" | jq -r .secret.uuid; }
 # Of the disks: with snapshot='no', with an engine, with the secret of a volume.
 counts() { disk_of vm | grep -c "snapshot='no'"; disk_of vm | grep -c "engine='qemu'"; disk_of vm | grep -c "$(secret_of "$1")"; }
 kvmcrypt create -q base.qcow2 8M

@@ -1,15 +1,8 @@
 #!/bin/bash
 # kvmcrypt load --ram and --start: keys in memory before libvirt's daemon starts, guests that start with it, a
 # daemon that is killed again and again, and nothing of a key on any disk.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 secrets=/etc/libvirt/secrets
 disk=$T/libvirt$secrets	# what is on the disk, whatever is mounted there
 mkdir -p "$disk"

@@ -1,17 +1,13 @@
 #!/bin/bash
 # The start of a host whose keystore is unsealed by a TPM or by Tang servers: with neither there, libvirt and the plain
 # guest start all the same, the encrypted one waits, and a person's recovery key starts it.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
+. "$(dirname "$0")/../lib/guest.sh"
 . "$(dirname "$0")/../lib/devices.sh"
-libvirtd_namespace "$@"
 libvirtd_start
 guest_files
 tpm_start
 tang_start one
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+disks_dir
 state() { virsh -q domstate "$1" 2>/dev/null | head -n 1; }
 is_state() { [ "$(state "$1")" = "$2" ]; }
 daemon_down() {

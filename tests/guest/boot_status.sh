@@ -1,19 +1,16 @@
 #!/bin/bash
 # kvmcrypt boot status tells the truth: it tries what the start of the host will try. And: load --start says what it
 # did, and what waits for libvirt says so.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
+. "$(dirname "$0")/../lib/guest.sh"
 libvirtd_dirs
 keystore_new
-mkdir "$T/units" "$T/disks"
+mkdir "$T/units"
 mount --bind "$T/units" /etc/systemd/system
 # Where systemd finds credentials: made anew for this namespace alone.
 mount -t tmpfs tmpfs /run
 mkdir -p /run/credstore /run/libvirt
 mount --bind "$T/libvirt/run/libvirt" /run/libvirt
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+disks_dir
 # domain NAME VOLUME: starts with the host.
 domain() {
 	mkdir -p /etc/libvirt/qemu/autostart

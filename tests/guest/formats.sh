@@ -1,15 +1,8 @@
 #!/bin/bash
 # The main job: guests under a real libvirtd boot from volumes of both formats and keep them over
 # a stop and start; the disk holds only ciphertext.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 
 for f in boot.qcow2 boot.raw; do
 	vm=vm-${f#*.}

@@ -1,9 +1,7 @@
 #!/bin/bash
 # The key is in no argv, environment, log, XML, temporary file or core of any process involved:
 # every exec of kvmcrypt, libvirtd and QEMU is traced, every file and the daemon's logs are scanned.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
+. "$(dirname "$0")/../lib/guest.sh"
 libvirtd_dirs
 strace -o /dev/null true 2>/dev/null || skip_all "strace cannot trace here"
 # Everything libvirt would log at debug level belongs to the scan.
@@ -11,12 +9,7 @@ cat >>/etc/libvirt/libvirtd.conf <<CONF
 log_filters = "1:qemu 1:secret 1:util.command 3:util 3:object 3:event 1:rpc"
 log_outputs = "1:file:$T/libvirtd.debug"
 CONF
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+guest_begin
 guest_define vm watch "marker=LEAK-TEST"
 strace -f -qq -p "$LIBVIRTD_PID" -o "$T/daemon.exec" -e trace=execve,execveat -v -s 65536 &
 tracer=$!

@@ -1,14 +1,7 @@
 #!/bin/bash
 # kvmcrypt resize while a guest runs: the guest sees exactly the new size.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 guest_define vm watch
 for f in a.qcow2 b.raw; do
 	kvmcrypt create -q $f 32M

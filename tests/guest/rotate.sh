@@ -1,14 +1,7 @@
 #!/bin/bash
 # kvmcrypt rotate under a running guest that writes and verifies all the time.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 
 opens() { qemu-io -U -r --object secret,id=s0,file="$2" --image-opts "$3,file.filename=$1" -c 'read 0 512' 2>/dev/null | grep -q 'read 512'; }
 opens_not() { ! opens "$@"; }

@@ -1,13 +1,9 @@
 #!/bin/bash
 # libvirt's daemon dies as `rotate --all` begins: nobody says "rotated" while libvirt has the old passphrase.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
+. "$(dirname "$0")/../lib/guest.sh"
 strace -o /dev/null true 2>/dev/null || skip_all "strace cannot trace here"
 keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+disks_dir
 secrets=/etc/libvirt/secrets
 for i in 1 2 3 4; do kvmcrypt create -q $i.qcow2 8M; done
 

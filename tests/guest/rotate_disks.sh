@@ -1,23 +1,9 @@
 #!/bin/bash
 # Names in QEMU are shared by all disks of a guest: rotations of several at once keep apart, in one process and in two.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
-qmp() { virsh -q qemu-monitor-command "$1" "$2"; }
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin --bare
 ours_in() { qmp "$1" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | grep -o 'kvmcrypt-[a-z0-9-]*'; }
 jobs_in() { qmp "$1" '{"execute":"query-jobs"}' | jq -r '.return[].id'; }
-# One keyslot each, which the keystore's passphrase opens.
-whole() {
-	local v
-	for v; do
-		[ "$(kvmcrypt show --json "$v" | jq -r '"\([.luks.keyslots[] | select(.state == "active") | .owner] | join(" ")) \(.state)"')" = "kvmcrypt ready" ] || { echo "# $v"; return 1; }
-	done
-}
 generations() { for v; do kvmcrypt show --json "$v" | jq .generation; done | sort -u | tr '\n' ' '; }
 leave() { # leave NAME: as a killed command does
 	qmp "$vm" "{\"execute\":\"object-add\",\"arguments\":{\"qom-type\":\"secret\",\"id\":\"$1\",\"data\":\"stale\"}}" >/dev/null
@@ -25,10 +11,7 @@ leave() { # leave NAME: as a killed command does
 
 for n in 2 4; do
 	vm=vm$n disks=()
-	cat >"$T/$vm.xml" <<-XML
-	<domain type='qemu'><name>$vm</name><memory unit='MiB'>64</memory><os><type machine='pc'>hvm</type></os><features><acpi/></features><devices><memballoon model='none'/></devices></domain>
-	XML
-	virsh -q define "$T/$vm.xml"
+	machine $vm pc
 	for ((i = 1; i <= n; i++)); do
 		disks[i]=$n-$i.$([ $((i % 2)) = 0 ] && echo raw || echo qcow2)
 		kvmcrypt create -q "${disks[i]}" 16M

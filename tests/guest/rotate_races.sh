@@ -1,24 +1,13 @@
 #!/bin/bash
 # A rotation at the same moment as another, a guest's start, attach, detach, load, erase: one wins, the
 # other waits or is told that the volume is in use; never a mix.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 rounds=${RACE_ROUNDS:-3}
 guest_define vm watch
 kvmcrypt create -q a.qcow2 16M
 kvmcrypt create -q b.raw 16M
 opens() { qemu-io -U -r --object secret,id=s0,file="$2" --image-opts "driver=qcow2,encrypt.key-secret=s0,file.filename=$1" -c 'read 0 512' 2>/dev/null | grep -q 'read 512'; }
-# One keyslot, which the keystore's passphrase opens; libvirt, if it has the secret, can start a guest.
-whole() {
-	[ "$(kvmcrypt show --json "$1" | jq -r '"\([.luks.keyslots[] | select(.state == "active") | .owner] | join(" ")) \(.state)"')" = "kvmcrypt ready" ]
-}
 codes_in() { # codes_in "ALLOWED" CODES...
 	local allowed=" $1 " c
 	shift

@@ -1,14 +1,7 @@
 #!/bin/bash
 # kvmcrypt rotate --volume-key under a running guest: it goes on writing, the image has another key.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-guest_files
-keystore_new
-mkdir "$T/disks"
-chmod a+x "$T/disks"
-cd "$T/disks" || exit 1
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin
 link_of() { find . -name ".$1.*.kvmcrypt-new"; }
 source_of() { virsh -q domblklist "$1" ${3:-} | awk -v t="$2" '$1 == t { print $2 }'; }
 digest() { kvmcrypt header show --json "$1" | jq -r .found.luks_uuid; dd if="$1" bs=1 skip="$(grep -abo $'LUKS\xba\xbe' "$1" | head -n 1 | cut -d: -f1)" count=132 status=none | tail -c 20 | od -An -tx1; }

@@ -8,9 +8,7 @@ listen_tcp = 1
 listen_addr = '127.0.0.1'
 tcp_port = '$port'
 auth_tcp = 'none'"
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
+. "$(dirname "$0")/../lib/guest.sh"
 libvirtd_start
 guest_files
 keystore_new

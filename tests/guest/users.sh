@@ -1,30 +1,10 @@
 #!/bin/bash
 # Who has an image: a domain may call it by any name that leads there, and may have it elsewhere than
 # in its configuration. attach, detach and erase find it all the same.
-. "$(dirname "$0")/../lib/test.sh"
-. "$(dirname "$0")/../lib/libvirtd.sh"
-libvirtd_namespace "$@"
-libvirtd_start
-keystore_new
-mkdir "$T/disks" "$T/links"
-chmod a+x "$T/disks" "$T/links"
-cd "$T/disks" || exit 1
-# plain_define NAME [DISKS]: a domain that boots nothing; one of the name goes first.
-plain_define() {
-	virsh -q undefine "$1" >/dev/null 2>&1
-	cat >"$T/$1.xml" <<-XML
-	<domain type='qemu'><name>$1</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
-	<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
-	<devices><emulator>/usr/bin/qemu-system-x86_64</emulator><memballoon model='none'/>${2:-}</devices></domain>
-	XML
-	virsh -q define "$T/$1.xml" >/dev/null
-}
-# disk SOURCE [TYPE [FORMAT]]: with the volume's secret, as $SECRET says it.
-disk() {
-	echo "<disk type='${2:-file}' device='disk'><driver name='qemu' type='${3:-qcow2}'/><source $1><encryption format='luks'><secret type='passphrase' $SECRET/></encryption></source><target dev='vda' bus='virtio'/></disk>"
-}
-disks() { virsh -q domblklist "$@" | awk 'NF { print $1 }' | tr '\n' ' '; }
-secret_of() { kvmcrypt show --json "$1" | jq -r .secret.uuid; }
+. "$(dirname "$0")/../lib/guest.sh"
+guest_begin --bare
+mkdir "$T/links"
+chmod a+x "$T/links"
 gone() { virsh -q undefine "$1" --managed-save --snapshots-metadata >/dev/null; }
 
 kvmcrypt create -q a.qcow2 8M
@@ -41,17 +21,17 @@ virsh -q pool-start pool >/dev/null
 while read -r what source type; do
 	source=${source//|/ }
 	SECRET=$other
-	plain_define vm "$(disk "$source" "$type")"
+	machine vm pc "$(encrypted_disk "$source" "$SECRET" "$type")"
 	check_error 9 'with another secret' "$what: attach does not add it a second time" kvmcrypt attach -q vm a.qcow2
-	plain_define vm2
+	machine vm2 pc
 	check_error 6 'disk of domain vm' "$what: nor to another domain" kvmcrypt attach -q vm2 a.qcow2
 	check_error 9 'domain vm has' "$what: erase is refused" kvmcrypt erase -q --yes a.qcow2
 	check "$what:   and the image is there" test -e a.qcow2
 	SECRET=$ours
-	plain_define vm "$(disk "$source" "$type")"
+	machine vm pc "$(encrypted_disk "$source" "$SECRET" "$type")"
 	check_is "false vda" "$(kvmcrypt attach -q --json vm a.qcow2 | jq -r '"\(.changed) \(.target)"')" "$what: with our secret it is attached already"
 	check_is "true" "$(kvmcrypt detach -q --json vm a.qcow2 | jq .changed)" "$what: detach"
-	check_is "" "$(disks vm --inactive)" "$what:   took it away"
+	check_is "" "$(targets vm --inactive)" "$what:   took it away"
 	check_is 0 "$(virsh -q secret-list | wc -l)" "$what:   and the secret"
 	gone vm
 	gone vm2
@@ -66,17 +46,17 @@ NAMES
 
 # A secret may be named by its usage.
 SECRET="usage='kvmcrypt/$uuid'"
-plain_define vm "$(disk "file='$T/other.qcow2'")"
+machine vm pc "$(encrypted_disk "file='$T/other.qcow2'" "$SECRET")"
 check_error 9 'domain vm has' "a secret by its usage: erase is refused" kvmcrypt erase -q --yes a.qcow2
-plain_define vm "$(disk "file='$PWD/a.qcow2'")"
+machine vm pc "$(encrypted_disk "file='$PWD/a.qcow2'" "$SECRET")"
 check_is false "$(kvmcrypt attach -q --json vm a.qcow2 | jq .changed)" "a secret by its usage: it is attached already"
 gone vm
 virsh -q secret-undefine "$(secret_of a.qcow2)"
 
 # What cannot be asked is no "no".
 SECRET=$other
-plain_define vm "$(disk "pool='nowhere' volume='a.qcow2'" volume)"
-plain_define vm2
+machine vm pc "$(encrypted_disk "pool='nowhere' volume='a.qcow2'" "$SECRET" volume)"
+machine vm2 pc
 check_error 8 "pool 'nowhere'" "a pool that is not there: erase is refused" kvmcrypt erase -q --yes a.qcow2
 check_error 8 "pool 'nowhere'" "  and attach" kvmcrypt attach -q vm2 a.qcow2
 check "the image is there" test -e a.qcow2
@@ -84,7 +64,7 @@ gone vm
 
 # A volume that libvirt's pool has not noticed yet, and a pool that is stopped.
 kvmcrypt create -q late.qcow2 8M
-plain_define vm "$(disk "pool='pool' volume='late.qcow2'" volume)"
+machine vm pc "$(encrypted_disk "pool='pool' volume='late.qcow2'" "$SECRET" volume)"
 check_error 9 'domain vm has' "a volume that its pool has not noticed" kvmcrypt erase -q --yes late.qcow2
 virsh -q pool-destroy pool >/dev/null
 check_error 9 'domain vm has' "a pool that is stopped" kvmcrypt erase -q --yes late.qcow2
@@ -97,11 +77,11 @@ if loop=$(truncate -s 8M "$T/device" && losetup -f --show "$T/device" 2>/dev/nul
 	on_exit drop_loop
 	ln -s "$loop" "$T/links/by-id"
 	kvmcrypt create -q --luks 1 --yes-destroy "$loop" "$loop"
-	plain_define vm "$(disk "dev='$T/links/by-id'" block raw)"
+	machine vm pc "$(encrypted_disk "dev='$T/links/by-id'" "$SECRET" block raw)"
 	check_error 9 'with another secret' "a device by a link: attach" kvmcrypt attach -q vm "$loop"
 	check_error 9 'domain vm has' "a device by a link: erase" kvmcrypt erase -q --yes "$loop"
 	mknod "$T/links/node" b "$(stat -c 0x%t "$loop")" "$(stat -c 0x%T "$loop")"
-	plain_define vm "$(disk "dev='$T/links/node'" block raw)"
+	machine vm pc "$(encrypted_disk "dev='$T/links/node'" "$SECRET" block raw)"
 	check_error 9 'domain vm has' "another node of the device: erase" kvmcrypt erase -q --yes "$loop"
 	gone vm
 	check_is "$loop" "$(kvmcrypt show --json "$T/links/by-id" | jq -r .path)" "VOLUME by a link to the device"
@@ -121,7 +101,7 @@ check_error 4 'the keystore knows at' "a copy is not the volume" kvmcrypt show -
 rm copy.qcow2
 
 # A saved state: the configuration may say another thing.
-plain_define vm
+machine vm pc
 check "attach" kvmcrypt attach vm a.qcow2
 check "start" virsh -q start vm
 check "save" virsh -q managedsave vm
@@ -135,7 +115,7 @@ virsh -q destroy vm
 check "detach" kvmcrypt detach vm a.qcow2
 
 # Only a snapshot tells of it.
-plain_define vm
+machine vm pc
 check "attach" kvmcrypt attach vm a.qcow2
 {
 	echo "<domainsnapshot><name>s1</name><state>shutoff</state><creationTime>1</creationTime><disks><disk name='vda' snapshot='internal'/></disks>"
@@ -164,7 +144,7 @@ gone vm
 rm -f overlay
 
 # The domain itself under another name, redefined, or gone.
-plain_define vm
+machine vm pc
 check "attach" kvmcrypt attach vm a.qcow2
 virsh -q domrename vm renamed >/dev/null
 check "start" virsh -q start renamed
@@ -173,7 +153,7 @@ check_is renamed "$(kvmcrypt resize -q --json a.qcow2 16M | jq -r .domain)" "ren
 virsh -q destroy renamed
 gone renamed
 SECRET=$ours
-plain_define new "$(disk "file='$PWD/a.qcow2'")"
+machine new pc "$(encrypted_disk "file='$PWD/a.qcow2'" "$SECRET")"
 check "start" virsh -q start new
 check_is "live new" "$(kvmcrypt rotate -q --json a.qcow2 | jq -r '.volumes[0] | "\(.how) \(.domain)"')" "redefined under another name and UUID: rotate finds the guest"
 check_is new "$(kvmcrypt resize -q --json a.qcow2 24M | jq -r .domain)" "  and resize"
