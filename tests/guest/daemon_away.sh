@@ -48,16 +48,16 @@ has_disk() { [ "$(targets vm)/$(targets vm --inactive)" = "vda /vda " ]; }
 has_none() { [ "$(targets vm)/$(targets vm --inactive)" = / ] && ! [ -e "$file" ]; }
 
 # Before each run; what a 0 means; after the command was repeated.
-ready_attach() { has_none || kvmcrypt detach vm a.qcow2 >/dev/null; }
+ready_attach() { has_none || kvmcrypt detach -q vm a.qcow2 >/dev/null; }
 true_attach() { has_disk && opens; }
 end_attach() { true_attach && [ "$(kvmcrypt show --json a.qcow2 | jq -r '[.domains[].name] | join(" ")')" = vm ]; }
-ready_detach() { has_disk || kvmcrypt attach vm a.qcow2 >/dev/null; }
+ready_detach() { has_disk || kvmcrypt attach -q vm a.qcow2 >/dev/null; }
 true_detach() { has_none; }
 end_detach() { has_none && [ "$(kvmcrypt show --json a.qcow2 | jq '.domains | length')" = 0 ]; }
 ready_rotate() { ready_detach && before=$(generation); }
 true_rotate() { [ "$(generation)" -gt "$before" ] && opens && [ "$(base64 -d "$file")" = "$(passphrase_of a.qcow2)" ]; }
 end_rotate() { true_rotate && whole a.qcow2; }
-ready_load() { ready_detach && kvmcrypt unload a.qcow2 >/dev/null; }
+ready_load() { ready_detach && kvmcrypt unload -q a.qcow2 >/dev/null; }
 true_load() { [ -e "$file" ] && opens; }
 end_load() { true_load; }
 
