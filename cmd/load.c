@@ -105,8 +105,8 @@ static int check_usage(const struct load_options *o, size_t n, bool load, struct
 }
 
 /* Without a daemon the directory is made ready, or left, even if the keystore stays closed. */
-static int run_offline(struct context *ctx, const struct volume_load *p, struct keystore *ks, const struct error *closed,
-		       struct error *e)
+static int run_offline(struct context *ctx, const struct volume_load *p, struct keystore *ks,
+		       const struct error *closed, struct error *e)
 {
 	const struct volume_env env = environment(ctx, ks);
 	return p->load ? volume_load_before(&env, p, closed, e) : volume_unload_after(&env, p, closed, e);
