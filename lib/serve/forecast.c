@@ -29,12 +29,13 @@ static int try_file(struct keystore *ks, const char *path, struct error *e)
 static void try_way(struct keystore *ks, const struct slot *s, const char *path, struct forecast_way *way)
 {
 	AUTOKEYSTORE struct keystore *own = NULL;
-	if (keystore_open(keystore_path(ks), &own, &way->error) < 0)
-		return;
-	if (path)
-		try_file(own, path, &way->error);
-	else
-		keystore_unseal_slot(own, s->slot, NULL, &way->error);
+	struct error why = { 0 };
+	int r = keystore_open(keystore_path(ks), &own, &why);
+	if (r == 0)
+		r = path ? try_file(own, path, &why) : keystore_unseal_slot(own, s->slot, NULL, &why);
+	/* A key may have been tried on slots of another kind before it opened one. */
+	if (r < 0)
+		way->error = why;
 }
 
 int forecast_ways(struct keystore *ks, forecast_way_fn fn, void *ctx, struct error *e)
