@@ -176,7 +176,7 @@ static int visit_record(void *ctx, const struct store_record *row, struct error 
 	if (envelope_parse(row->envelope, row->envelope_len, &r, &why) < 0 || keystore_match_row(row, r, &why) < 0 ||
 	    envelope_open(ks->root, ks->root_id, r, false, &why) < 0) {
 		p->unreadable++;
-		return why.kind == ERROR_DAMAGED ? 0 : error_pass(e, &why);
+		return why.kind == ERROR_DAMAGED || why.err == ENOTSUP ? 0 : error_pass(e, &why);
 	}
 	int res = keystore_check_fresh(ks, NULL, r, &why);
 	if (res < 0)

@@ -111,6 +111,10 @@ int store_touch(struct store *s, const uuid_t volume, uint64_t expect, int64_t l
 struct batch {
 	struct store_record rows[BATCH];
 	size_t n;
+	bool last;		/* there are no more behind it */
+	char *after;		/* path of its last row; one that is malformed may have a zero byte in it */
+	size_t after_len;
+	struct error damaged;	/* of a row that is malformed, which must not hide the others */
 };
 
 static void batch_clear(struct batch *b)
@@ -120,6 +124,19 @@ static void batch_clear(struct batch *b)
 		free((unsigned char *)b->rows[i].envelope);
 	}
 	b->n = 0;
+}
+
+static int batch_went_to(struct batch *b, const void *path, size_t len, struct error *e)
+{
+	char *copy = malloc(len + 1);
+	if (!copy)
+		return error_oom(e);
+	if (len)
+		memcpy(copy, path, len);
+	free(b->after);
+	b->after = copy;
+	b->after_len = len;
+	return 0;
 }
 
 static int batch_add(struct batch *b, const struct store_record *row, struct error *e)
@@ -137,43 +154,63 @@ static int batch_add(struct batch *b, const struct store_record *row, struct err
 	b->rows[b->n].path = path;
 	b->rows[b->n].envelope = envelope;
 	b->n++;
-	return 0;
+	return batch_went_to(b, path, strlen(path), e);
 }
 
-static int batch_read(struct store *s, const char *after, struct batch *b, struct error *e)
+/* A path that is no text is behind all that are: there nothing follows. */
+static int batch_skip(struct batch *b, sqlite3_stmt *st, const struct error *why, struct error *e)
+{
+	b->damaged = *why;
+	if (sqlite3_column_type(st, 1) != SQLITE_TEXT) {
+		b->last = true;
+		return 1;
+	}
+	return batch_went_to(b, sqlite3_column_text(st, 1), (size_t)sqlite3_column_bytes(st, 1), e);
+}
+
+static int batch_read(struct store *s, struct batch *b, struct error *e)
 {
 	AUTOSTMT sqlite3_stmt *st = sqlite_stmt(s, SQL_EACH, e);
 	if (!st)
 		return -EIO;
-	sqlite3_bind_text(st, 1, after, -1, SQLITE_TRANSIENT);
+	sqlite3_bind_text(st, 1, b->after, (int)b->after_len, SQLITE_TRANSIENT);
 	sqlite3_bind_int(st, 2, BATCH);
-	int rc;
+	int rc, rows = 0;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct store_record row;
-		int r = read_row(s, st, &row, e);
-		if (r < 0 || (r = batch_add(b, &row, e)) < 0)
+		struct error why = { 0 };
+		rows++;
+		int r = read_row(s, st, &row, &why);
+		r = r < 0 ? batch_skip(b, st, &why, e) : batch_add(b, &row, e);
+		if (r < 0)
 			return r;
+		if (r > 0)
+			return 0;
 	}
-	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read", e);
+	if (rc != SQLITE_DONE)
+		return sqlite_fail(s, "read", e);
+	b->last = rows < BATCH;
+	return 0;
+}
+
+static void batch_free(struct batch *b)
+{
+	batch_clear(b);
+	free(b->after);
 }
 
 int store_each(struct store *s, store_record_fn fn, void *ctx, struct error *e)
 {
-	CLEANUP(batch_clear) struct batch b = { .n = 0 };
-	AUTOFREE char *after = strdup("");
-	for (;;) {
-		if (!after)
-			return error_oom(e);
+	CLEANUP(batch_free) struct batch b = { .after = strdup("") };
+	if (!b.after)
+		return error_oom(e);
+	while (!b.last) {
 		batch_clear(&b);
-		int r = batch_read(s, after, &b, e);
-		if (r < 0)
+		int r = batch_read(s, &b, e);
+		for (size_t i = 0; r == 0 && i < b.n; i++)
+			r = fn(ctx, &b.rows[i], e);
+		if (r)
 			return r;
-		for (size_t i = 0; i < b.n; i++)
-			if ((r = fn(ctx, &b.rows[i], e)))
-				return r;
-		if (b.n < BATCH)
-			return 0;
-		free(after);
-		after = strdup(b.rows[b.n - 1].path);
 	}
+	return b.damaged.kind ? error_pass(e, &b.damaged) : 0;
 }

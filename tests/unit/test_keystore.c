@@ -360,6 +360,30 @@ static void each_survives_a_damaged_record(void **state)
 	assert_int_equal(n, 2);
 }
 
+/* Many rows, so that one is the last of what is read at a time. */
+static void each_survives_a_malformed_row(void **state)
+{
+	static const char *const damage[] = {
+		"UPDATE volume SET uuid = 'text' || id, luks = 1.5 WHERE path IN ('/10', '/31', '/32', '/33')",
+		"UPDATE volume SET path = CAST(x'2f313000' || x'61' AS TEXT) WHERE path = '/10'",
+		"UPDATE volume SET path = CAST(path AS BLOB) WHERE path = '/50'",
+	};
+	AUTOKEYSTORE struct keystore *ks = make_keystore("k");
+	int n = 0;
+	(void)state;
+	for (int i = 10; i < 90; i++) {
+		char path[16];
+		snprintf(path, sizeof(path), "/%d", i);
+		record_free(store_record(ks, path));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
+		sql("k", damage[i]);
+		n = 0;
+		assert_fails(keystore_each(ks, count, &n, &e), ERROR_DAMAGED, "");
+		assert_in_range(n, 75, 76);
+	}
+}
+
 /* ---- audit trail ---- */
 
 struct rows {
@@ -506,7 +530,7 @@ int main(void)
 		KEYSTORE_TEST(paths_and_uuids_are_unique),
 		KEYSTORE_TEST(reveal_logs_each_use),
 		KEYSTORE_TEST(each_in_order),
-		KEYSTORE_TEST(each_survives_a_damaged_record),
+		KEYSTORE_TEST(each_survives_a_damaged_record), KEYSTORE_TEST(each_survives_a_malformed_row),
 		KEYSTORE_TEST(audit_rows),
 		KEYSTORE_TEST(noted_head),
 		KEYSTORE_TEST(status_of_a_keystore),
