@@ -84,6 +84,7 @@ static int settle(struct flow *f, bool may_resume, enum flow_outcome *ret, char 
 {
 	for (int round = 0; f->record; round++) {
 		enum flow_outcome one = FLOW_NOTHING;
+		char text[512] = "";
 		uint32_t number = volume_state_of(f->record);
 		const struct workflow *w = workflow_of(number);
 		if (number == RECORD_READY)
@@ -101,13 +102,15 @@ static int settle(struct flow *f, bool may_resume, enum flow_outcome *ret, char 
 		if (r == 0)
 			r = flow_hold_others(f, e);
 		if (r == 0)
-			r = settle_one(f, may_resume, &one, detail, e);
+			r = settle_one(f, may_resume, &one, text, e);
 		flow_end(f);
 		if (r < 0)
 			return r;
 		/* What was brought to an end before is the news, not that the rest waits. */
-		if (one != FLOW_WAITS || *ret == FLOW_NOTHING)
+		if (one != FLOW_WAITS || *ret == FLOW_NOTHING) {
 			*ret = one;
+			memcpy(detail, text, sizeof(text));
+		}
 		if (is_end(one))
 			return 0;
 	}
