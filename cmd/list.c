@@ -45,7 +45,8 @@ static int add_row(void *ctx, const struct record *r)
 		return 0;
 	w->due++;
 	if (future)
-		say(w->ctx, "note: the key of %s was made in the future, if the clock is right: it counts as due", r->path);
+		say(w->ctx, "note: the key of %s was made in the future, if the clock is right: it counts as due",
+		    r->path);
 	struct volume_mapping m;
 	volume_mapping_in(w->maps, r, &m);
 	int ret = output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);

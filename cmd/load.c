@@ -96,7 +96,8 @@ static int check_usage(const struct load_options *o, size_t n, bool load, struct
 		return error_set(e, ERROR_USAGE, EINVAL, "give either --all or the volumes");
 	if (o->ram && o->start)
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the guests");
+				 "--ram and --start exclude each other: libvirt's daemon, when it starts, starts the "
+				 "guests");
 	if (o->secrets_dir && !o->ram)
 		return error_set(e, ERROR_USAGE, EINVAL, "--secrets-dir goes with --ram");
 	if (o->ram && !load && n)

@@ -45,7 +45,8 @@ static int add_passphrase(const struct context *ctx, const struct new_slot_optio
 		return r;
 	add(s, SLOT_PASSPHRASE, o->label)->key = s->keys[i];
 	if (s->keys[i]->len < SHORT_PASSPHRASE)
-		say(ctx, "note: a passphrase of %zu characters is found by trying, by whoever has a copy of the keystore",
+		say(ctx,
+		    "note: a passphrase of %zu characters is found by trying, by whoever has a copy of the keystore",
 		    s->keys[i]->len);
 	return 0;
 }
@@ -58,8 +59,9 @@ static int check_mode(const char *path, struct error *e)
 		return error_errno(e, error_kind_of_errno(errno), errno, "key file %s", path);
 	if (!S_ISREG(st.st_mode) || !strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8))
 		return error_set(e, ERROR_USAGE, EINVAL,
-				 "key file %s is no file that later commands would find there: give a regular file, or use "
-				 "--credential", path);
+				 "key file %s is no file that later commands would find there: give a regular "
+				 "file, or use --credential",
+				 path);
 	if (st.st_mode & (S_IROTH | S_IWOTH))
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "key file %s can be read or written by everyone; run `chmod 600 %s`", path, path);

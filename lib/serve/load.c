@@ -255,7 +255,8 @@ int volume_load_before(const struct volume_env *env, const struct volume_load *p
 	if (r == 0)
 		return 0;
 	if (sealed)
-		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load --start`");
+		return error_prefix(e, "guests with encrypted disks wait: `kvmcrypt unseal`, then `kvmcrypt load "
+				       "--start`");
 	bool damaged = (p->named ? p->named : &meant)->damaged.kind != ERROR_NONE;
 	return error_prefix(e, "guests of %zu of %zu volumes wait: put it right, then `kvmcrypt load --start`",
 			    c.failed + damaged, c.n + damaged);

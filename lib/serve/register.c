@@ -26,7 +26,8 @@ static int put(const struct destination *to, const struct record *r, bool *ret_n
 static int take_back(const struct destination *to, const struct record *r, struct error *e)
 {
 	struct error why = { 0 };
-	int result = to->dir ? secrets_dir_forget(to->dir, r->uuid, &why) : guest_secret_forget(to->g, r->uuid, NULL, &why);
+	int result =
+		to->dir ? secrets_dir_forget(to->dir, r->uuid, &why) : guest_secret_forget(to->g, r->uuid, NULL, &why);
 	return result < 0 ? error_pass(e, &why)
 			  : error_set(e, ERROR_NOT_FOUND, ENOENT, "%s was erased meanwhile", r->path);
 }
