@@ -172,6 +172,19 @@ guest-deps:
 test-deps: deps
 	$(Q)tests/lib/install-packages $(PKGS_TEST)
 
+# Of the last commit; everything in it has that commit's time, so that the same commit is the same bytes.
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=kvmcrypt-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/kvmcrypt-$(VERSION).tar.gz
+
+# Packages of this release of Debian, from the last commit, in $(BUILD)/deb.
+deb: dist
+	$(Q)tests/lib/install-packages $(PKGS_BUILD) debhelper dpkg-dev jq
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	$(Q)tar -xzf $(BUILD)/kvmcrypt-$(VERSION).tar.gz -C $(BUILD)/deb
+	$(Q)cd $(BUILD)/deb/kvmcrypt-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -j$(JOBS) -b -uc -us
+	$(Q)rm -rf $(BUILD)/deb/kvmcrypt-$(VERSION)
+
 install: all
 	install -D -m 755 $(BUILD)/kvmcrypt $(DESTDIR)$(bindir)/kvmcrypt
 	install -d $(DESTDIR)$(mandir)/man1
@@ -207,9 +220,10 @@ help:
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
 	@echo 'make lint        warnings of gcc and clang as errors, shellcheck'
 	@echo 'make generated   renew completions and man page sections from the option tables'
+	@echo 'make deb         Debian packages in build/deb; dist: the source as build/kvmcrypt-$(VERSION).tar.gz'
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all unit-tests test test-on test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all dist deb unit-tests test test-on test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:
