@@ -50,7 +50,7 @@ LIB_SRC   := $(shell find base keystore lib -name "*.c")
 CMD_SRC   := $(wildcard cmd/*.c)
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC  := $(wildcard tests/fuzz/fuzz_*.c)
-FAULT_TOOLS := $(BUILD)/fault/inject.so $(BUILD)/fault/away.so $(BUILD)/fault/kill_at
+FAULT_TOOLS := $(addprefix $(BUILD)/fault/,inject.so away.so kill_at sweep pairs)
 obj        = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 UNIT      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ      := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
@@ -100,10 +100,15 @@ $(BUILD)/fault/%.so: tests/fault/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl -lpthread
 
-$(BUILD)/fault/kill_at: tests/fault/kill_at.c
-	$(call say,CC,$<)
+# What a sweep looks with is not the program's library, which is what it looks at.
+$(BUILD)/fault/kill_at: $(call obj,tests/fault/kill_at.c tests/fault/trace.c)
+$(BUILD)/fault/sweep: $(call obj,$(addprefix tests/fault/,sweep.c trace.c power.c case.c look.c volume.c verbs.c))
+$(BUILD)/fault/pairs: $(call obj,$(addprefix tests/fault/,pairs.c trace.c case.c look.c volume.c verbs.c))
+$(BUILD)/fault/sweep $(BUILD)/fault/pairs: FAULT_LIBS := -lcryptsetup -lcrypto -ljson-c
+$(BUILD)/fault/kill_at $(BUILD)/fault/sweep $(BUILD)/fault/pairs:
+	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -std=c11 $(WARN) -O2 -o $@ $<
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(FAULT_LIBS)
 
 -include $(shell find $(BUILD) -path $(BUILD)/reboot -prune -o -name '*.d' -type f -print 2>/dev/null)
 
@@ -112,27 +117,28 @@ unit-tests: $(UNIT)
 # Tests. `make test` does everything, packages included; `make check` only runs them.
 test: test-deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) WERROR=1 all unit-tests $(FAULT_TOOLS)
-	$(Q)BUILD=$(BUILD) tests/run
+	$(Q)BUILD=$(BUILD) exec tests/run
 
 check: WERROR = 1
 check: all unit-tests $(FAULT_TOOLS)
-	$(Q)BUILD=$(BUILD) tests/run $(TESTS)
+	$(Q)BUILD=$(BUILD) exec tests/run $(TESTS)
 
-# The kill sweeps of which `make test` runs a sample, at every single call: half an hour and more.
+# The sweeps of which `make test` runs a sample: faults at every single call, pairs at every stop. An hour on two
+# quiet processors; SHARD=i/n does a part.
 FAULT ?= fault vm/recover vm/recover_open
 fault: all $(FAULT_TOOLS)
-	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) tests/run $(FAULT)
+	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) exec tests/run $(FAULT)
 
 asan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		EXTRA_CFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined" all unit-tests
-	$(Q)BUILD=build-asan tests/run unit cli
+	$(Q)BUILD=build-asan exec tests/run unit cli
 
 # What runs in threads. Without address randomisation, which its runtime does not get along with.
 tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
 		EXTRA_CFLAGS="-fsanitize=thread" all build-tsan/tests/test_concurrent
-	$(Q)BUILD=build-tsan setarch -R tests/run unit/test_concurrent cli/rotate cli/rotate_volume_key
+	$(Q)BUILD=build-tsan exec setarch -R tests/run unit/test_concurrent cli/rotate cli/rotate_volume_key
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZ)
@@ -146,7 +152,7 @@ bench: test-deps
 test-reboot: test-deps
 	$(Q)tests/lib/install-packages $(PKGS_REBOOT)
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
-	$(Q)BUILD=$(BUILD) tests/run reboot
+	$(Q)BUILD=$(BUILD) exec tests/run reboot
 
 # In a bare root of another release: make test-on SUITE=trixie TESTS="unit cli"
 test-on:
@@ -211,7 +217,7 @@ help:
 	@echo 'make quickstart  install packages, build, run the main job with a real guest'
 	@echo 'make test        install packages, build, run every test'
 	@echo 'make check       run tests without installing (TESTS="unit cli/create" picks some)'
-	@echo 'make fault       the kill sweeps at every system call (half an hour)'
+	@echo 'make fault       faults at every system call, pairs of commands at every stop (an hour; SHARD=i/n a part)'
 	@echo 'make asan        unit and command tests under ASan and UBSan'
 	@echo 'make test-reboot a host that loses power: TPM, systemd, autostart (under emulation)'
 	@echo 'make test-on     SUITE=trixie: quickstart and tests in a bare root of that release (TESTS as above)'

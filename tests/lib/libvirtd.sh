@@ -13,6 +13,8 @@ libvirtd_namespace() {
 	[ -n "${KVMCRYPT_TEST_NS:-}" ] && return
 	[ "$(id -u)" = 0 ] || skip_all "a private libvirtd needs root"
 	unshare -m true 2>/dev/null || skip_all "mount namespaces are not allowed here, or / is no mount point (a chroot)"
+	# It comes back with a directory of its own.
+	rm -rf "$T"
 	exec env KVMCRYPT_TEST_NS=1 unshare -m --propagation private "$BASH" "$0" "$@"
 }
 

@@ -16,13 +16,44 @@ on_exit() { EXIT_HOOKS=("$1" "${EXIT_HOOKS[@]}"); }
 run_exit_hooks() {
 	local code=$? hook
 	trap - EXIT
+	trap '' INT TERM HUP
 	for hook in "${EXIT_HOOKS[@]}"; do "$hook"; done
+	leave_nothing
 	[ -d "$KVMCRYPT_KEYSTORE" ] && "$KVMCRYPT" seal -q >/dev/null 2>&1
 	if [ -n "${KEEP:-}" ]; then echo "# kept: $T"; else rm -rf "$T" 2>/dev/null; fi
 	exit $code
 }
+# Processes that work below $T: its name is in their arguments (in JSON the slashes are others), or in the
+# environment that they have from this script.
+processes_of_test() {
+	local p
+	for p in /proc/[0-9]*; do
+		case ${p#/proc/} in "$$" | "$BASHPID") continue ;; esac
+		grep -qaF -e "${T##*/}" "$p/cmdline" "$p/environ" 2>/dev/null && echo "${p#/proc/}"
+	done
+}
+# What an interrupted script had no time to end: daemons, guests, mounts, loop devices.
+leave_nothing() {
+	local left signal dev path tries
+	for signal in TERM KILL; do
+		for ((tries = 0; tries < 40; tries++)); do
+			# The look itself is made of processes that are gone by now.
+			left=$(processes_of_test)
+			left=$(for p in $left; do [ ! -e "/proc/$p" ] || echo "$p"; done)
+			[ -n "$left" ] || break 2
+			# shellcheck disable=SC2086
+			[ $tries != 0 ] || kill -$signal $left 2>/dev/null
+			sleep 0.05
+		done
+	done
+	awk -v t="$T/" 'index($5, t) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+		while read -r path; do umount -l "$path" 2>/dev/null; done
+	losetup -nlO NAME,BACK-FILE 2>/dev/null | awk -v t="$T/" 'index($2, t) == 1 { print $1 }' |
+		while read -r dev; do losetup -d "$dev"; done
+	return 0
+}
 trap run_exit_hooks EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 
 FAILED=0
 ok() { echo "ok - $*"; }
@@ -123,6 +154,19 @@ let_go() {
 }
 
 kvmcrypt() { "$KVMCRYPT" "$@"; }
+
+# fault_dir: sets FAULT_DIR, where the sweeps work: in memory if there is room, as they bring back a keystore thousands
+# of times.
+fault_dir() {
+	local base=${FAULT_BASE:-/dev/shm}
+	FAULT_DIR=$T
+	if [ "$(df -P -k "$base" 2>/dev/null | awk 'NR == 2 { print $1, ($4 >= 524288) }')" = "tmpfs 1" ]; then
+		FAULT_DIR=$(mktemp -d "$base/kvmcrypt-fault.XXXXXX")
+		fault_dir_gone() { rm -rf "$FAULT_DIR"; }
+		on_exit fault_dir_gone
+	fi
+	export FAULT_DIR
+}
 
 # A keystore that every command can unseal by itself: the key file stands for a person.
 keystore_new() {

@@ -13,7 +13,10 @@ if [ -z "${KVMCRYPT_VM:-}" ]; then
 	[ -z "${VM_DISKS:-}" ] || vm_args+=(-d "1G $VM_DISKS")
 	# A complete sweep takes as long as it takes; tests/run ends it.
 	[ -z "${FAULT_FULL:-}" ] || VM_SECONDS=7000
-	"$vm_root/tests/lib/vm-run" -t "${VM_SECONDS:-3000}" "${vm_args[@]}" "tests/vm/$(basename "$0")"
+	"$vm_root/tests/lib/vm-run" -t "${VM_SECONDS:-3000}" "${vm_args[@]}" "tests/vm/$(basename "$0")" &
+	vm_pid=$!
+	trap 'kill $vm_pid; wait $vm_pid; exit 130' INT TERM HUP
+	wait $vm_pid
 	vm_code=$?
 	[ $vm_code = 0 ] || echo "not ok - the script in the virtual machine ended with $vm_code"
 	exit $vm_code
