@@ -74,7 +74,11 @@ check "stdin" kvmcrypt init -q --keystore s --passphrase-file - <pass
 typed() { # FIRST SECOND
 	on_terminal "'$KVMCRYPT' init --keystore '$T/tty'" 'New passphrase*: ' "$1"$'\r' '(again): ' "$2"$'\r'
 }
-check_exit 2 "two different passphrases on the terminal" typed sesame sesamE
+differ() { # three times, as often as is asked
+	on_terminal "'$KVMCRYPT' init --keystore '$T/tty'" 'New passphrase*: ' $'sesame\r' '(again): ' $'sesamE\r' \
+		'New passphrase*: ' $'sesame\r' '(again): ' $'sesamE\r' 'New passphrase*: ' $'sesame\r' '(again): ' $'sesamE\r'
+}
+check_exit 2 "two different passphrases on the terminal, three times" differ
 check_is no "$([ -e tty ] && echo yes || echo no)" "make no keystore"
 check "the same twice" typed sesame sesame
 check_is 0 "$(grep -c sesame terminal)" "it was not echoed"

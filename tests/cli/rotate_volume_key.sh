@@ -106,6 +106,11 @@ check_is "" "$(find . -name '*.kvmcrypt-new')" "the copy has its name"
 check "recover" strace -f -qq -y -o trace -e trace=fsync,fdatasync "$KVMCRYPT" recover -q
 check "syncs the directory before it stores that it is done" awk -v dir="<$T>" 'index($0, dir) { synced = 1 } synced && /keystore.db/ { ok = 1 } END { exit !ok }' trace
 check_is "$before" "$(plain raw big.raw)" "with the same plaintext again"
+kill_at fsync "$n"
+check_is converting "$(kvmcrypt show --json big.raw | jq -r .state)" "killed there once more"
+check "the same command again ends it" kvmcrypt rotate -q --volume-key big.raw
+check_is "ready 1" "$(kvmcrypt show --json big.raw | jq -r '"\(.state) \([.luks.keyslots[] | select(.state == "active")] | length)"')" "with one keyslot"
+check_is "$before" "$(plain raw big.raw)" "and the plaintext"
 
 # What a copy cannot do is refused before anything is written.
 ln big.raw second-name.raw

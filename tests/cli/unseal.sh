@@ -92,7 +92,7 @@ check_error 4 'no keystore at .*kvmcrypt init' "no keystore" kvmcrypt unseal -q 
 check_error 4 'no keystore' "for seal neither" kvmcrypt seal -q --keystore nowhere
 
 typed() { on_terminal "'$KVMCRYPT' unseal" '*: ' "$1"$'\r'; }
-check_exit 5 "a wrong one typed" typed "nonsense"
+check_exit 5 "a wrong one typed, three times" on_terminal "'$KVMCRYPT' unseal" '*: ' $'nonsense\r' '*: ' $'nonsense\r' '*: ' $'nonsense\r'
 check "the right one typed" typed "correct horse"
 check_is 0 "$(grep -c horse terminal)" "it was not echoed"
 check_is false "$(sealed)" "it is unsealed"

@@ -138,8 +138,9 @@ static int check(struct flow *f, struct error *e)
 	int result = find_way(f, &m, e);
 	if (result == 0)
 		result = check_way(r, s->way == REENCRYPT_ONLINE, e);
-	/* The header of one that was interrupted in place says of itself that it is not whole. */
-	if (result == 0 && (s->way != REENCRYPT_ONLINE || volume_is_ready(r)))
+	/* Interrupted, the header may say of itself that it is not whole, or be the new one already. */
+	done->bytes = r->size;
+	if (result == 0 && volume_is_ready(r))
 		result = volume_actual_size(r, &done->bytes, e);
 	if (result == 0 && s->way == REENCRYPT_COPY && volume_is_ready(r))
 		result = reencrypt_copy_check(r, e);
