@@ -7,6 +7,7 @@
 
 #include "lib/workflow/move/move.h"
 
+#include <errno.h>
 #include <string.h>
 
 struct move_options {
@@ -40,6 +41,19 @@ static void tell(struct context *ctx, const struct record *r, const struct volum
 		    done->configurations == 1 ? "" : "s", done->overlays, done->overlays == 1 ? "" : "s");
 }
 
+/* Interrupted late, a move has given the volume its new name already. */
+static int find(struct context *ctx, struct keystore *ks, char **operands, struct record **ret, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	int result = environment_find(ctx, ks, operands[0], ret, e);
+	if (result != -ENOENT || environment_find(ctx, ks, operands[1], &r, NULL) < 0 ||
+	    (r->state != RECORD_MOVING && r->state != RECORD_MOVED_IN_PLACE))
+		return result;
+	*e = (struct error){ 0 };
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct move_options *o = opaque;
@@ -55,7 +69,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
-		r = environment_find(ctx, ks, operands[0], &record, e);
+		r = find(ctx, ks, operands, &record, e);
 	if (r == 0)
 		r = environment_connect_for(ctx, record, o->no_libvirt, &g, e);
 	if (r < 0)

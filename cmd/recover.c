@@ -95,6 +95,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)operands, (void)n;
 	int r = person_unsealed_keystore(ctx, &ks, e);
 	if (r == 0)
+		r = keystore_settle(ks, e);
+	if (r == 0)
 		r = volume_unfinished(ks, &unfinished, e);
 	/* With libvirt out of reach the ones that no guest has are recovered all the same. */
 	if (r == 0 && unfinished.domains && !o->no_libvirt)

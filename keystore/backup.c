@@ -138,11 +138,13 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	struct tm tm;
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
 	struct error why = { 0 };
-	int r = -EEXIST;
+	int settled = keystore_settle(ks, e), r = -EEXIST;
+	if (settled < 0)
+		return settled;
 	/* Two in one second get two names. */
 	for (int i = 0; r == -EEXIST && i < 100; i++) {
 		snprintf(p->ret->kept, sizeof(p->ret->kept),
-			 i ? "%s/before-restore-%s-%d.backup" : "%s/before-restore-%s.backup", ks->path, when, i);
+			 i ? "%s/" BEFORE_RESTORE "%s-%d.backup" : "%s/" BEFORE_RESTORE "%s.backup", ks->path, when, i);
 		r = keystore_backup(ks, p->ret->kept, &why);
 	}
 	if (r < 0)

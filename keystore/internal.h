@@ -18,6 +18,9 @@ struct keystore {
 	void *tell_ctx;
 };
 
+/* What a restore replaces is kept in the directory under a name that begins so. */
+#define BEFORE_RESTORE "before-restore-"
+
 #define META_ROOT_ID "root_key_id"
 #define KEYSTORE_OF_ROOT "/var/lib/kvmcrypt"	/* where root's is if nobody says otherwise */
 

@@ -102,6 +102,12 @@ int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n
  */
 int keystore_backup(struct keystore *ks, const char *file, struct error *e);
 
+/*
+ * Finishes or takes back what an interrupted change of the seal left, and removes what an interrupted restore began;
+ * waits up to a minute for one that runs. `kvmcrypt recover` of the keystore itself.
+ */
+int keystore_settle(struct keystore *ks, struct error *e);
+
 struct keystore_restored {
 	uint64_t volumes;		/* in the backup */
 	uint64_t newer;			/* records of the keystore there that the backup has older or not at all */

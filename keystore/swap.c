@@ -6,6 +6,10 @@
  */
 #include "keystore/internal.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
 int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e)
 {
 	unsigned char hash[HASH_LEN];
@@ -45,6 +49,38 @@ int keystore_finish_swap(struct keystore *ks, struct error *e)
 	    (r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, &found, &logged, e)) < 0)
 		return r;
 	return seal_recover(ks->dir, found ? logged.hash : NULL, root_id, e);
+}
+
+/* The copy that a restore makes of what it replaces, begun and never finished: whoever makes one has the lock. */
+static void sweep(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		cleanup_close(&fd);
+		return;
+	}
+	for (struct dirent *entry; (entry = readdir(d));)
+		if (!strncmp(entry->d_name, "." BEFORE_RESTORE, strlen("." BEFORE_RESTORE)))
+			unlinkat(dir, entry->d_name, 0);
+	closedir(d);
+}
+
+int keystore_settle(struct keystore *ks, struct error *e)
+{
+	AUTOCLOSE int lock = -1;
+	uuid_t root_id;
+	size_t len = sizeof(root_id);
+	int r = seal_lock(ks->dir, true, &lock, e);
+	if (r == 0)
+		r = keystore_finish_swap(ks, e);
+	if (r == 0)
+		r = store_meta_get(ks->store, META_ROOT_ID, root_id, &len, e);
+	if (r == 0)
+		r = seal_drop_new(ks->dir, root_id, e);
+	if (r == 0)
+		sweep(ks->dir);
+	return r;
 }
 
 int keystore_settle_seal(struct keystore *ks, struct error *e)

@@ -130,6 +130,18 @@ int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, str
 	return seal_file_commit(dir, true, e);
 }
 
+int seal_drop_new(int dir, const uuid_t root_id, struct error *e)
+{
+	/* It may be all that is left, if the one in force is damaged. */
+	if (!seal_is_pending(dir) || !has_id(dir, SEAL_NAME, root_id))
+		return 0;
+	AUTOCLOSE int fd = openat(dir, SEAL_NEW, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || unlinkat(dir, SEAL_NEW, 0) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", SEAL_NEW);
+	seal_file_wipe(fd);
+	return fsync(dir) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot sync the keystore's directory") : 0;
+}
+
 int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e)
 {
 	*ret_done = false;

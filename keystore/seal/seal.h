@@ -81,6 +81,12 @@ bool seal_is_pending(int dir);
  * the root key's ID, and `seal` has not. Under the exclusive lock.
  */
 int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e);
+/*
+ * A `seal.new` that no transaction goes with, after seal_recover() and under the exclusive lock: it is overwritten and
+ * goes, as it may have a slot that was to be removed. Nothing is done unless the seal in force has this root key.
+ */
+int seal_drop_new(int dir, const uuid_t root_id, struct error *e);
+
 /* Puts `seal.new` in place where there is no seal, if it is that of this root key; *ret_done says so. */
 int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e);
 
