@@ -68,7 +68,7 @@ sweep() { # sweep WHAT STATE COMMAND...
 			case $?:$what in
 			0:*) ;;
 			4:remove-slot) ;; # it was removed
-			10:backup | 10:init) ;; # it was made
+			10:backup | 10:init | 10:add-slot) ;; # it was made
 			*)
 				bad=$((bad + 1))
 				echo "# $what: $kind at call $n of $calls (exit $code), again: $(cat err)"

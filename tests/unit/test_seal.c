@@ -135,8 +135,10 @@ static void only_slots_of_the_type_are_tried(void **state)
 	assert_fails(keystore_unseal(k, wrong, &e), ERROR_BAD_KEY, "does not open");
 	double one = seconds() - began;
 	/* Weak key-file slots do not slow a passphrase down, nor passphrase slots a key file. */
-	for (int i = 0; i < 3; i++)
-		add(ks, SLOT_KEY_FILE, wrong, NULL, NULL);
+	for (int i = 0; i < 3; i++) {
+		AUTOSECRET struct secret *weak = text_secret((const char *[]){ "one", "two", "three" }[i]);
+		add(ks, SLOT_KEY_FILE, weak, NULL, NULL);
+	}
 	began = seconds();
 	assert_fails(keystore_unseal(k, wrong, &e), ERROR_BAD_KEY, "does not open");
 	assert_true(seconds() - began < 2 * one);
@@ -148,6 +150,16 @@ static void only_slots_of_the_type_are_tried(void **state)
 	assert_ok(keystore_generate_recovery(&wrong_recovery, &e));
 	const struct credential rec = { .type = SLOT_RECOVERY, .key = wrong_recovery };
 	assert_fails(keystore_unseal_with(k, &rec, &e), ERROR_BAD_KEY, "no slot of type 'recovery'");
+}
+
+/* A slot for a key of its own: no key is enrolled twice. */
+static int add_random(struct keystore *ks, struct error *err)
+{
+	AUTOSECRET struct secret *key = NULL;
+	int slot, r = secret_random(32, &key, err);
+	const struct credential c = { .type = SLOT_KEY_FILE, .key = key };
+	r = r < 0 ? r : keystore_add_slot(ks, &c, &slot, err);
+	return r < 0 ? r : slot;
 }
 
 static void adding_and_removing(void **state)
@@ -170,10 +182,8 @@ static void adding_and_removing(void **state)
 	assert_check(k, NULL);
 	/* All 16, and what happens then. */
 	for (size_t i = count_slots(k); i < 16; i++)
-		add(k, SLOT_KEY_FILE, key, NULL, NULL);
-	const struct credential c = { .type = SLOT_KEY_FILE, .key = key };
-	int slot;
-	assert_fails(keystore_add_slot(k, &c, &slot, &e), ERROR_FAILED, "cannot add a slot");
+		assert_true(add_random(k, &e) >= 0);
+	assert_fails(add_random(k, &e), ERROR_FAILED, "cannot add a slot");
 	assert_int_equal(count_slots(k), 16);
 	assert_int_equal(access(in_dir("k/seal.new"), F_OK), -1);
 	assert_check(k, NULL);
@@ -308,7 +318,7 @@ static void interrupted_change_is_finished(void **state)
 	/* A working copy that was never logged counts for nothing. */
 	close(open(in_dir("k/seal.new"), O_CREAT | O_WRONLY, 0600));
 	assert_check(ks, NULL);
-	add(ks, SLOT_KEY_FILE, key, NULL, NULL);
+	assert_true(add_random(ks, &e) >= 0);
 	assert_int_equal(count_slots(ks), 3);
 	assert_check(ks, NULL);
 }
@@ -316,27 +326,21 @@ static void interrupted_change_is_finished(void **state)
 /* kill -9 at any moment of adding and removing: it opens, and the check is clean. */
 static void killed_changes(void **state)
 {
-	AUTOSECRET struct secret *key = NULL;
 	int landed = 0;
 	(void)state;
-	assert_ok(secret_random(32, &key, &e));
 	keystore_free(make_keystore("k"));
 	for (int i = 0; i < 60; i++) {
 		pid_t pid = fork();
 		if (pid == 0) {
 			struct keystore *ks = NULL;
-			const struct credential c = { .type = SLOT_KEY_FILE, .key = key };
-			int slot;
 			/* The keys are wiped in a child: the fixture's is read again from a file. */
 			int fd = open(in_dir("keys"), O_RDONLY | O_CLOEXEC);
 			struct secret *mine = NULL;
 			if (fd < 0 || secret_read_fd(fd, 64, false, "key", &mine, NULL) < 0 ||
 			    keystore_open(in_dir("k"), &ks, NULL) < 0 || keystore_unseal(ks, mine, NULL) < 0)
 				_exit(1);
-			const struct credential m = { .type = c.type, .key = mine };
-			for (;;)
-				if (keystore_add_slot(ks, &m, &slot, NULL) < 0 ||
-				    keystore_remove_slot(ks, slot, NULL) < 0)
+			for (int slot;;)
+				if ((slot = add_random(ks, NULL)) < 0 || keystore_remove_slot(ks, slot, NULL) < 0)
 					_exit(2);
 		}
 		usleep(10000 + (useconds_t)(rand() % 40000));
@@ -381,13 +385,12 @@ static void concurrent_changes_are_not_lost(void **state)
 		if (pids[p] == 0) {
 			struct keystore *ks = NULL;
 			struct secret *mine = NULL;
-			int fd = open(in_dir("keys"), O_RDONLY | O_CLOEXEC), slot;
+			int fd = open(in_dir("keys"), O_RDONLY | O_CLOEXEC);
 			if (fd < 0 || secret_read_fd(fd, 64, false, "key", &mine, NULL) < 0 ||
 			    keystore_open(in_dir("k"), &ks, NULL) < 0 || keystore_unseal(ks, mine, NULL) < 0)
 				_exit(1);
-			const struct credential c = { .type = SLOT_KEY_FILE, .key = mine };
 			for (int i = 0; i < 3; i++)
-				if (keystore_add_slot(ks, &c, &slot, NULL) < 0)
+				if (add_random(ks, NULL) < 0)
 					_exit(2);
 			_exit(0);
 		}
