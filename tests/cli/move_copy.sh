@@ -155,7 +155,7 @@ faulty() { # faulty KIND N DIRECTORY COMMAND...: the directory tells which file 
 	(cd "$dir" && FAULT_KIND=$kind FAULT_AT=$n FAULT_SEED=$((n * 7 + ${#kind})) FAULT_COUNT=$T/count LD_PRELOAD=$INJECT "$KVMCRYPT" "$@" </dev/null >/dev/null 2>"$T/err")
 }
 sweep() { # sweep KIND DIRECTORY COMMAND...
-	local image=$1 dir=$2 calls kind n landed=0 bad=0 why then turn=0
+	local image=$1 dir=$2 calls kind n landed=0 bad=0 why again turn=0
 	shift 2
 	make_state "$image"
 	restore_state
@@ -166,17 +166,17 @@ sweep() { # sweep KIND DIRECTORY COMMAND...
 		for ((n = 1 + (${#kind} * 5 + ${#image}) % sample; n <= calls; n += sample)); do
 			restore_state
 			faulty $kind $n "$dir" "${@//UUID/$id}" 2>/dev/null
-			landed=$((landed + 1)) turn=$((1 - turn)) then=recover
+			landed=$((landed + 1)) turn=$((1 - turn)) again=recover
 			why=$(opens "$image") || { bad=$((bad + 1)); echo "# $image $*: $kind at call $n of $calls: $why"; continue; }
 			if [ $turn = 1 ]; then
 				# Where nothing was begun, a move by others is still to be taken note of.
 				kvmcrypt recover -q --no-libvirt >then.out 2>&1 &&
 					{ [ $image != noted ] || [ "$(at "$id" .state)" != missing ] || kvmcrypt "${@//UUID/$id}" >then.out 2>&1; }
 			else
-				then="the same again"
+				again="the same again"
 				kvmcrypt "${@//UUID/$id}" >then.out 2>&1
-			fi || { bad=$((bad + 1)); echo "# $image $*: $kind at call $n of $calls, $then: $(cat then.out)"; continue; }
-			why=$(holds "$image") || { bad=$((bad + 1)); echo "# $image $*: $kind at call $n of $calls, $then: $why"; }
+			fi || { bad=$((bad + 1)); echo "# $image $*: $kind at call $n of $calls, $again: $(cat then.out)"; continue; }
+			why=$(holds "$image") || { bad=$((bad + 1)); echo "# $image $*: $kind at call $n of $calls, $again: $why"; }
 		done
 	done 2>/dev/null
 	total=$((total + landed)) lost=$((lost + bad))

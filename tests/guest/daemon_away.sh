@@ -18,7 +18,7 @@ virsh -q start vm
 check "the guest is up" guest_wait_said vm "disks vda"
 secret=$(secret_of a.qcow2)
 file=/etc/libvirt/secrets/$secret.base64
-mkfifo call done
+mkfifo call "done"
 
 # away_run N COMMAND...: the daemon goes and comes back before the N-th message. Sets code, and hit if it came to that.
 away_run() {
@@ -33,7 +33,7 @@ away_run() {
 			hit=1
 			libvirtd_kill
 			libvirtd_start
-			: >done
+			: >"done"
 			break
 		fi
 	done

@@ -145,7 +145,7 @@ done
 # Killed at each step of it: the guest's data is never lost, and one image is left.
 export ASAN_OPTIONS=detect_leaks=0
 landed=0
-vm=vm-a-qcow2
+vm="vm-a-qcow2"
 to() { [ -e sub/a.qcow2 ] && echo "$T/far/a.qcow2" || echo "$PWD/sub/a.qcow2"; }
 uuid=$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("/a.qcow2")) | .uuid')
 : >"$T/guest/$vm.console"
