@@ -15,6 +15,7 @@ EXIT_HOOKS=()
 on_exit() { EXIT_HOOKS=("$1" "${EXIT_HOOKS[@]}"); }
 run_exit_hooks() {
 	local code=$? hook
+	set +e # a script that ends at its first failure still clears up, and keeps its own exit code
 	trap - EXIT
 	trap '' INT TERM HUP
 	for hook in "${EXIT_HOOKS[@]}"; do "$hook"; done
