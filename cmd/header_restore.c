@@ -50,7 +50,12 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	/* What would be refused is refused before anybody is asked. */
 	struct volume_env env = environment(ctx, ks);
-	r = volume_header_restore(&env, record->uuid, &p, &found, &changed, e);
+	/* One that was interrupted was confirmed then. */
+	struct volume_recovered rest;
+	if (record->state == RECORD_RESTORING && !o->dry_run)
+		r = volume_recover(&env, NULL, record->uuid, &rest, e);
+	if (r == 0)
+		r = volume_header_restore(&env, record->uuid, &p, &found, &changed, e);
 	if (r == 0 && changed && !o->dry_run)
 		r = confirm(ctx, o, record, &found, e);
 	p.dry_run = false;
