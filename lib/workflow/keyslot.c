@@ -169,15 +169,29 @@ static int intend(struct flow *f, struct error *e)
 	return r < 0 || !p->file ? r : intend_file(w, p, e);
 }
 
-static int write_file(const struct keyslot_params *p, struct error *e)
+/* Before it has its name it has one that undo() finds again. */
+static int plan_file(const struct record *r, const char *path, struct file_new **ret, struct error *e)
 {
+	char tag[37];
+	uuid_unparse_lower(r->uuid, tag);
+	return file_new_plan_tagged(path, tag, ret, e);
+}
+
+static int write_file(const struct record *r, const struct keyslot_params *p, struct error *e)
+{
+	AUTOFILE_NEW struct file_new *f = NULL;
 	AUTOSECRET struct secret *line = NULL;
-	int r = secret_new(p->passphrase->len + 1, &line, e);
-	if (r < 0)
-		return r;
+	int result = secret_new(p->passphrase->len + 1, &line, e);
+	if (result < 0)
+		return result;
 	memcpy(line->data, p->passphrase->data, p->passphrase->len);
 	line->data[p->passphrase->len] = '\n';
-	return file_write_atomic(p->file, line->data, line->len, 0600, false, e);
+	result = plan_file(r, p->file, &f, e);
+	if (result == 0)
+		result = file_new_open(f, e);
+	if (result == 0)
+		result = file_pwrite(f->fd, line->data, line->len, 0, p->file, e);
+	return result < 0 ? result : file_new_commit(f, false, e);
 }
 
 /* The key in such a file, without its newline. */
@@ -215,7 +229,7 @@ static int act(struct flow *f, struct error *e)
 		return keyslots_remove_number(&s->k, p->slot, e);
 	case ADD_RECOVERY:
 		/* A key that cannot be written down must not be the only trace of its keyslot. */
-		if (p->file && (r = write_file(p, e)) < 0)
+		if (p->file && (r = write_file(f->record, p, e)) < 0)
 			return r;
 		return keyslots_add(&s->k, f->record->passphrase, p->passphrase, e);
 	default:
@@ -262,10 +276,14 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 }
 
 /* The file of a key that opens nothing, if it is ours. */
-static void drop_file(const struct record_work *w)
+static void drop_file(const struct record *r)
 {
+	const struct record_work *w = &r->work;
+	AUTOFILE_NEW struct file_new *unnamed = NULL;
 	AUTOSECRET struct secret *key = NULL;
 	char hex[2 * HASH_LEN + 1];
+	if (w->n_files && plan_file(r, w->files[0].path, &unnamed, NULL) == 0)
+		unlink(unnamed->tmp);
 	if (!w->n_files || !w->params || read_file(w->files[0].path, &key, NULL) < 0)
 		return;
 	fingerprint(key, hex);
@@ -276,7 +294,7 @@ static void drop_file(const struct record_work *w)
 static int undo(struct flow *f, struct error *e)
 {
 	(void)e;
-	drop_file(&f->record->work);
+	drop_file(f->record);
 	record_work_clear(&f->record->work);
 	return 0;
 }
