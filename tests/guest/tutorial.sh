@@ -7,8 +7,8 @@ libvirtd_namespace "$@"
 libvirtd_dirs
 libvirtd_start
 guest_files
-guest_define web busy
-guest_define clone busy
+guest_define web up
+guest_define clone up
 export KVMCRYPT_KEYSTORE=/var/lib/kvmcrypt
 for d in /root /srv /media /mnt /var/lib/kvmcrypt; do
 	mkdir -p "$d" "$T/host$d"
