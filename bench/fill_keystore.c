@@ -1,7 +1,7 @@
 /*
  * fill_keystore FROM TO [DOMAIN]: puts records FROM … TO-1 into the keystore of $KVMCRYPT_KEYSTORE, as `create`
- * would, without images, and with DOMAIN as disks of a domain of that name; thousands in a transaction, but for the last 200, whose median in
- * microseconds it prints.
+ * would, without images, and with DOMAIN as disks of a domain of that name; thousands in a transaction, but for the
+ * last 200, whose median in microseconds it prints.
  */
 #include "bench/timing.h"
 #include "keystore/internal.h"
@@ -95,7 +95,8 @@ int main(int argc, char **argv)
 	domain = argc == 4 ? argv[3] : NULL;
 	unsigned long from = strtoul(argv[1], NULL, 10), to = strtoul(argv[2], NULL, 10);
 	AUTOFREE char *location = NULL;
-	if (keystore_location(NULL, &location, &e) < 0 || keystore_open(location, &ks, &e) < 0 || keystore_unseal_auto(ks, &e) < 0) {
+	if (keystore_location(NULL, &location, &e) < 0 || keystore_open(location, &ks, &e) < 0 ||
+	    keystore_unseal_auto(ks, &e) < 0) {
 		fprintf(stderr, "%s\n", e.message);
 		return 1;
 	}

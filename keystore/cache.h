@@ -16,8 +16,8 @@ int cache_put(const uuid_t root_id, const struct secret *root, uint64_t timeout,
 int cache_remove(const uuid_t root_id, bool *ret_was, struct error *e);
 
 /*
- * Is it there without a time limit? False when that cannot be told. *ret_left (or NULL): else the seconds that are left,
- * as coarse as the kernel says it (days, hours, minutes); 0 when that cannot be told.
+ * Is it there without a time limit? False when that cannot be told. *ret_left (or NULL): else the seconds that are
+ * left, as coarse as the kernel says it (days, hours, minutes); 0 when that cannot be told.
  */
 bool cache_is_permanent(const uuid_t root_id, uint64_t *ret_left);
 

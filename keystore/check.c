@@ -41,7 +41,7 @@ static void __attribute__((format(printf, 2, 3))) finding(struct check *c, const
 		c->fn(c->ctx, e.message);
 }
 
-/* Damage is what we are here to tell of, and no reason to stop, nor is what a newer kvmcrypt wrote; other errors are. */
+/* Damage is what we are here to tell of and no reason to stop, nor is what a newer kvmcrypt wrote; other errors are. */
 static int absorb(struct check *c, int r, const struct error *e)
 {
 	if (r >= 0 || (e->kind != ERROR_DAMAGED && r != -ENOTSUP))

@@ -39,9 +39,11 @@ static int open_path(const char *location, char **ret_path, int *ret_fd, struct 
 	AUTOFREE char *path = realpath(location, NULL);
 	AUTOCLOSE int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return error_set(e, ERROR_NOT_FOUND, errno, "there is no keystore at %s; %smake one with `kvmcrypt init`", location,
+		return error_set(e, ERROR_NOT_FOUND, errno,
+				 "there is no keystore at %s; %smake one with `kvmcrypt init`", location,
 				 geteuid() && access(KEYSTORE_OF_ROOT, F_OK) == 0
-					 ? "root's is " KEYSTORE_OF_ROOT ", which only root can use (sudo); or " : "");
+					 ? "root's is " KEYSTORE_OF_ROOT ", which only root can use (sudo); or "
+					 : "");
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open keystore %s", location);
 	*ret_path = TAKE_PTR(path);

@@ -116,11 +116,13 @@ static int visit_record(void *ctx, const struct store_record *row, struct error 
 	if (res < 0 || (res = keystore_match_row(row, r, e)) < 0 ||
 	    (res = keystore_check_fresh(ks, p->audit_key, r, e)) < 0 ||
 	    (res = envelope_open(ks->root, ks->root_id, r, true, e)) < 0)
-		return error_prefix(e, "%s (a damaged record cannot be given a new key: `kvmcrypt keystore check`)", row->path);
+		return error_prefix(e, "%s (a damaged record cannot be given a new key: `kvmcrypt keystore check`)",
+				    row->path);
 	if ((res = put_anew(p, r, e)) < 0)
 		return res;
-	return progress_report(p->progress, "resealing", ++p->done, p->records) ? error_set(e, ERROR_FAILED, EINTR, "interrupted")
-										: 0;
+	return progress_report(p->progress, "resealing", ++p->done, p->records)
+		       ? error_set(e, ERROR_FAILED, EINTR, "interrupted")
+		       : 0;
 }
 
 static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
@@ -180,8 +182,8 @@ static int check_lost(const struct slot *old, size_t n_old, const struct credent
 	if (!*lost)
 		return 0;
 	return error_set(e, ERROR_REFUSED, EPERM,
-			 "a new root key needs what opens %s once more: give it as an option, or --drop-others to lose these "
-			 "ways to unseal", lost);
+			 "a new root key needs what opens %s once more: give it as an option, or --drop-others to lose "
+			 "these ways to unseal", lost);
 }
 
 /* What works without a person is taken over; of a type that was given, only what was given. */

@@ -166,8 +166,9 @@ static int renew(struct seal *seal, const struct secret *root, const struct slot
 {
 	const struct credential c = { .type = old->type, .key = pin, .label = old->label, .params = &old->params };
 	if (!slot_is_device(old->type))
-		return error_set(e, ERROR_USAGE, EINVAL, "slot %d is of type '%s', which no change of a machine can close",
-				 old->slot, slot_type_name(old->type));
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "slot %d is of type '%s', which no change of a machine can close", old->slot,
+				 slot_type_name(old->type));
 	int r = seal_add(seal, root, &c, ret_slot, e);
 	return r < 0 ? r : seal_remove(seal, old->slot, e);
 }
@@ -185,9 +186,11 @@ int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin,
 	while (i < n && slots[i].slot != slot)
 		i++;
 	r = i < n ? renew(seal, ks->root, &slots[i], pin, &made, e)
-		  : error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", slot);
+		  : error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)",
+			      slot);
 	if (r == 0)
-		snprintf(detail, sizeof(detail), "slot %d, %s, in place of slot %d", made, slot_type_name(slots[i].type), slot);
+		snprintf(detail, sizeof(detail), "slot %d, %s, in place of slot %d", made,
+			 slot_type_name(slots[i].type), slot);
 	slots_free(slots, n);
 	if (r < 0 || (r = commit_change(ks, seal, "slot-renew", detail, e)) < 0)
 		return r;

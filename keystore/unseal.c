@@ -54,7 +54,8 @@ int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *k
 	while (i < n && slots[i].slot != number)
 		i++;
 	if (i == n)
-		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)", number);
+		r = error_set(e, ERROR_NOT_FOUND, ENOENT, "the seal has no slot %d (see `kvmcrypt keystore status`)",
+			      number);
 	else
 		r = seal_unlock_slot(seal, &slots[i], key, &root, e);
 	slots_free(slots, n);
@@ -123,8 +124,8 @@ static int from_slot(struct keystore *ks, const struct seal *seal, const struct 
 	AUTOSECRET struct secret *root = NULL;
 	struct error why = { 0 };
 	char way[128];
-	snprintf(way, sizeof(way), "slot %d (%s%s%.64s)", slot->slot, slot_type_name(slot->type), slot->label ? ", " : "",
-		 slot->label ? slot->label : "");
+	snprintf(way, sizeof(way), "slot %d (%s%s%.64s)", slot->slot, slot_type_name(slot->type),
+		 slot->label ? ", " : "", slot->label ? slot->label : "");
 	int r = seal_unlock_slot(seal, slot, NULL, &root, &why);
 	if (r == 0)
 		r = keystore_take_root(ks, &root, &why);

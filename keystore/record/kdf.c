@@ -30,7 +30,8 @@ int kdf_derive(const struct secret *key, const void *salt, size_t salt_len, cons
 	AUTOSECRET struct secret *out = NULL;
 	/* RFC 5869, 2.3: the counter is one byte. */
 	if (!len || len > 255 * HASH_LEN)
-		return error_set(e, ERROR_USAGE, EINVAL, "a key of %zu bytes cannot be derived: at most %d", len, 255 * HASH_LEN);
+		return error_set(e, ERROR_USAGE, EINVAL, "a key of %zu bytes cannot be derived: at most %d", len,
+				 255 * HASH_LEN);
 	int r = secret_new(sizeof(struct work), &memory, e);
 	if (r < 0 || (r = secret_new(len, &out, e)) < 0)
 		return r;

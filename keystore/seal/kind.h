@@ -12,13 +12,14 @@ struct slot_kind {
 	bool by_path;		/* works alone only with a path */
 
 	/*
-	 * The credential as it becomes a slot: *ret is *c, or differs in its key, which is then *ret_own. NULL: as it is.
+	 * The credential as it becomes a slot: *ret is *c, or has another key, which is *ret_own. NULL: as it is.
 	 */
 	int (*fit)(const struct credential *c, struct credential *ret, struct secret **ret_own, struct error *e);
 	/* Has this key 256 random bits, which need no stretching? NULL: it comes from a person. */
 	bool (*is_strong)(const struct secret *key);
 	/* Adds the keyslot, with the token that an opening program wants. NULL: a keyslot for the key. */
-	int (*enrol)(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot, struct error *e);
+	int (*enrol)(struct seal *s, const struct secret *root, const struct credential *c, int *ret_slot,
+		     struct error *e);
 	/* The passphrase of the keyslot; key may be NULL. NULL: it is the key. */
 	int (*open)(const struct seal *s, const struct slot *slot, const struct secret *key, struct secret **ret,
 		    struct error *e);

@@ -12,7 +12,8 @@ static int check(const struct slot_params *p, struct error *e)
 {
 	/* RFC 7512, 2.4: it would be in arguments, in the seal and in the audit trail. */
 	if (p->device && strstr(p->device, "pin-value"))
-		return error_set(e, ERROR_USAGE, EINVAL, "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	return 0;
 }
 
@@ -31,4 +32,6 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	return systemd_open(&pkcs11, s, slot, pin, NULL, ret, e);
 }
 
-const struct slot_kind slot_kind_pkcs11 = { .name = "pkcs11", .turn = 4, .device = true, .enrol = enrol, .open = open_it };
+const struct slot_kind slot_kind_pkcs11 = {
+	.name = "pkcs11", .turn = 4, .device = true, .enrol = enrol, .open = open_it
+};

@@ -117,7 +117,8 @@ static int find_new(const struct systemd_device *d, struct seal *s, const bool *
 static int check_params(const struct systemd_device *d, const struct credential *c, struct error *e)
 {
 	if (!c->params)
-		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type '%s' needs its device", slot_type_name(c->type));
+		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type '%s' needs its device",
+				 slot_type_name(c->type));
 	int r = d->check ? d->check(c->params, e) : 0;
 	if (r < 0)
 		return r;
@@ -188,8 +189,8 @@ static int explain(const struct systemd_device *d, const struct slot *slot, bool
 	return error_set(e, ERROR_SEALED, r == -EPERM ? EKEYREJECTED : -r, "%s", *said ? said : strerror(-r));
 }
 
-int systemd_open(const struct systemd_device *d, const struct seal *s, const struct slot *slot, const struct secret *pin,
-		 void *params, struct secret **ret, struct error *e)
+int systemd_open(const struct systemd_device *d, const struct seal *s, const struct slot *slot,
+		 const struct secret *pin, void *params, struct secret **ret, struct error *e)
 {
 	char said[512];
 	struct token_plugin p = {
@@ -200,7 +201,8 @@ int systemd_open(const struct systemd_device *d, const struct seal *s, const str
 		.seconds = d->seconds,
 	};
 	if (p.token < 0)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token", slot->slot);
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token",
+				 slot->slot);
 	if (pin && pin->len > PIN_MAX)
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN");
 	int r = token_plugin_open(s->cd, &p, ret, said);

@@ -31,8 +31,8 @@ struct systemd_device {
 int systemd_enrol(const struct systemd_device *d, struct seal *s, const struct secret *root, const struct credential *c,
 		  int *ret_slot, struct error *e);
 /* params: what the plug-in wants as user pointer, or NULL. pin may be NULL. */
-int systemd_open(const struct systemd_device *d, const struct seal *s, const struct slot *slot, const struct secret *pin,
-		 void *params, struct secret **ret, struct error *e);
+int systemd_open(const struct systemd_device *d, const struct seal *s, const struct slot *slot,
+		 const struct secret *pin, void *params, struct secret **ret, struct error *e);
 bool systemd_said(const char *said, const char *word);
 
 static inline const char *text_or(const char *text, const char *otherwise)

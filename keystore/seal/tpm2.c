@@ -65,8 +65,9 @@ static int check(const struct slot_params *p, struct error *e)
 {
 	if (tpm2_device_fits(p->device))
 		return 0;
-	return error_set(e, ERROR_USAGE, EINVAL, "'%s' names no TPM: give /dev/tpmrm0, or swtpm:, mssim: or tabrmd: with "
-			 "what belongs to it", p->device);
+	return error_set(e, ERROR_USAGE, EINVAL,
+			 "'%s' names no TPM: give /dev/tpmrm0, or swtpm:, mssim: or tabrmd: with what belongs to it",
+			 p->device);
 }
 
 /* The sessions of others are gone after a flush, too. */
@@ -82,15 +83,16 @@ static int explain(const struct slot *slot, int r, const char *said, struct erro
 				 text_or(slot->params.device, "auto"), *said ? ": " : "", said);
 	if (r == -ENOLCK || systemd_said(said, "lockout"))
 		return error_set(e, ERROR_SEALED, EBUSY,
-				 "the TPM is locked after too many wrong PINs: wait, or clear it with tpm2_dictionarylockout");
+				 "the TPM is locked after too many wrong PINs: wait, or clear it with "
+				 "tpm2_dictionarylockout");
 	if (r == -ENOENT || systemd_said(said, "policy"))
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED,
-				 "the TPM's PCRs are not those it was sealed with (firmware or boot configuration changed?): "
-				 "unseal another way, then `kvmcrypt keystore reseal`");
+				 "the TPM's PCRs are not those it was sealed with (firmware or boot configuration "
+				 "changed?): unseal another way, then `kvmcrypt keystore reseal`");
 	if (slot->params.public_key && systemd_said(said, "signature"))
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED,
-				 "%s has no signature for the TPM's present PCR values: sign them (systemd-measure(1)), or "
-				 "unseal another way",
+				 "%s has no signature for the TPM's present PCR values: sign them "
+				 "(systemd-measure(1)), or unseal another way",
 				 text_or(slot->params.signature, "systemd's tpm2-pcr-signature.json"));
 	return 0;
 }
@@ -125,8 +127,9 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	if (params.device && !strcmp(params.device, "auto"))
 		params.device = NULL;
 	if (!tpm2_device_fits(slot->params.device))
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal was tampered with: '%.200s' of slot %d names no TPM",
-				 slot->params.device, slot->slot);
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal was tampered with: '%.200s' of slot %d names no TPM", slot->params.device,
+				 slot->slot);
 	return systemd_open(&tpm2, s, slot, pin, &params, ret, e);
 }
 

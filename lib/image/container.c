@@ -167,8 +167,8 @@ static int load(struct container *c, struct error *e)
 	const char *why;
 	if (!raw && !luks_qemu_can_open(luks, &why))
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s: QEMU does not know %s (%s, %u bits, %s), and nothing else reads a qcow2", c->path, why,
-				 luks->cipher, luks->key_bits, luks->hash);
+				 "%s: QEMU does not know %s (%s, %u bits, %s), and nothing else reads a qcow2", c->path,
+				 why, luks->cipher, luks->key_bits, luks->hash);
 	c->disk_info = *luks;
 	return raw ? container_raw_size(c->fd, c->path, info->file_size, luks, &info->size, e) : 0;
 }

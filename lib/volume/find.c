@@ -62,7 +62,8 @@ static int find_by_header(struct keystore *ks, const char *path, struct record *
 	}
 	uuid_unparse_lower(r->uuid, uuid);
 	return error_set(e, ERROR_NOT_FOUND, ENOENT,
-			 "%s holds volume %s, which the keystore knows at %s: `kvmcrypt move %s %s` takes note of the new place",
+			 "%s holds volume %s, which the keystore knows at %s: `kvmcrypt move %s %s` takes note of the "
+			 "new place",
 			 path, uuid, r->path, uuid, path);
 }
 

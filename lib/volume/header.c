@@ -81,7 +81,8 @@ int header_build(const struct record *r, const struct secret *volume_key, struct
 	const char *base = strrchr(r->path, '/');
 	if (r->integrity)
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
-				 "%s has dm-integrity, whose header cannot be made without writing to its data", r->path);
+				 "%s has dm-integrity, whose header cannot be made without writing to its data",
+				 r->path);
 	const struct luks_params p = {
 		.version = (int)r->luks_version,
 		.cipher = r->cipher,

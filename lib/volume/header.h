@@ -28,12 +28,13 @@ struct header_restore {
 	bool foreign;	/* overwrite also a whole header of another volume */
 	bool dry_run;
 	const char *backup;	/* new file for what is at the header's place now; or NULL */
-	const struct header_state *confirmed;	/* what a person was shown and said yes to; another is ERROR_BUSY. Or NULL */
+	/* What a person was shown and said yes to; another is ERROR_BUSY. Or NULL. */
+	const struct header_state *confirmed;
 };
 /*
  * lib/workflow/header_restore.c. Builds a new header from the sealed volume key and geometry, with one keyslot for the
- * record's passphrase, and puts it in the place of the lost one; keyslots of others that can still be read stay. A header
- * that is good is left alone (*ret_changed false), one that is whole only gets our keyslot. ERROR_REFUSED for a
+ * record's passphrase, and puts it in the place of the lost one; keyslots of others that can still be read stay. A
+ * header that is good is left alone (*ret_changed false), one that is whole only gets our keyslot. ERROR_REFUSED for a
  * foreign one.
  */
 int volume_header_restore(const struct volume_env *env, const uuid_t volume, const struct header_restore *p,

@@ -51,28 +51,37 @@ void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint6
  */
 static int check_fields(const struct record *r, const struct luks_info *info, struct error *e)
 {
-	const char *field = r->luks_version != (uint32_t)info->version ? "version" :
-			    strcmp(r->cipher, info->cipher) ? "cipher" :
-			    r->key_bits && info->key_bits && r->key_bits != info->key_bits ? "key length" :
-			    r->sector_size && r->sector_size != info->sector_size ? "sector size" :
-			    r->geometry.header_length && r->geometry.data_offset != info->data_offset ? "data offset" : NULL;
+	const struct {
+		const char *name;
+		bool differs;
+	} fields[] = {
+		{ "version", r->luks_version != (uint32_t)info->version },
+		{ "cipher", strcmp(r->cipher, info->cipher) != 0 },
+		{ "key length", r->key_bits && info->key_bits && r->key_bits != info->key_bits },
+		{ "sector size", r->sector_size && r->sector_size != info->sector_size },
+		{ "data offset", r->geometry.header_length && r->geometry.data_offset != info->data_offset },
+	};
+	const char *field = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(fields) && !field; i++)
+		field = fields[i].differs ? fields[i].name : NULL;
 	if (!field)
 		return 0;
 	return error_set(e, ERROR_DAMAGED, EUCLEAN,
-			 "the LUKS header of %s has another %s than its record: `kvmcrypt header show` says more, and `header restore` "
-			 "makes it as it was", r->path, field);
+			 "the LUKS header of %s has another %s than its record: `kvmcrypt header show` says more, and "
+			 "`header restore` makes it as it was", r->path, field);
 }
 
 int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e)
 {
 	if (uuid_compare(r->luks_uuid, info->uuid) != 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s is not the image this record was made for (it has another LUKS UUID): where the volume lies "
-				 "now, `kvmcrypt move` takes note of", r->path);
+				 "%s is not the image this record was made for (it has another LUKS UUID): where the "
+				 "volume lies now, `kvmcrypt move` takes note of", r->path);
 	if (r->digest_len != info->digest_len || memcmp(r->digest, info->digest, r->digest_len) != 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s is not the image this record was made for (its volume key differs): if it was encrypted anew "
-				 "after the record was stored, a newer backup of the keystore has its key", r->path);
+				 "%s is not the image this record was made for (its volume key differs): if it was "
+				 "encrypted anew after the record was stored, a newer backup of the keystore has its "
+				 "key", r->path);
 	return check_fields(r, info, e);
 }
 
@@ -147,8 +156,8 @@ int volume_check_here(const struct record *r, struct error *e)
 	if (!r->moved || !r->moved[0])
 		return 0;
 	return error_set(e, ERROR_REFUSED, EREMOTE,
-			 "%s was moved to host %s, which may be using it: nothing is changed from here until it comes back "
-			 "(`kvmcrypt keystore forget` drops the record)", r->path, r->moved);
+			 "%s was moved to host %s, which may be using it: nothing is changed from here until it comes "
+			 "back (`kvmcrypt keystore forget` drops the record)", r->path, r->moved);
 }
 
 static int prove(struct container *c, const struct record *r, const char *path, int *ret_slot, struct error *e)

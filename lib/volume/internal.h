@@ -30,7 +30,7 @@ int volume_open_header(const struct record *r, enum container_mode mode, struct 
  * record's passphrase opens it to the recorded volume key. The proof of every workflow. */
 int volume_prove(const struct record *r, const char *path, int *ret_slot, struct error *e);
 
-/* The same of an image just made, where it lies now; notes where its header came to be. */
+/* volume_prove() of an image just made, where it lies now; notes where its header came to be. */
 int volume_prove_new(struct record *r, const char *path, struct error *e);
 
 /*
@@ -39,7 +39,7 @@ int volume_prove_new(struct record *r, const char *path, struct error *e);
  */
 int volume_unlock_cheap(struct luks *luks, const struct secret *passphrase, int *ret_slot,
 			struct secret **ret_volume_key, struct error *e);
-/* The same among the cheap keyslots alone: -1 for none. */
+/* Among the cheap keyslots alone: -1 for none. */
 int volume_cheap_slot(struct luks *luks, const struct secret *passphrase);
 
 /* ERROR_REFUSED when another host has the volume now. */

@@ -45,7 +45,8 @@ int layers_find(struct keystore *ks, const struct record *r, struct layers *ret,
 					 element->path);
 		if (element->not_for_qemu)
 			return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-					 "%s cannot be a guest's disk: QEMU does not know %s (`kvmcrypt open` maps it by dm-crypt)",
+					 "%s cannot be a guest's disk: QEMU does not know %s (`kvmcrypt open` maps it "
+					 "by dm-crypt)",
 					 element->path, element->not_for_qemu);
 		result = find_record(ks, element, r, i == 0, &ret->records[ret->n_records], e);
 		if (result < 0)

@@ -20,7 +20,7 @@ struct layers {
 int layers_find(struct keystore *ks, const struct record *r, struct layers *ret, struct error *e);
 /* The one layer of a volume that the kernel has mapped: a plain block device. source outlives it. */
 int layers_mapped(const char *source, struct layers *ret);
-/* The same for QEMU's tools, once the records are revealed; ret has LAYERS_MAX entries. */
+/* Those layers for QEMU's tools, once the records are revealed; ret has LAYERS_MAX entries. */
 struct image_layer;
 void layers_images(const struct layers *l, struct image_layer *ret);
 void layers_clear(struct layers *l);

@@ -8,7 +8,7 @@ struct volume_list {
 	uuid_t *uuids;
 	size_t n, room;
 	bool domains;		/* a domain is known to have one of them */
-	struct error damaged;	/* the first record that could not be read; the others are not kept from anything by it */
+	struct error damaged;	/* the first record that could not be read, which keeps the others from nothing */
 };
 void volume_list_clear(struct volume_list *l);
 #define AUTOVOLUMES CLEANUP(volume_list_clear)

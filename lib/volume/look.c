@@ -7,8 +7,9 @@
 #include <string.h>
 
 /* A keystore from a backup that is older than the last rotation has the passphrase of then. */
-#define WAY_LOCKED                                                                                      \
-	"no keyslot opens with the keystore's passphrase, which may be older than the last rotation: `kvmcrypt header " \
+#define WAY_LOCKED                                                                                                     \
+	"no keyslot opens with the keystore's passphrase, which may be older than the last rotation: `kvmcrypt "       \
+	"header "                                                                                                      \
 	"restore` makes one that does"
 #define WAY_UNFINISHED "no keyslot opens with the keystore's passphrase: `kvmcrypt recover`"
 
@@ -43,7 +44,9 @@ int volume_look(const struct record *r, struct volume_state *ret, struct error *
 	if (ret_open < 0) {
 		s.condition = why.kind == ERROR_NOT_FOUND ? VOLUME_MISSING : VOLUME_DAMAGED;
 		snprintf(s.problem, sizeof(s.problem), "%.*s%s", (int)sizeof(s.problem) - 100, why.message,
-			 s.condition == VOLUME_MISSING ? ": mount its file system, or `kvmcrypt move` it to where it is now" : "");
+			 s.condition == VOLUME_MISSING
+				 ? ": mount its file system, or `kvmcrypt move` it to where it is now"
+				 : "");
 	}
 	*ret = s;
 	return 0;

@@ -59,7 +59,8 @@ int volume_check_ready(const struct record *r, struct error *e)
 		return 0;
 	if (volume_state_flags(r->state) & STATE_UNKNOWN)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "a newer kvmcrypt is at %s (workflow %u): finish it with that version's `kvmcrypt recover`",
+				 "a newer kvmcrypt is at %s (workflow %u): finish it with that version's `kvmcrypt "
+				 "recover`",
 				 r->path, (unsigned)r->state);
 	return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover`", r->path,
 			 volume_state_name(r->state));

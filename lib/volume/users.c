@@ -52,8 +52,8 @@ int volume_check_unused(struct guest_connection *g, const struct record *r, stru
 		return result;
 	guest_user_text(&user, who, sizeof(who));
 	if (user.place == GUEST_SNAPSHOT)
-		return error_set(e, ERROR_REFUSED, EBUSY, "%s has %s as a disk: `virsh snapshot-delete %s %s` first", who,
-				 r->path, user.domain, user.snapshot);
+		return error_set(e, ERROR_REFUSED, EBUSY, "%s has %s as a disk: `virsh snapshot-delete %s %s` first",
+				 who, r->path, user.domain, user.snapshot);
 	if (user.place == GUEST_SAVED)
 		return error_set(e, ERROR_REFUSED, EBUSY,
 				 "%s has %s as a disk: start it, or `virsh managedsave-remove %s`, first", who, r->path,

@@ -83,7 +83,7 @@ struct volume_import {
 	const char *header;		/* its detached LUKS2 header, or NULL */
 	const struct secret *passphrase;	/* opens a keyslot of it */
 	bool replace;			/* remove that keyslot once ours is proven */
-	struct guest_connection *g;	/* replace: asked whether a domain opens the image with another secret; or NULL */
+	struct guest_connection *g; /* replace: asked whether a domain opens the image with another secret; or NULL */
 	bool dry_run;
 };
 int volume_import(const struct volume_env *env, const struct volume_import *p, struct record **ret,
@@ -134,8 +134,8 @@ int volume_erase(const struct volume_env *env, struct guest_connection *g, const
 
 /* ---- forget.c ---- */
 /*
- * The record goes, with its key, and libvirt's secret; the image stays as it is. g: NULL when libvirt is not to be asked;
- * else ERROR_REFUSED while a domain has the volume. ERROR_REFUSED too while it is the base of another volume,
+ * The record goes, with its key, and libvirt's secret; the image stays as it is. g: NULL when libvirt is not to be
+ * asked; else ERROR_REFUSED while a domain has the volume. ERROR_REFUSED too while it is the base of another volume,
  * ERROR_BUSY while it is mapped or in the middle of a workflow.
  */
 int volume_forget(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, bool dry_run,

@@ -89,9 +89,12 @@ static int open_target(const struct record *r, enum container_mode mode, const s
 	t->image = NULL;
 	/* It may lie on a file system that is not mounted, or have been moved, with its key still wanted. */
 	if (why->kind == ERROR_NOT_FOUND)
-		return (p && p->missing) || r->state == RECORD_ERASING ? 0 : error_set(e, ERROR_REFUSED, ENOENT,
-			"%.700s: mount its file system, or `kvmcrypt move` the volume to where it is now (--missing destroys "
-			"the record and its key without it)", why->message);
+		return (p && p->missing) || r->state == RECORD_ERASING
+			       ? 0
+			       : error_set(e, ERROR_REFUSED, ENOENT,
+					   "%.700s: mount its file system, or `kvmcrypt move` the volume to where it "
+					   "is now (--missing destroys the record and its key without it)",
+					   why->message);
 	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE) {
 		*e = *why;
 		return ret;
@@ -119,7 +122,8 @@ static int open_state(struct flow *f, struct error *e)
 		return 0;
 	t->open = true;
 	t->data = -1;
-	return open_target(f->record, f->dry_run || !f->locked ? CONTAINER_LOOK : CONTAINER_CHANGE, f->params, t, &t->why, e);
+	return open_target(f->record, f->dry_run || !f->locked ? CONTAINER_LOOK : CONTAINER_CHANGE, f->params, t,
+			   &t->why, e);
 }
 
 /* There may be a second image, or data with a second key, whose keys would be forgotten and not destroyed. */
@@ -128,8 +132,9 @@ static int refuse_two(const struct record *r, const struct volume_erase *p, stru
 	if (!(volume_state_flags(r->state) & (STATE_TWO_IMAGES | STATE_TWO_KEYS)) || p->damaged)
 		return 0;
 	return error_set(e, ERROR_BUSY, EBUSY,
-			 "%s was in the middle of a workflow with two images or keys (%s) when that was interrupted: run "
-			 "`kvmcrypt recover` first (--damaged goes on without)", r->path, volume_state_name(r->state));
+			 "%s was in the middle of a workflow with two images or keys (%s) when that was interrupted: "
+			 "run `kvmcrypt recover` first (--damaged goes on without)",
+			 r->path, volume_state_name(r->state));
 }
 
 static int check(struct flow *f, struct error *e)

@@ -1,6 +1,6 @@
 /*
- * The record goes, the disk stays as it is. No workflow of the engine: there is one step, and nothing to undo. It is for
- * volumes that another host has, or that are opened by other means; so `moved` is no obstacle here.
+ * The record goes, the disk stays as it is. No workflow of the engine: there is one step, and nothing to undo. It is
+ * for volumes that another host has, or that are opened by other means; so `moved` is no obstacle here.
  */
 #include "lib/guest/secret.h"
 #include "lib/volume/internal.h"
@@ -34,8 +34,9 @@ static int refuse_base(const struct volume_env *env, const struct record *r, str
 	int ret = keystore_each(env->ks, look_for_overlay, &s, &why);
 	AUTOFREE char *overlay = s.overlay;
 	if (overlay)
-		return error_set(e, ERROR_REFUSED, EBUSY, "%s is the backing file of volume %s, which would be lost without "
-				 "this key: forget that first", r->path, overlay);
+		return error_set(e, ERROR_REFUSED, EBUSY,
+				 "%s is the backing file of volume %s, which would be lost without this key: forget "
+				 "that first", r->path, overlay);
 	return ret < 0 ? error_pass(e, &why) : 0;
 }
 

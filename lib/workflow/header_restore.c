@@ -55,16 +55,16 @@ static int refuse_two_keys(const struct record *r, const struct header_state *fo
 {
 	bool ours = volume_state_flags(r->state) & STATE_TWO_KEYS;
 	if (ours && r->beside)
-		return error_set(e, ERROR_BUSY, EBUSY, "%s has a copy under a new volume key beside it: run `kvmcrypt recover`",
-				 r->path);
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "%s has a copy under a new volume key beside it: run `kvmcrypt recover`", r->path);
 	if (found->condition == HEADER_REENCRYPTING)
 		return error_set(e, ERROR_REFUSED, EINPROGRESS,
-				 "the header of %s says that a re-encryption is under way: it has to be finished %s", r->path,
-				 ours ? "(`kvmcrypt recover`)" : "by the program that began it");
+				 "the header of %s says that a re-encryption is under way: it has to be finished %s",
+				 r->path, ours ? "(`kvmcrypt recover`)" : "by the program that began it");
 	if (ours)
 		return error_set(e, ERROR_REFUSED, EINPROGRESS,
-				 "%s was being re-encrypted in place, and its lost header alone knew which part has which volume "
-				 "key: restore that from a backup",
+				 "%s was being re-encrypted in place, and its lost header alone knew which part has "
+				 "which volume key: restore that from a backup",
 				 r->path);
 	return 0;
 }
@@ -77,15 +77,17 @@ static int refuse(const struct record *r, const struct header_state *found, cons
 		return result;
 	if (found->condition == HEADER_FOREIGN && !found->have_info && !p->foreign)
 		return error_set(e, ERROR_REFUSED, EEXIST,
-				 "the LUKS header of %s is whole, but not what we accept (%s); --overwrite-foreign destroys it",
+				 "the LUKS header of %s is whole, but not what we accept (%s); --overwrite-foreign "
+				 "destroys it",
 				 volume_header_path(r), found->problem);
 	if (found->condition == HEADER_FOREIGN && !p->foreign)
 		return error_set(e, ERROR_REFUSED, EEXIST,
-				 "%s holds a whole LUKS header of another volume or key; --overwrite-foreign destroys that one",
+				 "%s holds a whole LUKS header of another volume or key; --overwrite-foreign destroys "
+				 "that one",
 				 volume_header_path(r));
 	if (found->condition == HEADER_MISSING && !r->header_path)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is not there: without its data there is nothing to restore",
-				 r->path);
+		return error_set(e, ERROR_NOT_FOUND, ENOENT,
+				 "%s is not there: without its data there is nothing to restore", r->path);
 	if (!r->volume_key || !r->geometry.header_length)
 		return error_set(e, ERROR_FAILED, ENODATA, "the keystore has no volume key of %s", r->path);
 	return 0;
@@ -97,7 +99,8 @@ static int add_our_keyslot(const struct record *r, struct error *e)
 	AUTOCONTAINER struct container *c = NULL;
 	int slot, result = volume_open_header(r, CONTAINER_CHANGE, &c, e);
 	if (result == 0)
-		result = luks_add_keyslot(container_luks(c), -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED, &slot, e);
+		result = luks_add_keyslot(container_luks(c), -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED,
+					  &slot, e);
 	return result < 0 ? result : container_write_back(c, e);
 }
 
@@ -123,7 +126,8 @@ static int keep_keyslots(const struct volume_env *env, const struct record *r, c
 		return 0;
 	result = luks_add_keyslot(*l, -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED, &slot, &why);
 	if (result == 0) {
-		volume_note(env, "%d keyslot%s of the damaged header of %s kept", kept, kept == 1 ? " is" : "s are", r->path);
+		volume_note(env, "%d keyslot%s of the damaged header of %s kept", kept, kept == 1 ? " is" : "s are",
+			    r->path);
 		return 0;
 	}
 	/* All in use: without ours the volume would be lost to the keystore. */
@@ -163,7 +167,8 @@ static int check(struct flow *f, struct error *e)
 	if (f->record->work.version && f->record->work.number != RECORD_RESTORING)
 		return volume_check_ready(f->record, e);
 	if (p->confirmed && p->confirmed->condition != s->found.condition)
-		return error_set(e, ERROR_BUSY, EBUSY, "the header of %s is %s now, and was %s when that was confirmed: look again",
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "the header of %s is %s now, and was %s when that was confirmed: look again",
 				 f->record->path, header_condition_name(s->found.condition),
 				 header_condition_name(p->confirmed->condition));
 	result = refuse(f->record, &s->found, p, e);
@@ -244,7 +249,9 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 	int result = header_look(f->record, &s->found, e);
 	if (result < 0)
 		return result;
-	*ret = s->found.condition == HEADER_GOOD ? FLOW_FINISH : f->record->work.step == BEGUN ? FLOW_UNDO : FLOW_RESUME;
+	*ret = s->found.condition == HEADER_GOOD ? FLOW_FINISH
+	       : f->record->work.step == BEGUN	 ? FLOW_UNDO
+						 : FLOW_RESUME;
 	return 0;
 }
 

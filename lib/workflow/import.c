@@ -39,14 +39,16 @@ static int check_known(struct flow *f, const struct import_state *s, struct erro
 		found = keystore_find_luks(f->env->ks, info->uuid, &r, &none);
 		if (found == 0)
 			return error_set(e, ERROR_EXISTS, EEXIST,
-					 "%s has the LUKS UUID of the volume at %s: a copy needs its own UUID and key first",
+					 "%s has the LUKS UUID of the volume at %s: a copy needs its own UUID and key "
+					 "first",
 					 s->path, r->path);
 	}
 	if (found < 0)
 		return found == -ENOENT ? 0 : error_pass(e, &none);
 	if (volume_check_binding(r, info, NULL) < 0)
 		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "the keystore has another volume for %s: `kvmcrypt keystore forget` or `kvmcrypt move` that one first",
+				 "the keystore has another volume for %s: `kvmcrypt keystore forget` or `kvmcrypt "
+				 "move` that one first",
 				 s->path);
 	int ret = volume_check_ready(r, e);
 	if (ret < 0)
@@ -62,14 +64,16 @@ static int check_room(const struct import_state *s, struct error *e)
 	if (luks_free_keyslots(luks_info(container_luks(s->c))))
 		return 0;
 	return error_set(e, ERROR_FAILED, ENOSPC,
-			 "all keyslots of %s are in use, and the keystore needs one: remove one with `cryptsetup luksKillSlot`",
+			 "all keyslots of %s are in use, and the keystore needs one: remove one with `cryptsetup "
+			 "luksKillSlot`",
 			 s->path);
 }
 
 static int open_image(const struct volume_import *p, struct import_state *s, enum container_mode mode, struct error *e)
 {
 	container_free(TAKE_PTR(s->c));
-	return container_open(s->header ? s->header : s->path, s->header ? IMAGE_FORMAT_RAW : p->format, mode, &s->c, e);
+	return container_open(s->header ? s->header : s->path, s->header ? IMAGE_FORMAT_RAW : p->format, mode, &s->c,
+			      e);
 }
 
 /* Under the lock nobody but us writes to it, and it has to be what was looked at. */
@@ -95,8 +99,8 @@ static int check(struct flow *f, struct error *e)
 		r = open_image(p, s, CONTAINER_LOOK, e);
 	if (r == 0 && !s->header && !luks_info(container_luks(s->c))->data_offset)
 		r = error_set(e, ERROR_USAGE, EINVAL,
-			      "%s is the detached header of another file or device: import that one, with --header=%s", s->path,
-			      s->path);
+			      "%s is the detached header of another file or device: import that one, with --header=%s",
+			      s->path, s->path);
 	if (r == 0)
 		r = check_known(f, s, e);
 	if (r == 0 && p->replace)
@@ -183,7 +187,8 @@ static int make(struct flow *f, struct error *e)
 	const char *why;
 	const struct luks_info *info = luks_info(container_luks(s->c));
 	if (info->version == 1 && !luks_qemu_can_open(info, &why))
-		flow_note(f, "%s is only for dm-crypt (`kvmcrypt open`), not for a guest: QEMU does not know %s", s->path, why);
+		flow_note(f, "%s is only for dm-crypt (`kvmcrypt open`), not for a guest: QEMU does not know %s",
+			  s->path, why);
 	r = make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
 	/* Whoever finishes this does not know the passphrase. */
 	if (r == 0 && p->replace)
@@ -197,7 +202,8 @@ static int act(struct flow *f, struct error *e)
 {
 	struct import_state *s = f->state;
 	if (luks_free_keyslots(luks_info(container_luks(s->c))) == 1)
-		flow_note(f, "this takes the last free keyslot of %s: `kvmcrypt rotate` needs one, so remove another", s->path);
+		flow_note(f, "this takes the last free keyslot of %s: `kvmcrypt rotate` needs one, so remove another",
+			  s->path);
 	int slot, r = luks_add_keyslot(container_luks(s->c), -1, f->record->volume_key, f->record->passphrase,
 				       LUKS_KDF_GENERATED, &slot, e);
 	return r < 0 ? r : container_write_back(s->c, e);

@@ -86,7 +86,8 @@ static int check_room(const struct record *record, bool last, struct error *e)
 				 "all keyslots of %s are in use: `kvmcrypt keyslot remove` one first", record->path);
 	if (n == 1 && !last)
 		return error_set(e, ERROR_REFUSED, ENOSPC,
-				 "This takes the last free keyslot of %s, and `kvmcrypt rotate` then has none to work with.",
+				 "This takes the last free keyslot of %s, and `kvmcrypt rotate` then has none to work "
+				 "with.",
 				 record->path);
 	return 0;
 }
@@ -104,7 +105,8 @@ static int check_remove(struct flow *f, const struct keyslot_params *p, struct e
 	int ours, r = volume_keyslot_find(f->record, f->record->passphrase, &ours, e);
 	if (r == 0 && p->slot == ours)
 		r = error_set(e, ERROR_REFUSED, EPERM,
-			      "keyslot %d of %s is kvmcrypt's own: `kvmcrypt rotate` replaces it", p->slot, f->record->path);
+			      "keyslot %d of %s is kvmcrypt's own: `kvmcrypt rotate` replaces it", p->slot,
+			      f->record->path);
 	uint64_t active = 0;
 	if (r == 0)
 		r = active_slots(f->record, &active, e);
@@ -127,8 +129,8 @@ static int check(struct flow *f, struct error *e)
 	r = keyslots_prove(&s->k, f->record->passphrase, e);
 	if (r == 0 && p->step == ADD && s->k.amend)
 		r = error_set(e, ERROR_BUSY, EBUSY,
-			      "guest %s runs with %s and would stand still while a passphrase is derived: stop it first, or add "
-			      "a recovery key",
+			      "guest %s runs with %s and would stand still while a passphrase is derived: stop it "
+			      "first, or add a recovery key",
 			      virDomainGetName(s->k.domain), f->record->path);
 	if (r == 0)
 		r = p->step == REMOVE ? check_remove(f, p, e) : check_add(f, p, e);

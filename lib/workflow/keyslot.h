@@ -6,7 +6,7 @@
 #include "lib/volume/volume.h"
 
 struct volume_keyslot_add {
-	const struct secret *passphrase;	/* a person's, with a slow KDF; or with .recovery a generated recovery key */
+	const struct secret *passphrase; /* a person's, with a slow KDF; or with .recovery a generated recovery key */
 	bool recovery;
 	const char *file;	/* new file (0600) for the recovery key, written before its keyslot is; or NULL */
 	bool last;		/* may be the last keyslot that was free */

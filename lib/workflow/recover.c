@@ -144,8 +144,8 @@ int workflow_settle_for(const struct volume_env *env, struct guest_connection *g
 		return error_set(e, ERROR_NOT_FOUND, ENOENT, "%s is gone: %s", path, detail);
 	if (volume_is_ready(h->record))
 		return 0;
-	return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover` (%s)", path,
-			 volume_state_name(h->record->state), detail);
+	return error_set(e, ERROR_BUSY, EBUSY, "%s is in an unfinished workflow (%s): run `kvmcrypt recover` (%s)",
+			 path, volume_state_name(h->record->state), detail);
 }
 
 static int settle_seen(const struct volume_env *env, struct guest_connection *g, const struct record *seen,

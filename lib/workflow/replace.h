@@ -8,8 +8,8 @@
 int replace_note(struct record *r, struct luks *luks, const struct secret *passphrase, struct error *e);
 
 /*
- * Destroys them of a volume that was imported before. None is fine, and noted. ERROR_REFUSED when a domain opens it with
- * another secret than the volume's, for which g (or NULL) is asked.
+ * Destroys them of a volume that was imported before. None is fine, and noted. ERROR_REFUSED when a domain opens it
+ * with another secret than the volume's, for which g (or NULL) is asked.
  */
 struct guest_connection;
 int volume_replace(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,

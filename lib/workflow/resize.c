@@ -137,10 +137,12 @@ static int check_size(const struct record *r, const struct volume_resize *p, uin
 	char a[32], b[32];
 	unsigned sector = r->sector_size > 512 ? r->sector_size : 512;
 	if (!p->size || p->size % sector)
-		return error_set(e, ERROR_USAGE, EINVAL, "the size must be a multiple of %u bytes and not zero", sector);
+		return error_set(e, ERROR_USAGE, EINVAL, "the size must be a multiple of %u bytes and not zero",
+				 sector);
 	if (p->size < now && !p->shrink && !r->integrity)
 		return error_set(e, ERROR_REFUSED, EPERM,
-				 "%s has %s; making it %s cuts off what lies beyond: shrink its file system first, then add --shrink",
+				 "%s has %s; making it %s cuts off what lies beyond: shrink its file system first, "
+				 "then add --shrink",
 				 r->path, text_size(now, a, sizeof(a)), text_size(p->size, b, sizeof(b)));
 	return 0;
 }

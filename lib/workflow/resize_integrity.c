@@ -20,14 +20,16 @@ int resize_integrity_check(const struct record *r, const struct volume_resize *p
 				 INTEGRITY_GRAIN, r->path);
 	if (p->size < now)
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
-				 "%s has integrity, and dm-integrity cannot be made smaller: create a smaller volume and copy",
+				 "%s has integrity, and dm-integrity cannot be made smaller: create a smaller volume "
+				 "and copy",
 				 r->path);
 	if (p->size > now && file_is_block_device(r->path))
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
 				 "%s has integrity and is a device: create a volume on a larger one and copy", r->path);
 	if (p->size > now && m->name[0])
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "%s has integrity, and dm-integrity does not grow while it is open as /dev/mapper/%s: `kvmcrypt close` it first",
+				 "%s has integrity, and dm-integrity does not grow while it is open as /dev/mapper/%s: "
+				 "`kvmcrypt close` it first",
 				 r->path, m->name);
 	return p->size > now ? mapping_available(e) : 0;
 }

@@ -49,7 +49,8 @@ static int look(struct flow *f, struct error *e)
 	char target[32];
 	if (!f->g && r->n_domains && !p->without_libvirt)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be reached to renew its secret (--no-libvirt rotates without)",
+				 "domain %s has %s, and libvirt cannot be reached to renew its secret (--no-libvirt "
+				 "rotates without)",
 				 r->domains[0].name, r->path);
 	int result = volume_mapping(r, &m, e);
 	if (result == 0 && !volume_is_mapped_for_guests(r))

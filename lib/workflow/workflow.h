@@ -101,7 +101,8 @@ struct flow_call {
 	void *result;
 	bool dry_run;
 	bool as_it_is;			/* an older workflow is neither settled nor an obstacle: check() decides */
-	/* The caller's, who has the volume already, revealed, and keeps the lock; the record goes back into it. Or NULL. */
+	/* The caller's, who has the volume already, revealed, and keeps the lock; the record goes back into it. Or
+	 * NULL. */
 	struct volume_hold *hold;
 };
 

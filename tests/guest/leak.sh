@@ -66,7 +66,7 @@ for f in "$T"/exec.[0-9]; do grep -vE '^[0-9]+ +(sendmsg|sendto|write)\([0-9]+<U
 check "the trace sees a key that crosses the socket" grep -a -q -F -f "$keys" "$T"/exec.3
 hits=$(grep -a -F -l -f "$keys" "$T"/exec.*.filtered "$T/daemon.exec" 2>/dev/null | tr '\n' ' ')
 check_is "" "$hits" "no key in an argv, environment, file name or file write of any exec"
-# The same scan finds a key that is put where it must not be.
+# That scan finds a key that is put where it must not be.
 read -r first <"$keys"
 strace -f -qq -v -s 65536 -o "$T/exec.control" -e trace=execve env LEAKED="$first" true
 check "the scan would find a key in an environment" grep -a -q -F -f "$keys" "$T/exec.control"

@@ -46,7 +46,8 @@ static void test_lengths(void **state)
 		uint64_t size;
 		char name[1100], last[1100] = "/base";
 		AUTOCLOSE int fd = make(cluster, last, &size);
-		AUTOFREE unsigned char *before = malloc((size_t)size - cluster), *after = malloc((size_t)size - cluster);
+		AUTOFREE unsigned char *before = malloc((size_t)size - cluster),
+				       *after = malloc((size_t)size - cluster);
 		assert_true(before && after);
 		assert_ok(file_pread(fd, before, (size_t)size - cluster, cluster, "image", &err));
 		for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {

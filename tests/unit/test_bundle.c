@@ -19,7 +19,8 @@ static struct record *plain_record(void)
 }
 
 /* A bundle of one record, or of `says` records of which one is there and `cut` bytes are missing. */
-static void make_bundle(struct keystore *ks, const struct record *r, size_t says, size_t cut, unsigned char **ret, size_t *ret_len)
+static void make_bundle(struct keystore *ks, const struct record *r, size_t says, size_t cut, unsigned char **ret,
+			size_t *ret_len)
 {
 	AUTOSECRET struct secret *key = NULL;
 	AUTOSECRET struct secret *content = NULL;
@@ -64,8 +65,9 @@ static void no_open_workflow_comes_in(void **state)
 	AUTORECORD struct record *r = plain_record();
 	(void)state;
 	assert_bundle(ks, r, 1, 0, NULL);
-	static const enum record_state states[] = { RECORD_CREATING, RECORD_IMPORTING, RECORD_ROTATING, RECORD_CONVERTING,
-						    RECORD_ERASING,  RECORD_RESIZING,  RECORD_PIVOTING, RECORD_RETIRING };
+	static const enum record_state states[] = { RECORD_CREATING,   RECORD_IMPORTING, RECORD_ROTATING,
+						    RECORD_CONVERTING, RECORD_ERASING,	 RECORD_RESIZING,
+						    RECORD_PIVOTING,   RECORD_RETIRING };
 	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
 		r->state = states[i];
 		assert_bundle(ks, r, 1, 0, "malformed");

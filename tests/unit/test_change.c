@@ -24,7 +24,9 @@ static void all_at_once(void **state)
 	AUTORECORD struct record *base = store_record(ks, "/srv/base");
 	AUTORECORD struct record *old = store_record(ks, "/srv/v");
 	AUTORECORD struct record *layer = make_record("/srv/v");
-	const struct keystore_change changes[] = { { .record = layer }, { .record = base }, { .record = old, .remove = true } };
+	const struct keystore_change changes[] = { { .record = layer },
+						   { .record = base },
+						   { .record = old, .remove = true } };
 	(void)state;
 	uuid_copy(layer->parent, base->uuid);
 	base->role = RECORD_LAYER;
@@ -49,7 +51,9 @@ static void or_none(void **state)
 	AUTORECORD struct record *fresh = make_record("/srv/new");
 	AUTORECORD struct record *stale = revealed(ks, "/srv/b");
 	AUTORECORD struct record *taken = make_record("/srv/b");
-	const struct keystore_change changes[] = { { .record = fresh }, { .record = a, .remove = true }, { .record = stale } };
+	const struct keystore_change changes[] = { { .record = fresh },
+						   { .record = a, .remove = true },
+						   { .record = stale } };
 	const struct keystore_change twice[] = { { .record = fresh }, { .record = a }, { .record = taken } };
 	(void)state;
 	assert_ok(keystore_put(ks, b, "x", NULL, &e));

@@ -193,10 +193,12 @@ static void rows_of_the_trail(void **state)
 static void head_of_the_trail(void **state)
 {
 	(void)state;
-	tamper("UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'", "head of the audit trail was changed");
+	tamper("UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'",
+	       "head of the audit trail was changed");
 	tamper("DELETE FROM meta WHERE name = 'audit_head'", "lacks 'audit_head'");
 	tamper("UPDATE meta SET value = x'00' WHERE name = 'audit_head'", "malformed");
-	tamper("UPDATE meta SET value = CAST(substr(value, 1, 40) || x'ffffffffffffffff' || substr(value, 49) AS BLOB) WHERE name = 'audit_head'",
+	tamper("UPDATE meta SET value = CAST(substr(value, 1, 40) || x'ffffffffffffffff' || substr(value, 49) AS BLOB) "
+	       "WHERE name = 'audit_head'",
 	       "head of the audit trail was changed");
 	/* The genuine head of an earlier time. */
 	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') "
@@ -373,7 +375,8 @@ static void foreign_schema(void **state)
 {
 	struct keystore *ks = NULL;
 	(void)state;
-	refused_on_open("CREATE TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM volume; END", "foreign or changed 't'");
+	refused_on_open("CREATE TRIGGER t AFTER INSERT ON audit BEGIN DELETE FROM volume; END",
+			"foreign or changed 't'");
 	refused_on_open("CREATE TABLE extra(x)", "foreign or changed 'extra'");
 	refused_on_open("CREATE VIEW v AS SELECT * FROM volume", "foreign or changed 'v'");
 	refused_on_open("DROP INDEX volume_path", "missing");

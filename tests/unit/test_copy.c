@@ -67,7 +67,9 @@ static void test_noticed(void **state)
 		AUTOCLOSE int from = source(), to = file("to");
 		struct spoil s = { .fd = to, .at = places[i] };
 		const struct progress p = { spoil, &s };
-		const struct image_copy c = { .from = from, .from_path = "from", .to = to, .to_path = "to", .progress = &p };
+		const struct image_copy c = {
+			.from = from, .from_path = "from", .to = to, .to_path = "to", .progress = &p
+		};
 		assert_int_equal(image_copy_data(&c, &err), -EIO);
 		assert_true(s.done);
 		assert_non_null(strstr(err.message, "reads back differently"));

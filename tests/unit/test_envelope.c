@@ -587,7 +587,8 @@ static void derivation_is_openssls(void **state)
 		assert_int_equal(got->len, len);
 		assert_memory_equal(got->data, want, len);
 		assert_ok(kdf_hmac(key, data->data, i, mac, &e));
-		assert_non_null(EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->data, i, data->data, i, want, HASH_LEN, &n));
+		assert_non_null(
+			EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->data, i, data->data, i, want, HASH_LEN, &n));
 		assert_memory_equal(mac, want, HASH_LEN);
 		kdf_sha256(data->data, i, mac);
 		assert_int_equal(EVP_Q_digest(NULL, "SHA256", NULL, data->data, i, want, &n), 1);
@@ -613,7 +614,8 @@ static void a_record_opens_with_openssl(void **state)
 		memcpy(info + 34, r->uuid, 16);
 		for (int k = 0; k < 8; k++)
 			info[50 + k] = (unsigned char)(revision >> (56 - 8 * k));
-		openssl_hkdf(root->data, root->len, bytes + 12 + plain + 16, 32, info, sizeof(info), keys, sizeof(keys));
+		openssl_hkdf(root->data, root->len, bytes + 12 + plain + 16, 32, info, sizeof(info), keys,
+			     sizeof(keys));
 		EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
 		assert_int_equal(EVP_DecryptInit_ex(c, EVP_aes_256_gcm(), NULL, keys, keys + 32), 1);
 		assert_int_equal(EVP_DecryptUpdate(c, NULL, &n, bytes, (int)aad), 1);

@@ -130,7 +130,10 @@ static void sweep(char *(*fn)(void))
 	unsigned n = 1;
 	for (int r; (r = one(fn, n, whole)) != 0; n++)
 		if (r != 1)
-			fail_msg("allocation %u: %s", n, r == 2 ? "a failure went unnoticed" : r == 3 ? "another text" : "crashed");
+			fail_msg("allocation %u: %s", n,
+				 r == 2	  ? "a failure went unnoticed"
+				 : r == 3 ? "another text"
+					  : "crashed");
 	assert_true(n > 5);
 	free(whole);
 }

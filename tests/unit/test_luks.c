@@ -58,7 +58,9 @@ static void a_passphrase_is_rotated(void **state)
 static void luks1_opens_as_libcryptsetup_does(void **state)
 {
 	(void)state;
-	AUTOSECRET struct secret *pass = secret_of("first"), *other = secret_of("second, longer than a block of SHA-256 is wide, so that HMAC hashes it");
+	AUTOSECRET struct secret *pass = secret_of("first"),
+				 *other = secret_of("second, longer than a block of SHA-256 is wide, so that HMAC "
+						    "hashes it");
 	for (unsigned bits = 256; bits <= 512; bits += 256) {
 		AUTOLUKS struct luks *l = NULL;
 		AUTOSECRET struct secret *key = NULL, *ours = NULL, *theirs = NULL, *none = NULL;
@@ -158,17 +160,21 @@ static void bad_format_parameters_are_refused(void **state)
 		struct luks_params p;
 		const char *why;
 	} bad[] = {
-		{ { .version = 3, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 512 }, "neither 1 nor 2" },
+		{ { .version = 3, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 512 },
+		  "neither 1 nor 2" },
 		{ { .version = 1, .cipher = NULL, .key_bits = 512, .sector_size = 512 }, "not a cipher" },
 		{ { .version = 1, .cipher = "aes", .key_bits = 512, .sector_size = 512 }, "not a cipher" },
 		{ { .version = 1, .cipher = "-xts", .key_bits = 512, .sector_size = 512 }, "not a cipher" },
 		{ { .version = 1, .cipher = "aes-", .key_bits = 512, .sector_size = 512 }, "not a cipher" },
 		{ { .version = 1, .cipher = "cipher_null-ecb", .key_bits = 512, .sector_size = 512 }, "null cipher" },
-		{ { .version = 2, .cipher = "capi:ecb(cipher_null)-plain", .key_bits = 512, .sector_size = 512 }, "null cipher" },
+		{ { .version = 2, .cipher = "capi:ecb(cipher_null)-plain", .key_bits = 512, .sector_size = 512 },
+		  "null cipher" },
 		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 520, .sector_size = 512 }, "520 bits" },
 		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 0, .sector_size = 512 }, "0 bits" },
-		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 4096 }, "512 bytes only" },
-		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 512, .label = "x" }, "no label" },
+		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 4096 },
+		  "512 bytes only" },
+		{ { .version = 1, .cipher = "aes-xts-plain64", .key_bits = 512, .sector_size = 512, .label = "x" },
+		  "no label" },
 	};
 	AUTOSECRET struct secret *pass = secret_of("x");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -219,7 +225,8 @@ static void a_hash_that_cannot_be_done_is_named(void **state)
 static void what_is_looked_at_can_be_used(void **state)
 {
 	(void)state;
-	AUTOSECRET struct secret *old = secret_of("old"), *new = secret_of("new"), *wrong = secret_of("wrong"), *key = NULL;
+	AUTOSECRET struct secret *old = secret_of("old"), *new = secret_of("new"), *wrong = secret_of("wrong"),
+				 *key = NULL;
 	AUTOSECRET struct secret *again = NULL;
 	AUTOLUKS struct luks *l = NULL;
 	size_t len;

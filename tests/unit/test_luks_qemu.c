@@ -41,20 +41,26 @@ static void shown_to_both(const unsigned char *good, size_t len, const char *nam
 	bool ours = luks_qemu_can_open(&info, &why), theirs = qemu_knows(path);
 	*known += ours;
 	if (ours != theirs)
-		fail_msg("%s-%s, %s, %u bytes: we say %d (%s), QEMU: %s", name, mode, hash, key_bytes, ours, why, tool_output);
+		fail_msg("%s-%s, %s, %u bytes: we say %d (%s), QEMU: %s", name, mode, hash, key_bytes, ours, why,
+			 tool_output);
 }
 
 static void we_know_what_qemu_knows(void **state)
 {
 	(void)state;
-	static const char *const ciphers[] = { "aes", "AES", "serpent", "twofish", "cast5", "camellia", "des3_ede", "sm4" };
-	static const char *const modes[] = {
-		"xts-plain64", "xts-plain", "xts-essiv:sha256", "xts-benbi", "xts-plain64be", "XTS-plain64", "xts-PLAIN64", "xts-random",
-		"cbc-plain", "cbc-essiv:sha256", "cbc-essiv:sha1", "cbc-essiv:md5", "cbc-essiv:sha512", "cbc-essiv:whirlpool",
-		"cbc-essiv", "cbc-lmk", "ctr-plain64", "ecb-plain64", "lrw-benbi", "pcbc-plain64", "ecb", "xts-plain64:sha256",
+	static const char *const ciphers[] = {
+		"aes", "AES", "serpent", "twofish", "cast5", "camellia", "des3_ede", "sm4",
 	};
-	static const char *const hashes[] = { "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160", "whirlpool", "sha3-256",
-					      "blake2b-512", "sm3", "stribog256" };
+	static const char *const modes[] = {
+		"xts-plain64", "xts-plain", "xts-essiv:sha256", "xts-benbi", "xts-plain64be", "XTS-plain64",
+		"xts-PLAIN64", "xts-random", "cbc-plain", "cbc-essiv:sha256", "cbc-essiv:sha1", "cbc-essiv:md5",
+		"cbc-essiv:sha512", "cbc-essiv:whirlpool", "cbc-essiv", "cbc-lmk", "ctr-plain64", "ecb-plain64",
+		"lrw-benbi", "pcbc-plain64", "ecb", "xts-plain64:sha256",
+	};
+	static const char *const hashes[] = {
+		"sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160", "whirlpool", "sha3-256", "blake2b-512",
+		"sm3", "stribog256",
+	};
 	static const unsigned key_bytes[] = { 16, 24, 32, 48, 64 };
 	size_t len;
 	const unsigned char *view;
@@ -69,7 +75,8 @@ static void we_know_what_qemu_knows(void **state)
 			shown_to_both(view, len, ciphers[i], "cbc-essiv:sha256", "sha256", key_bytes[k], &known);
 		}
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++)
-		shown_to_both(view, len, "aes", modes[i], "sha256", modes[i][0] == 'x' || modes[i][0] == 'X' ? 64 : 32, &known);
+		shown_to_both(view, len, "aes", modes[i], "sha256", modes[i][0] == 'x' || modes[i][0] == 'X' ? 64 : 32,
+			      &known);
 	print_message("%u kinds that QEMU knows\n", known);
 	assert_true(known > 20);
 }

@@ -108,7 +108,8 @@ static void nothing_else_is_open(void **state)
 	/* Inheritable, as a careless library leaves it. */
 	int fd = open("/dev/null", O_RDONLY);
 	assert_int_equal(fcntl(fd, F_SETFD, 0), 0);
-	assert_ok(shell("for i in 0 1 2 3 4 5 6 7 8 9 10 20; do [ -e /proc/$$/fd/$i ] && printf '%s ' $i; done", 100, &r));
+	assert_ok(shell("for i in 0 1 2 3 4 5 6 7 8 9 10 20; do [ -e /proc/$$/fd/$i ] && printf '%s ' $i; done", 100,
+			&r));
 	assert_string_equal(r.out, "0 1 2 ");
 	process_result_clear(&r);
 	close(fd);
@@ -242,7 +243,9 @@ static void a_terminal_of_its_own(void **state)
 	struct process_result r;
 	(void)state;
 	assert_ok(secret_copy("12 34", 5, &pin, &e));
-	const struct process p = { .argv = argv, .stdout_max = 100, .tty_prompt = "PIN", .tty_answer = pin, .seconds = 300 };
+	const struct process p = {
+		.argv = argv, .stdout_max = 100, .tty_prompt = "PIN", .tty_answer = pin, .seconds = 300
+	};
 	assert_ok(process_run(&p, &r, &e));
 	assert_int_equal(r.status, 0);
 	assert_string_equal(r.out, "12 34 12 34\n");
@@ -252,7 +255,8 @@ static void a_terminal_of_its_own(void **state)
 static void one_that_asks_for_ever(void **state)
 {
 	AUTOSECRET struct secret *pin = NULL;
-	const char *const argv[] = { "bash", "-c", "while printf 'PIN? ' >/dev/tty; read -rs a </dev/tty; do :; done", NULL };
+	const char *const argv[] = { "bash", "-c", "while printf 'PIN? ' >/dev/tty; read -rs a </dev/tty; do :; done",
+				     NULL };
 	struct process_result r;
 	(void)state;
 	assert_ok(secret_copy("1", 1, &pin, &e));

@@ -401,9 +401,9 @@ static void try_value(struct trial *t, const struct field *f, uint64_t value)
 static void try_fields(struct trial *t, const struct field *fields, size_t n)
 {
 	static const uint64_t values[] = {
-		0, 1, 2, 3, 5, 8, 9, 22, 40, 64, 65, 72, 104, 105, 112, 511, 512, 1023, 1025, 65535, 65536, 131072, 262144, 4194304,
-		4194305, INT32_MAX, UINT32_MAX, UINT64_C(1) << 40, UINT64_C(1) << 56, INT64_MAX, UINT64_C(1) << 63,
-		UINT64_MAX - 65535, UINT64_MAX,
+		0, 1, 2, 3, 5, 8, 9, 22, 40, 64, 65, 72, 104, 105, 112, 511, 512, 1023, 1025, 65535, 65536, 131072,
+		262144, 4194304, 4194305, INT32_MAX, UINT32_MAX, UINT64_C(1) << 40, UINT64_C(1) << 56, INT64_MAX,
+		UINT64_C(1) << 63, UINT64_MAX - 65535, UINT64_MAX,
 	};
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < ARRAY_LEN(values); j++)
@@ -429,13 +429,14 @@ static void what_qemu_refuses_is_refused(void **state)
 	static const struct field fields[] = {
 		{ "magic", 0, 4 }, { "version", 4, 4 }, { "backing offset", 8, 8 }, { "backing size", 16, 4 },
 		{ "cluster bits", 20, 4 }, { "size", 24, 8 }, { "crypt method", 32, 4 }, { "L1 entries", 36, 4 },
-		{ "L1 offset", 40, 8 }, { "refcount offset", 48, 8 }, { "refcount clusters", 56, 4 }, { "snapshots", 60, 4 },
-		{ "snapshots offset", 64, 8 }, { "incompatible", 72, 8 }, { "compatible", 80, 8 }, { "autoclear", 88, 8 },
-		{ "refcount order", 96, 4 }, { "header length", 100, 4 }, { "compression", 104, 1 }, { "padding", 105, 1 },
-		{ "padding", 107, 4 },
+		{ "L1 offset", 40, 8 }, { "refcount offset", 48, 8 }, { "refcount clusters", 56, 4 },
+		{ "snapshots", 60, 4 }, { "snapshots offset", 64, 8 }, { "incompatible", 72, 8 },
+		{ "compatible", 80, 8 }, { "autoclear", 88, 8 }, { "refcount order", 96, 4 },
+		{ "header length", 100, 4 }, { "compression", 104, 1 }, { "padding", 105, 1 }, { "padding", 107, 4 },
 		/* the extension of the LUKS header, then the end */
-		{ "extension type", 112, 4 }, { "extension length", 116, 4 }, { "LUKS offset", 120, 8 }, { "LUKS length", 128, 8 },
-		{ "next extension", 136, 4 }, { "end's length", 140, 4 }, { "behind the end", 144, 4 }, { "behind the end", 148, 4 },
+		{ "extension type", 112, 4 }, { "extension length", 116, 4 }, { "LUKS offset", 120, 8 },
+		{ "LUKS length", 128, 8 }, { "next extension", 136, 4 }, { "end's length", 140, 4 },
+		{ "behind the end", 144, 4 }, { "behind the end", 148, 4 },
 	};
 	const struct qcow2_params p = { .size = 8 * MIB, .cluster_size = 65536 };
 	make_qcow2(in_dir("trial.qcow2"), &p, "pass");
@@ -478,13 +479,15 @@ static void bad_snapshots_and_bitmaps_are_refused_as_by_qemu(void **state)
 		ext += 8 + ((number_at(path, ext) & UINT32_MAX) + 7) / 8 * 8;
 	uint64_t s = number_at(path, 64), b = number_at(path, ext + 24);
 	const struct field fields[] = {
-		{ "snapshots", 60, 4 }, { "snapshots offset", 64, 8 }, { "L1 offset", s, 8 }, { "L1 entries", s + 8, 4 },
-		{ "ID length", s + 12, 2 }, { "name length", s + 14, 2 }, { "date", s + 16, 4 }, { "clock", s + 24, 8 },
-		{ "VM state", s + 32, 4 }, { "extra length", s + 36, 4 }, { "extra", s + 40, 8 }, { "extra", s + 48, 8 },
-		{ "autoclear", 88, 8 }, { "extension length", ext + 4, 4 }, { "bitmaps", ext + 8, 4 }, { "reserved", ext + 12, 4 },
+		{ "snapshots", 60, 4 }, { "snapshots offset", 64, 8 }, { "L1 offset", s, 8 },
+		{ "L1 entries", s + 8, 4 }, { "ID length", s + 12, 2 }, { "name length", s + 14, 2 },
+		{ "date", s + 16, 4 }, { "clock", s + 24, 8 }, { "VM state", s + 32, 4 }, { "extra length", s + 36, 4 },
+		{ "extra", s + 40, 8 }, { "extra", s + 48, 8 }, { "autoclear", 88, 8 },
+		{ "extension length", ext + 4, 4 }, { "bitmaps", ext + 8, 4 }, { "reserved", ext + 12, 4 },
 		{ "directory length", ext + 16, 8 }, { "directory offset", ext + 24, 8 }, { "table offset", b, 8 },
-		{ "table entries", b + 8, 4 }, { "flags", b + 12, 4 }, { "type", b + 16, 1 }, { "granularity", b + 17, 1 },
-		{ "name length", b + 18, 2 }, { "extra length", b + 20, 4 }, { "name", b + 24, 2 },
+		{ "table entries", b + 8, 4 }, { "flags", b + 12, 4 }, { "type", b + 16, 1 },
+		{ "granularity", b + 17, 1 }, { "name length", b + 18, 2 }, { "extra length", b + 20, 4 },
+		{ "name", b + 24, 2 },
 	};
 	try_image(path, fields, ARRAY_LEN(fields));
 }

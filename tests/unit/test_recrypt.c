@@ -115,7 +115,8 @@ static void a_wrong_byte_in_any_table_is_found(void **state)
 	make(&p, QCOW2_PREALLOC_OFF);
 	copy(&p);
 	uint64_t l2 = entry_of(&p, p.h[0].l1_offset, 0), block = entry_of(&p, p.h[0].refcount_offset, 0);
-	const uint64_t places[] = { 300, p.h[0].l1_offset + 4000, p.h[0].refcount_offset + 9, block + 3, l2 + CLUSTER - 1 };
+	const uint64_t places[] = { 300, p.h[0].l1_offset + 4000, p.h[0].refcount_offset + 9, block + 3,
+				    l2 + CLUSTER - 1 };
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		flip(&p, places[i], 1);
 		assert_fails(proof(&p), ERROR_FAILED, "differs from the image in a table");
@@ -210,7 +211,8 @@ static void what_is_ambiguous_has_no_map(void **state)
 		if (bad[i].at == l1 && bad[i].value == data)
 			assert_true(qcow2_map_read(p.fd[0], file, "image", &p.h[0], &map, &err) < 0);
 		else
-			assert_fails(qcow2_map_read(p.fd[0], file, "image", &p.h[0], &map, &err), ERROR_DAMAGED, bad[i].why);
+			assert_fails(qcow2_map_read(p.fd[0], file, "image", &p.h[0], &map, &err), ERROR_DAMAGED,
+				     bad[i].why);
 		assert_int_equal(pwrite(p.fd[0], was, 8, (off_t)bad[i].at), 8);
 	}
 	read_map(&p, 0);

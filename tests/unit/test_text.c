@@ -100,7 +100,9 @@ static void base64url(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		assert_null(text_base64url(bad[i], strlen(bad[i])));
-	static const char *const good[][2] = { { "", "" }, { "YQ", "a" }, { "YWI", "ab" }, { "YWJj", "abc" }, { "Pz8_Pj4-", "?\?\?>>>" } };
+	static const char *const good[][2] = {
+		{ "", "" }, { "YQ", "a" }, { "YWI", "ab" }, { "YWJj", "abc" }, { "Pz8_Pj4-", "?\?\?>>>" }
+	};
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		char *text = text_base64url(good[i][0], strlen(good[i][0]));
 		assert_non_null(text);

@@ -1,4 +1,4 @@
-/* The engine: every number has its workflow, the record is read under the lock, and what an older version left heals. */
+/* The engine: every number has its workflow, the record is read under the lock, what an older version left heals. */
 #include "keystore_fixture.h"
 
 #include "lib/volume/hold.h"

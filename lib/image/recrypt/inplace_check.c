@@ -30,8 +30,9 @@ static int requirement(json *root, struct error *e)
 	for (size_t i = 0; i < n; i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(list, i));
 		if (!name || n > 1 || strcmp(name, REQUIREMENT_OURS) != 0)
-			return foreign(e, name && !strncmp(name, REQUIREMENT, strlen(REQUIREMENT)) ? "it is of another version"
-											       : "unknown requirement");
+			return foreign(e, name && !strncmp(name, REQUIREMENT, strlen(REQUIREMENT))
+						  ? "it is of another version"
+						  : "unknown requirement");
 	}
 	return n > 0;
 }
@@ -57,7 +58,8 @@ static bool is_digest_of(json *digest, const struct secret *key)
 	int salt_len = luks2_decode(luks2_text(digest, "salt"), salt, sizeof(salt));
 	return md && len > 0 && salt_len > 0 && !strcmp(luks2_text(digest, "type"), "pbkdf2") &&
 	       luks2_number(digest, "iterations", &iterations) && iterations && iterations <= LUKS_ITERATIONS_MAX &&
-	       PKCS5_PBKDF2_HMAC((const char *)key->data, (int)key->len, salt, salt_len, (int)iterations, md, len, got) == 1 &&
+	       PKCS5_PBKDF2_HMAC((const char *)key->data, (int)key->len, salt, salt_len, (int)iterations, md, len,
+				 got) == 1 &&
 	       CRYPTO_memcmp(want, got, (size_t)len) == 0;
 }
 
@@ -106,7 +108,8 @@ static int check_segment(json *s, const struct inplace_expected *x, struct error
 	const char *cipher = luks2_text(s, "encryption");
 	if (strcmp(luks2_text(s, "type"), "crypt") != 0)
 		return foreign(e, "a segment of it is not encrypted");
-	if (luks_cipher_is_null(cipher) || strcmp(cipher, x->cipher) != 0 || luks2_get(s, "integrity", json_type_object))
+	if (luks_cipher_is_null(cipher) || strcmp(cipher, x->cipher) != 0 ||
+	    luks2_get(s, "integrity", json_type_object))
 		return foreign(e, "a segment of it has another cipher");
 	if (!luks2_number(s, "sector_size", &sector_size) || sector_size != x->sector_size ||
 	    !luks2_number(s, "iv_tweak", &tweak) || !luks2_number(s, "offset", &offset) || offset < x->data_offset ||
@@ -165,7 +168,8 @@ static int check_keyslots(json *root, struct error *e)
 		if (!strcmp(luks2_text(k, "type"), "luks2"))
 			continue;
 		const char *area = luks2_text(luks2_get(k, "area", json_type_object), "type");
-		if (strcmp(luks2_text(k, "type"), "reencrypt") != 0 || strcmp(luks2_text(k, "mode"), "reencrypt") != 0 ||
+		if (strcmp(luks2_text(k, "type"), "reencrypt") != 0 ||
+		    strcmp(luks2_text(k, "mode"), "reencrypt") != 0 ||
 		    strcmp(luks2_text(k, "direction"), "forward") != 0 || strcmp(area, "checksum") != 0 || n++)
 			return foreign(e, "it does something else than to change the volume key");
 	}

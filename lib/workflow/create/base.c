@@ -29,8 +29,8 @@ static int ask_libvirt(struct guest_connection *g, const struct record *r, const
 		return result;
 	guest_user_text(&user, who, sizeof(who));
 	return error_set(e, ERROR_REFUSED, EBUSY,
-			 "%s has %s as its disk %s, and what it writes would change every overlay: " WAY_ON, who, backing,
-			 user.use.target);
+			 "%s has %s as its disk %s, and what it writes would change every overlay: " WAY_ON, who,
+			 backing, user.use.target);
 }
 
 int create_base_check(const struct volume_env *env, struct guest_connection *g, const char *backing, struct error *e)
@@ -48,7 +48,7 @@ int create_base_check(const struct volume_env *env, struct guest_connection *g, 
 		return ask_libvirt(g, r, backing, e);
 	if (r && r->n_domains)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be asked whether as its own disk (--backing-in-use goes on "
-				 "without)", r->domains[0].name, backing);
+				 "domain %s has %s, and libvirt cannot be asked whether as its own disk "
+				 "(--backing-in-use goes on without)", r->domains[0].name, backing);
 	return 0;
 }

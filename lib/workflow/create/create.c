@@ -65,7 +65,8 @@ static int check(struct flow *f, struct error *e)
 		return error_pass(e, &none);
 	/* Under the lock it is ours, or somebody was faster. */
 	if (found == 0 && !(f->locked && f->record && !uuid_compare(r->uuid, f->record->uuid)))
-		return f->locked ? error_set(e, ERROR_EXISTS, EEXIST, "%s is a volume of the keystore already", plan->path)
+		return f->locked ? error_set(e, ERROR_EXISTS, EEXIST, "%s is a volume of the keystore already",
+					     plan->path)
 				 : check_same(f, plan, &r, e);
 	if (plan->header && volume_path_taken(plan->header))
 		return error_set(e, ERROR_EXISTS, EEXIST, "--header: %s exists already", plan->header);

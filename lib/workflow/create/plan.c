@@ -39,7 +39,8 @@ static int check_chain(const struct create_plan *plan, struct error *e)
 	AUTOCHAIN struct chain *chain = NULL;
 	int r = chain_walk(plan->backing, IMAGE_FORMAT_QCOW2, &chain, e);
 	if (r == 0 && chain->n == CHAIN_MAX)
-		r = error_set(e, ERROR_REFUSED, ELOOP, "%s has %d images in its backing chain already", plan->backing, CHAIN_MAX);
+		r = error_set(e, ERROR_REFUSED, ELOOP, "%s has %d images in its backing chain already", plan->backing,
+			      CHAIN_MAX);
 	return r < 0 ? error_prefix(e, "backing file") : 0;
 }
 
@@ -68,7 +69,8 @@ static int plan_backing(struct create_plan *plan, struct error *e)
 				 plan->backing);
 	if (want != look.format)
 		return error_set(e, ERROR_REFUSED, EINVAL,
-				 "backing file %s is %s by its contents, not %s: if that is right, say --backing-format %s",
+				 "backing file %s is %s by its contents, not %s: if that is right, say "
+				 "--backing-format %s",
 				 plan->backing, image_format_name(look.format), image_format_name(want),
 				 image_format_name(look.format));
 	if (look.encrypted && look.luks_version == 2)
@@ -135,8 +137,8 @@ int create_plan_check_same(const struct create_plan *plan, const struct record *
 		return ret;
 	if (state.condition == VOLUME_MISSING)
 		return error_set(e, ERROR_EXISTS, EEXIST,
-				 "the keystore has a volume for %s, but the file is not there: mount its file system, or "
-				 "`kvmcrypt move` the volume to where it is now", r->path);
+				 "the keystore has a volume for %s, but the file is not there: mount its file system, "
+				 "or `kvmcrypt move` the volume to where it is now", r->path);
 	if (state.condition != VOLUME_OK)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s", state.problem);
 	/* The room that dm-integrity leaves on a device is not known before it is there. */

@@ -19,7 +19,10 @@
 static int plan_version(struct create_plan *plan, struct error *e)
 {
 	struct volume_create *p = &plan->p;
-	const char *needs = p->integrity ? "--integrity" : p->header ? "--header" : p->sector_size ? "--sector-size" : NULL;
+	const char *needs = p->integrity     ? "--integrity"
+			    : p->header	     ? "--header"
+			    : p->sector_size ? "--sector-size"
+					     : NULL;
 	if (!p->luks_version)
 		p->luks_version = p->format == IMAGE_FORMAT_RAW && (plan->device || needs) ? 2 : 1;
 	if (p->luks_version == 2 && p->format != IMAGE_FORMAT_RAW)
@@ -78,7 +81,8 @@ static int plan_cipher(struct create_plan *plan, struct error *e)
 		return error_set(e, ERROR_USAGE, EINVAL, "--key-bits is 256 or 512 (XTS: AES-128 or AES-256), not %u",
 				 p->key_bits);
 	if (p->key_bits < 128 || p->key_bits > 512 || p->key_bits % 64)
-		return error_set(e, ERROR_USAGE, EINVAL, "--key-bits: %s takes no key of %u bits", p->cipher, p->key_bits);
+		return error_set(e, ERROR_USAGE, EINVAL, "--key-bits: %s takes no key of %u bits", p->cipher,
+				 p->key_bits);
 	return 0;
 }
 
@@ -109,12 +113,12 @@ static int plan_device_size(struct create_plan *plan, struct error *e)
 				 plan->path, (unsigned long long)offset);
 	plan->p.size = size - offset;
 	if (given && given != plan->p.size)
-		return error_set(e, ERROR_USAGE, EINVAL, "%s is used as a whole (%llu bytes): leave SIZE out", plan->path,
-				 (unsigned long long)plan->p.size);
+		return error_set(e, ERROR_USAGE, EINVAL, "%s is used as a whole (%llu bytes): leave SIZE out",
+				 plan->path, (unsigned long long)plan->p.size);
 	if (plan->p.prealloc != QCOW2_PREALLOC_OFF || plan->p.mode >= 0 || plan->p.uid != (uid_t)-1 ||
 	    plan->p.gid != (gid_t)-1)
-		return error_set(e, ERROR_USAGE, EINVAL, "--preallocation, --mode and --owner are for files, %s is a device",
-				 plan->path);
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "--preallocation, --mode and --owner are for files, %s is a device", plan->path);
 	return 0;
 }
 
@@ -144,7 +148,8 @@ int create_plan_luks(struct create_plan *plan, struct error *e)
 	if (plan->device && plan->p.format != IMAGE_FORMAT_RAW)
 		return error_set(e, ERROR_USAGE, EINVAL, "%s is a block device, so its format is raw", plan->path);
 	if (plan->p.destroy && !plan->device)
-		return error_set(e, ERROR_USAGE, EINVAL, "--yes-destroy is for block devices; files are never overwritten");
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "--yes-destroy is for block devices; files are never overwritten");
 	if ((r = plan_version(plan, e)) < 0 || (r = plan_integrity(plan, e)) < 0 || (r = plan_cipher(plan, e)) < 0 ||
 	    (r = plan_header(plan, e)) < 0 || (r = plan_device_size(plan, e)) < 0)
 		return r;

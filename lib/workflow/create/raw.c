@@ -53,8 +53,8 @@ int create_raw_check_device(const struct create_plan *plan, struct error *e)
 		return r;
 	if (*what && !plan->p.destroy)
 		return error_set(e, ERROR_REFUSED, EEXIST,
-				 "%s carries data (%s); if that may be destroyed, add --yes-destroy %s", plan->path, what,
-				 plan->p.path);
+				 "%s carries data (%s); if that may be destroyed, add --yes-destroy %s", plan->path,
+				 what, plan->p.path);
 	return claim(plan->path, &fd, e);
 }
 

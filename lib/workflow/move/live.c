@@ -24,12 +24,13 @@ static int open_now(const struct record *r, const char *path, struct container *
 	int result = container_open(path, volume_image_format(r), CONTAINER_LOOK, ret, e);
 	if (result == 0 && container_info(*ret)->qcow2.n_snapshots)
 		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				   "%s has internal snapshots, which a copy under a running guest would lose: stop the guest first",
+				   "%s has internal snapshots, which a copy under a running guest would lose: stop the "
+				   "guest first",
 				   path);
 	return result;
 }
 
-/* The same keys: the header as it is. Nobody changes it while we have the volume's lock. */
+/* The keys stay: the header is copied as it is. Nobody changes it while we have the volume's lock. */
 static int write_header(const struct container *old, const struct move_piece *p, int fd, uint64_t offset,
 			struct error *e)
 {
@@ -113,10 +114,12 @@ static int find_domain(struct flow *f, virDomainPtr *ret, struct error *e)
 	char text[37] = "";
 	uuid_t uuid;
 	if (!r->work.params || sscanf(r->work.params, "\"%36[0-9a-f-]\"", text) != 1 || uuid_parse(text, uuid) < 0)
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the record does not say which guest is moved", r->path);
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s: the record does not say which guest is moved",
+				 r->path);
 	if (!f->g)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "a move of %s under a running guest was interrupted, and only libvirt can tell which image is in use",
+				 "a move of %s under a running guest was interrupted, and only libvirt can tell which "
+				 "image is in use",
 				 r->path);
 	for (size_t i = 0; i < r->n_domains; i++)
 		if (!uuid_compare(r->domains[i].uuid, uuid))
@@ -151,7 +154,8 @@ int move_live_judge(struct flow *f, bool *ret_pivoted, struct error *e)
 		return 0;
 	if (!s->domain)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
-				 "no domain tells whether %s or %s is the newer image: look at both, remove the other", p->from, p->to);
+				 "no domain tells whether %s or %s is the newer image: look at both, remove the other",
+				 p->from, p->to);
 	r = guest_domain_xml(s->domain, &xml, e);
 	if (r < 0)
 		return r;

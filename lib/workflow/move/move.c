@@ -57,8 +57,8 @@ static int open_data(struct flow *f, struct error *e)
 	if (result == 0 && f->locked)
 		result = image_lock(fd, path, e);
 	if (result == 0 && strcmp(path, r->path) != 0 && (size < r->size || (!r->integrity && size != r->size)))
-		result = error_set(e, ERROR_EXISTS, EEXIST, "%s is there, but it is not volume %s: its size is another", path,
-				   r->path);
+		result = error_set(e, ERROR_EXISTS, EEXIST, "%s is there, but it is not volume %s: its size is another",
+				   path, r->path);
 	if (result == 0)
 		s->data = TAKE_FD(fd);
 	return result;
@@ -95,13 +95,15 @@ static int check_users(struct flow *f, struct error *e)
 		return result;
 	if (f->locked && r->state == RECORD_LINKED)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "a guest runs with %s since a live change of its volume key: it can be moved after its restart",
+				 "a guest runs with %s since a live change of its volume key: it can be moved after "
+				 "its restart",
 				 r->path);
 	if (s->domain && !p->live)
 		return error_set(e, ERROR_BUSY, EBUSY, "domain %s runs with %s: stop it first, or give --live",
 				 virDomainGetName(s->domain), r->path);
 	if (s->domain && !is_live(s))
-		return error_set(e, ERROR_BUSY, EBUSY, "domain %s runs with %s, which was moved under it: stop it first",
+		return error_set(e, ERROR_BUSY, EBUSY,
+				 "domain %s runs with %s, which was moved under it: stop it first",
 				 virDomainGetName(s->domain), r->path);
 	return 0;
 }
@@ -136,7 +138,8 @@ static int check(struct flow *f, struct error *e)
 	bool stale = false;
 	if (!f->g && r->n_domains && !p->without_libvirt)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be reached to tell it the new place (--no-libvirt goes on without)",
+				 "domain %s has %s, and libvirt cannot be reached to tell it the new place "
+				 "(--no-libvirt goes on without)",
 				 r->domains[0].name, r->path);
 	/* An interrupted one has left files at both places, and is settled first. */
 	if (!f->locked && !volume_is_ready(r))
@@ -196,12 +199,15 @@ static int prove(struct flow *f, struct error *e)
 	int slot, result = s->n ? volume_prove(r, p ? p->to : volume_header_path(r), &slot, &why) : 0;
 	/* Its volume key is known, so its keyslot can be made anew. */
 	if (result < 0 && why.kind == ERROR_BAD_KEY && is_noted(s)) {
-		flow_note(f, "%s has the volume key, but does not open with the keystore's passphrase: `kvmcrypt header restore`",
+		flow_note(f,
+			  "%s has the volume key, but does not open with the keystore's passphrase: `kvmcrypt header "
+			  "restore`",
 			  p ? p->to : r->path);
 		return 0;
 	}
 	if (result == 0 && r->header_path && s->n && s->pieces[0].how == MOVE_NOTED && !s->pieces[0].header)
-		flow_note(f, "nothing in %s tells that it is the data of this volume; its size is right", s->pieces[0].to);
+		flow_note(f, "nothing in %s tells that it is the data of this volume; its size is right",
+			  s->pieces[0].to);
 	return result < 0 ? error_pass(e, &why) : 0;
 }
 
@@ -251,8 +257,8 @@ static int finish(struct flow *f, struct error *e)
 	int result = move_read(f, e);
 	if (result == 0 && !f->g && r->n_domains && !(r->work.step & MOVE_WITHOUT_LIBVIRT))
 		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				   "domain %s has %s, and libvirt cannot be reached to tell it the new place", r->domains[0].name,
-				   r->path);
+				   "domain %s has %s, and libvirt cannot be reached to tell it the new place",
+				   r->domains[0].name, r->path);
 	if (result == 0)
 		result = move_names(f, e);
 	for (size_t i = 0; i < s->n && result == 0; i++)

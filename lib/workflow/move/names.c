@@ -201,7 +201,8 @@ static int check_above(void *ctx, const char *domain, const char *top, struct er
 			break;
 	}
 	return error_set(e, ERROR_REFUSED, EPERM,
-			 "domain %s has %s below %s, which is no volume of this keystore and would go on naming the old place",
+			 "domain %s has %s below %s, which is no volume of this keystore and would go on naming the "
+			 "old place",
 			 domain, f->record->path, top);
 }
 
@@ -240,8 +241,9 @@ static int check_kept(struct flow *f, struct error *e)
 		return r;
 	guest_user_text(&user, who, sizeof(who));
 	if (user.place == GUEST_SAVED)
-		return error_set(e, ERROR_REFUSED, EBUSY, "%s names %s: start it, or `virsh managedsave-remove %s`, first",
-				 who, f->record->path, user.domain);
+		return error_set(e, ERROR_REFUSED, EBUSY,
+				 "%s names %s: start it, or `virsh managedsave-remove %s`, first", who, f->record->path,
+				 user.domain);
 	return error_set(e, ERROR_REFUSED, EBUSY, "%s names %s: `virsh snapshot-delete --metadata %s %s` first", who,
 			 f->record->path, user.domain, user.snapshot);
 }

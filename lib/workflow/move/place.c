@@ -244,9 +244,10 @@ int move_is_switched(const struct move_piece *p, bool *ret, struct error *e)
 	if (p->aside && is_file(p->aside, p->inode) && !is_file(p->to, p->copy_inode))
 		return 0;
 	*ret = is_link_to(p->from, p->to) || access(p->from, F_OK) < 0;
-	return *ret ? 0 : error_set(e, ERROR_DAMAGED, EBADMSG,
-				    "%s is neither what it was nor a link to %s: somebody else changed it in the middle of the move",
-				    p->from, p->to);
+	return *ret ? 0
+		    : error_set(e, ERROR_DAMAGED, EBADMSG,
+				"%s is neither what it was nor a link to %s: somebody else changed it in the middle of "
+				"the move", p->from, p->to);
 }
 
 /* ---- the end ---- */

@@ -78,7 +78,8 @@ static int refuse_two(const struct record *r, const char *from, const char *to, 
 	struct image_look look;
 	if (image_look(to, &look, NULL) == 0 && look.encrypted && uuid_compare(look.luks_uuid, r->luks_uuid) == 0)
 		return error_set(e, ERROR_REFUSED, EEXIST,
-				 "%s and %s both hold this volume: remove the one that is not wanted, then move again", from, to);
+				 "%s and %s both hold this volume: remove the one that is not wanted, then move again",
+				 from, to);
 	return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already and is something else", to);
 }
 
@@ -139,8 +140,9 @@ int move_check_copy(const struct move_piece *p, struct error *e)
 	if (lstat(p->from, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->from);
 	if (st.st_nlink > 1)
-		return error_set(e, ERROR_REFUSED, EMLINK, "%s has %lu names, and a copy would leave the others with the old data",
-				 p->from, (unsigned long)st.st_nlink);
+		return error_set(e, ERROR_REFUSED, EMLINK,
+				 "%s has %lu names, and a copy would leave the others with the old data", p->from,
+				 (unsigned long)st.st_nlink);
 	int r = directory_of(p->to, &dir, e);
 	return r < 0 ? r : image_check_space(p->from, dir, 0, e);
 }
@@ -155,7 +157,8 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->from);
 	if (S_ISLNK(st.st_mode))
 		return error_set(e, ERROR_REFUSED, ELOOP,
-				 "%s is a symbolic link by now: `kvmcrypt move` the volume to where that leads first", p->from);
+				 "%s is a symbolic link by now: `kvmcrypt move` the volume to where that leads first",
+				 p->from);
 	if (!S_ISREG(st.st_mode))
 		return error_set(e, ERROR_REFUSED, EOPNOTSUPP,
 				 "%s is a block device, whose data stays: only another name of it can be taken note of",
@@ -211,8 +214,8 @@ int move_plan(struct flow *f, struct error *e)
 	const struct move_state *s = f->state;
 	const struct record *r = f->record;
 	if (params->header && !r->header_path)
-		return error_set(e, ERROR_USAGE, EINVAL, "%s has no header of its own: --header is for volumes that have",
-				 r->path);
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "%s has no header of its own: --header is for volumes that have", r->path);
 	int result = plan_piece(f, false, r->path, params->to, e);
 	if (result == 0 && params->header)
 		result = plan_piece(f, true, r->header_path, params->header, e);

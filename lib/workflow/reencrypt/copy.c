@@ -70,7 +70,8 @@ static int plan(const struct record *r, struct container *old, struct qcow2_map 
 	const struct container_info *info = container_info(old);
 	const struct luks_info *luks = luks_info(container_luks(old));
 	if (luks->iv_tweak || luks->data_size || luks->data_offset % luks->sector_size)
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s has an unusual LUKS2 segment, which is not copied", r->path);
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s has an unusual LUKS2 segment, which is not copied",
+				 r->path);
 	if (r->format != RECORD_FORMAT_QCOW2)
 		return 0;
 	return qcow2_map_read(container_fd(old), info->file_size, r->path, &info->qcow2, ret_map, e);
@@ -140,7 +141,8 @@ static int replace(const struct volume_env *env, struct record *r, struct contai
 		result = reencrypt_adopt(r, r->path, e);
 	/* Nobody else has the old file now; its blocks go back to the file system as noise. */
 	if (result == 0 && container_erase(old, &why) < 0)
-		volume_note(env, "the old image is gone, but its LUKS header could not be overwritten: %s", why.message);
+		volume_note(env, "the old image is gone, but its LUKS header could not be overwritten: %s",
+			    why.message);
 	return result;
 }
 

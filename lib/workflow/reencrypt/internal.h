@@ -9,9 +9,7 @@
 /* Is the file a whole container with the record's next volume key, which the passphrase opens? */
 int reencrypt_prove(const struct record *r, const char *path, struct error *e);
 
-/*
- * The same; then r takes the new key over in memory: digest, geometry, volume_key.
- */
+/* reencrypt_prove(); then r takes the new key over in memory: digest, geometry, volume_key. */
 int reencrypt_adopt(struct record *r, const char *path, struct error *e);
 
 /*

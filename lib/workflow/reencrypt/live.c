@@ -106,7 +106,8 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 			volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
 	}
 	if (symlink(strrchr(r->path, '/') + 1, r->beside) < 0 && errno != EEXIST)
-		volume_note(env, "cannot leave a link at %s, by which libvirt knows the image until the guest stops: %s",
+		volume_note(env,
+			    "cannot leave a link at %s, by which libvirt knows the image until the guest stops: %s",
 			    r->beside, strerror(errno));
 	return file_sync_dir_of(r->path, e);
 }
@@ -123,7 +124,8 @@ static int check(const struct record *r, struct container **ret_old, struct erro
 	int result = volume_open_header(r, CONTAINER_LOOK, ret_old, e);
 	if (result == 0 && container_info(*ret_old)->qcow2.n_snapshots)
 		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				   "%s has internal snapshots, which a copy under a running guest would lose: stop the guest first",
+				   "%s has internal snapshots, which a copy under a running guest would lose: stop the "
+				   "guest first",
 				   r->path);
 	return result < 0 ? result : reencrypt_check_space(r, e);
 }
@@ -176,8 +178,8 @@ static int find_disk(struct guest_connection *g, const struct record *r, virDoma
 	struct guest_user user = { 0 };
 	if (!g && r->n_domains)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and only libvirt can tell which of two images it uses", r->domains[0].name,
-				 r->path);
+				 "domain %s has %s, and only libvirt can tell which of two images it uses",
+				 r->domains[0].name, r->path);
 	int result = g ? volume_image(g, r, &image, e) : 0;
 	if (result == 0 && g && r->beside)
 		result = guest_image_add(&image, r->beside, false, e);
@@ -211,8 +213,8 @@ int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e
 	/* No domain that could tell, and the copy may be the newer one. */
 	if (!s->domain && r->state == RECORD_PIVOTING)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
-				 "no domain tells whether %s or %s is the newer image: look at both, remove the other", r->path,
-				 r->beside);
+				 "no domain tells whether %s or %s is the newer image: look at both, remove the other",
+				 r->path, r->beside);
 	return 0;
 }
 

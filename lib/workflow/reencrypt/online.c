@@ -60,10 +60,11 @@ static int clear_stack(const struct volume_env *env, const struct record *r, con
 {
 	if (m->open_count)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "%s (/dev/mapper/%s) was interrupted in the middle of a re-encryption and is in use: stop its users "
-				 "(at worst restart the host), then run `kvmcrypt recover`",
+				 "%s (/dev/mapper/%s) was interrupted in the middle of a re-encryption and is in use: "
+				 "stop its users (at worst restart the host), then run `kvmcrypt recover`",
 				 r->path, m->name);
-	volume_note(env, "%s is closed: /dev/mapper/%s was left half made by an interrupted re-encryption", r->path, m->name);
+	volume_note(env, "%s is closed: /dev/mapper/%s was left half made by an interrupted re-encryption", r->path,
+		    m->name);
 	return mapping_remove_stack(m->name, e);
 }
 
@@ -81,7 +82,8 @@ static int find_place(const struct volume_env *env, const struct record *r, stru
 	if (result == 0 && !m)
 		result = mapping_remove_orphans(r->luks_uuid, e);
 	if (result == 0 && m && m->readonly)
-		result = error_set(e, ERROR_BUSY, EROFS, "%s is open read-only as /dev/mapper/%s: close it first", r->path, m->name);
+		result = error_set(e, ERROR_BUSY, EROFS, "%s is open read-only as /dev/mapper/%s: close it first",
+				   r->path, m->name);
 	if (result == 0 && m) {
 		snprintf(p.name, sizeof(p.name), "%s", m->name);
 		result = mapping_remove_helpers(p.name, e);
@@ -108,8 +110,8 @@ static int find_place(const struct volume_env *env, const struct record *r, stru
 static int check_header(const struct record *r, const struct luks_info *info, struct error *e)
 {
 	if (info->integrity[0] || info->iv_tweak || info->data_size)
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s has an unusual LUKS2 segment, which is not re-encrypted",
-				 r->path);
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
+				 "%s has an unusual LUKS2 segment, which is not re-encrypted", r->path);
 	return 0;
 }
 
@@ -119,8 +121,8 @@ static void note_keyslots(const struct volume_env *env, const struct record *r, 
 	for (int i = 0; i < info->n_keyslots; i++)
 		n += info->keyslots[i].active;
 	if (n > 1)
-		volume_note(env, "%s: %d keyslot%s of others cannot follow to the new volume key and will be gone", r->path, n - 1,
-			    n > 2 ? "s" : "");
+		volume_note(env, "%s: %d keyslot%s of others cannot follow to the new volume key and will be gone",
+			    r->path, n - 1, n > 2 ? "s" : "");
 }
 
 /* The next volume key gets a keyslot, which nothing uses yet. */
@@ -200,7 +202,8 @@ static int go_on(const struct volume_env *env, const struct record *r, enum inpl
 		struct place place;
 		bool again = false;
 		if (rounds > 4)
-			return error_set(e, ERROR_FAILED, EIO, "%s: the re-encryption does not come to an end", r->path);
+			return error_set(e, ERROR_FAILED, EIO, "%s: the re-encryption does not come to an end",
+					 r->path);
 		result = find_place(env, r, &place, e);
 		if (result < 0)
 			return result;

@@ -86,7 +86,8 @@ static int check_way(const struct record *r, bool online, struct error *e)
 	struct stat st;
 	if (r->integrity)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s has dm-integrity, which cannot be encrypted anew in place: create a new volume and copy inside a guest",
+				 "%s has dm-integrity, which cannot be encrypted anew in place: create a new volume "
+				 "and copy inside a guest",
 				 r->path);
 	if (online)
 		return 0;
@@ -95,12 +96,13 @@ static int check_way(const struct record *r, bool online, struct error *e)
 		return error_prefix(e, "%s", r->path);
 	if (r->header_path)
 		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				 "%s is LUKS1 with a detached header, and two files cannot be replaced at one moment", r->path);
+				 "%s is LUKS1 with a detached header, and two files cannot be replaced at one moment",
+				 r->path);
 	if (stat(r->path, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", r->path);
 	if (!S_ISREG(st.st_mode))
-		return error_set(e, ERROR_FAILED, EOPNOTSUPP, "%s is a block device with LUKS1, which has no room for a copy",
-				 r->path);
+		return error_set(e, ERROR_FAILED, EOPNOTSUPP,
+				 "%s is a block device with LUKS1, which has no room for a copy", r->path);
 	if (st.st_nlink > 1)
 		return error_set(e, ERROR_REFUSED, EMLINK,
 				 "%s has %lu names; a copy would take the place of this one only", r->path,
@@ -133,7 +135,8 @@ static int check(struct flow *f, struct error *e)
 	struct volume_mapping m = { 0 };
 	if (!f->g && r->n_domains && !p->without_libvirt)
 		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on without)",
+				 "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on "
+				 "without)",
 				 r->domains[0].name, r->path);
 	int result = find_way(f, &m, e);
 	if (result == 0)
@@ -148,7 +151,8 @@ static int check(struct flow *f, struct error *e)
 		return result;
 	if (f->locked && r->state == RECORD_LINKED)
 		return error_set(e, ERROR_BUSY, EBUSY,
-				 "a guest runs with %s since a live change of its volume key: the next one is possible after its restart",
+				 "a guest runs with %s since a live change of its volume key: the next one is possible "
+				 "after its restart",
 				 r->path);
 	done->resumed = f->locked ? f->resumed : r->state == RECORD_CONVERTING && !s->domain;
 	done->how = s->domain ? "live" : s->way == REENCRYPT_COPY ? "copy" : m.name[0] ? "online" : "in place";
