@@ -62,6 +62,10 @@ static int check_mode(const char *path, struct error *e)
 				 "key file %s is no file that later commands would find there: give a regular "
 				 "file, or use --credential",
 				 path);
+	if (st.st_uid != geteuid())
+		return error_set(e, ERROR_REFUSED, EPERM,
+				 "key file %s belongs to user %u, not to you; run `chown %u %s`", path,
+				 (unsigned)st.st_uid, (unsigned)geteuid(), path);
 	if (st.st_mode & (S_IROTH | S_IWOTH))
 		return error_set(e, ERROR_REFUSED, EPERM,
 				 "key file %s can be read or written by everyone; run `chmod 600 %s`", path, path);
@@ -128,7 +132,10 @@ static int read_pin(const struct new_slot_options *o, struct new_slots *s, bool 
 {
 	size_t i = s->n - 1;
 	s->params[i].with_pin = true;
-	int r = person_pin(o->pin_file, o->pin_fd, prompt, new_one, &s->keys[i], e);
+	int r = slot_check(s->creds[i].type, NULL, &s->params[i], e);
+	if (r < 0)
+		return r;
+	r = person_pin(o->pin_file, o->pin_fd, prompt, new_one, &s->keys[i], e);
 	s->creds[i].key = s->keys[i];
 	return r;
 }
@@ -265,9 +272,6 @@ int new_slots_gather(const struct context *ctx, const struct new_slot_options *o
 		r = add_file(o->key_file, true, o->label, s, e);
 	if (r == 0 && o->credential)
 		r = add_file(o->credential, false, o->label ? o->label : "systemd credential", s, e);
-	if (r == 0 && o->pkcs11 && strstr(o->pkcs11, "pin-value"))
-		return error_set(e, ERROR_USAGE, EINVAL,
-				 "a PKCS#11 URI may not hold the PIN: give it with --pin-file or --pin-fd");
 	if (r == 0 && o->tpm2)
 		r = add_tpm2(o, s, e);
 	if (r == 0 && o->tang)

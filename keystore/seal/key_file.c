@@ -16,6 +16,10 @@ int slot_read_key_file(const char *path, struct secret **ret, struct error *e)
 		return error_errno(e, ERROR_SEALED, errno, "key file %s", path);
 	if (!S_ISREG(st.st_mode))
 		return error_set(e, ERROR_SEALED, EINVAL, "key file %s is not a regular file", path);
+	/* Whoever may change it decides what unseals the keystore, and what a rekey seals the next root key to. */
+	if (st.st_uid != geteuid())
+		return error_set(e, ERROR_SEALED, EPERM, "key file %s belongs to user %u, not to you (user %u)", path,
+				 (unsigned)st.st_uid, (unsigned)geteuid());
 	if (st.st_mode & (S_IROTH | S_IWOTH))
 		return error_set(e, ERROR_SEALED, EPERM,
 				 "key file %s can be read or written by everyone (run `chmod 600` on it)", path);
@@ -27,11 +31,17 @@ static bool is_strong(const struct secret *key)
 	return key->len >= STRONG_KEY_LEN;
 }
 
+static int check(const char *path, const struct slot_params *p, struct error *e)
+{
+	(void)p;
+	if (!path || path[0] == '/')
+		return 0;
+	return error_set(e, ERROR_USAGE, EINVAL, "the path of a key file must be absolute: %s", path);
+}
+
 static int fit(const struct credential *c, struct credential *ret, struct secret **ret_own, struct error *e)
 {
 	AUTOSECRET struct secret *content = NULL;
-	if (c->path && c->path[0] != '/')
-		return error_set(e, ERROR_USAGE, EINVAL, "the path of a key file must be absolute: %s", c->path);
 	int r = c->key || !c->path ? 0 : slot_read_key_file(c->path, &content, e);
 	if (r < 0)
 		return r;
@@ -56,5 +66,6 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 }
 
 const struct slot_kind slot_kind_key_file = {
-	.name = "key-file", .turn = 1, .by_path = true, .fit = fit, .is_strong = is_strong, .open = open_it,
+	.name = "key-file", .turn = 1, .by_path = true, .check = check, .fit = fit,
+	.is_strong = is_strong, .open = open_it,
 };

@@ -42,6 +42,14 @@ bool slot_works_alone(const struct slot *s, unsigned *ret_turn)
 	return true;
 }
 
+int slot_check(enum slot_type t, const char *path, const struct slot_params *p, struct error *e)
+{
+	const struct slot_kind *k = slot_kind(t);
+	if (k && k->device && !p)
+		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type '%s' needs its device or servers", k->name);
+	return k && k->check ? k->check(path, p, e) : 0;
+}
+
 void slots_free(struct slot *slots, size_t n)
 {
 	for (size_t i = 0; slots && i < n; i++) {
@@ -50,4 +58,12 @@ void slots_free(struct slot *slots, size_t n)
 		slot_params_clear(&slots[i].params);
 	}
 	free(slots);
+}
+
+bool slot_word_fits(const char *text)
+{
+	for (; text && *text; text++)
+		if ((unsigned char)*text <= 0x20 || (unsigned char)*text == 0x7f || strchr("\"'`\\$", *text))
+			return false;
+	return true;
 }

@@ -12,6 +12,11 @@ struct slot_kind {
 	bool by_path;		/* works alone only with a path */
 
 	/*
+	 * Is this what such a slot may be made from? ERROR_USAGE. Asked of a new one, and of each before it is opened:
+	 * what the seal says reaches child programs before anything has proven who wrote it. NULL: it has neither.
+	 */
+	int (*check)(const char *path, const struct slot_params *p, struct error *e);
+	/*
 	 * The credential as it becomes a slot: *ret is *c, or has another key, which is *ret_own. NULL: as it is.
 	 */
 	int (*fit)(const struct credential *c, struct credential *ret, struct secret **ret_own, struct error *e);
@@ -32,5 +37,8 @@ SLOT_KINDS(SLOT_DECLARE)
 /* NULL for SLOT_OTHER. */
 const struct slot_kind *slot_kind(enum slot_type t);
 enum slot_type slot_type_of(const char *name);	/* SLOT_OTHER for a name that is none, or NULL */
+
+/* A word that may be a part of a child's arguments: printable, without blanks, quotes and backslashes; NULL fits. */
+bool slot_word_fits(const char *text);
 
 #endif

@@ -66,6 +66,11 @@ void slots_free(struct slot *slots, size_t n);
 
 /* Does it open without a person? If so *ret_turn (or NULL) says when its kind is tried: local and quick ones first. */
 bool slot_works_alone(const struct slot *s, unsigned *ret_turn);
+/*
+ * May such a slot be made from this: a file at an absolute path, a TPM, http(s) servers …? ERROR_USAGE. p may be NULL
+ * where the kind has no device.
+ */
+int slot_check(enum slot_type t, const char *path, const struct slot_params *p, struct error *e);
 /* The content of a key file, when nobody else can have read or written it; else ERROR_SEALED. */
 int slot_read_key_file(const char *path, struct secret **ret, struct error *e);
 /* Is its key held by a device or server? */

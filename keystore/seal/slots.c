@@ -127,6 +127,12 @@ static int passphrase_of(const struct seal *s, const struct slot *slot, const st
 			 struct error *e)
 {
 	const struct slot_kind *k = slot_kind(slot->type);
+	int r = slot_check(slot->type, slot->path, &slot->params, e);
+	if (r < 0) {
+		if (e && e->kind == ERROR_USAGE)
+			e->kind = ERROR_DAMAGED;
+		return error_prefix(e, "the seal was tampered with: slot %d", slot->slot);
+	}
 	if (k->open)
 		return k->open(s, slot, key, ret, e);
 	return key ? 0 : error_set(e, ERROR_USAGE, EINVAL, "slot %d needs its %s", slot->slot, k->name);
@@ -207,6 +213,9 @@ static int fit_credential(const struct credential *c, struct credential *ret, st
 	const struct slot_kind *k = slot_kind(c->type);
 	if (!k || (!k->device && !c->key && !c->path))
 		return error_set(e, ERROR_USAGE, EINVAL, "this is no key that a slot can be made for");
+	int r = slot_check(c->type, c->path, c->params, e);
+	if (r < 0)
+		return r;
 	if (k->fit)
 		return k->fit(c, ret, ret_own, e);
 	*ret = *c;

@@ -114,14 +114,8 @@ static int find_new(const struct systemd_device *d, struct seal *s, const bool *
 	return error_set(e, ERROR_FAILED, ENOENT, "systemd-cryptenroll made no slot with a token '%s'", d->token);
 }
 
-static int check_params(const struct systemd_device *d, const struct credential *c, struct error *e)
+static int check_pin(const struct credential *c, struct error *e)
 {
-	if (!c->params)
-		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type '%s' needs its device",
-				 slot_type_name(c->type));
-	int r = d->check ? d->check(c->params, e) : 0;
-	if (r < 0)
-		return r;
 	if (c->params->with_pin && !c->key)
 		return error_set(e, ERROR_USAGE, EINVAL, "a PIN is missing for the new slot");
 	/* What the terminal of a child would take for something else than a part of the PIN. */
@@ -138,7 +132,7 @@ int systemd_enrol(const struct systemd_device *d, struct seal *s, const struct s
 {
 	AUTOSECRET struct secret *temporary = NULL;
 	bool before[64] = { false };
-	int r = check_params(d, c, e);
+	int r = check_pin(c, e);
 	if (r < 0 || (r = secret_generate_passphrase(&temporary, e)) < 0)
 		return r;
 	/* The highest number, so that the slots that stay are numbered as they come. */

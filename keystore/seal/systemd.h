@@ -21,7 +21,6 @@ struct systemd_device {
 	bool always_asks;	/* systemd-cryptenroll wants a PIN on its terminal, whatever the slot wants */
 	void (*describe)(const struct slot_params *p, struct systemd_arguments *a);
 	/* The rest may be NULL. */
-	int (*check)(const struct slot_params *p, struct error *e);	/* ERROR_USAGE */
 	void (*after)(const char *device);	/* each use */
 	bool (*again)(const char *said);	/* is it worth another try after that? */
 	/* Fills *e and is negative where the plug-in's errno and words mean something of this device's own; else 0. */

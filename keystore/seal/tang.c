@@ -4,9 +4,9 @@
  */
 #include "keystore/seal/kind.h"
 
-#include "base/json.h"
 #include "base/process.h"
-#include "base/text.h"
+#include "keystore/seal/jwe.h"
+#include "keystore/seal/tang_trust.h"
 #include "keystore/seal/token.h"
 
 #include <stdio.h>
@@ -15,69 +15,6 @@
 #define TOKEN_TYPE "clevis"
 #define SECONDS 15	/* a server that does not answer must not hold up the boot of a host */
 #define SERVERS_MAX 16
-#define JWE_MAX 16384
-
-/* The parts of a JWE in its compact form (RFC 7516, section 7.1), named as in its JSON form (7.2.2). */
-static const char *const jwe_parts[] = { "protected", "encrypted_key", "iv", "ciphertext", "tag" };
-
-static json_object *jwe_from_compact(const char *text)
-{
-	json_object *o = json_object_new_object();
-	for (size_t i = 0; i < ARRAY_LEN(jwe_parts); i++) {
-		size_t len = strcspn(text, ".\r\n");
-		bool last = i + 1 == ARRAY_LEN(jwe_parts);
-		if ((text[len] == '.') == last) {
-			json_object_put(o);
-			return NULL;
-		}
-		if (len)
-			json_object_object_add(o, jwe_parts[i], json_object_new_string_len(text, (int)len));
-		text += len + 1;
-	}
-	return o;
-}
-
-static int jwe_to_compact(json_object *o, char *buf, size_t size)
-{
-	size_t at = 0;
-	for (size_t i = 0; i < ARRAY_LEN(jwe_parts); i++) {
-		json_object *part = NULL;
-		const char *text = "";
-		if (json_object_object_get_ex(o, jwe_parts[i], &part) && json_object_is_type(part, json_type_string))
-			text = json_object_get_string(part);
-		int n = snprintf(buf + at, size - at, "%s%s", i ? "." : "", text);
-		if (n < 0 || (size_t)n >= size - at)
-			return -EMSGSIZE;
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-/*
- * clevis runs the program that the JWE's header names as its pin, whichever it is, and the seal's tokens are not
- * authenticated: only what an enrolment writes is given to it. An "sss" holds further JWEs.
- */
-static bool pins_fit(const char *compact, int depth)
-{
-	AUTOFREE char *header = text_base64url(compact, strcspn(compact, "."));
-	AUTOJSON json_object *o = header ? json_tokener_parse(header) : NULL;
-	json_object *clevis = NULL, *pin = NULL, *sss = NULL, *jwe = NULL;
-	if (!o || !json_object_object_get_ex(o, "clevis", &clevis) || !json_object_object_get_ex(clevis, "pin", &pin) ||
-	    !json_object_is_type(pin, json_type_string))
-		return false;
-	if (!strcmp(json_object_get_string(pin), "tang"))
-		return true;
-	if (depth || strcmp(json_object_get_string(pin), "sss") != 0 ||
-	    !json_object_object_get_ex(clevis, "sss", &sss) || !json_object_object_get_ex(sss, "jwe", &jwe) ||
-	    !json_object_is_type(jwe, json_type_array))
-		return false;
-	for (size_t i = 0; i < json_object_array_length(jwe); i++) {
-		const char *inner = json_object_get_string(json_object_array_get_idx(jwe, i));
-		if (!inner || !pins_fit(inner, depth + 1))
-			return false;
-	}
-	return true;
-}
 
 /* ---- what clevis is told ---- */
 
@@ -129,9 +66,10 @@ static size_t count(const char *list)
 	return n;
 }
 
-static int check_params(const struct slot_params *p, struct error *e)
+static int check(const char *path, const struct slot_params *p, struct error *e)
 {
-	if (!p || !p->servers || !*p->servers)
+	(void)path;
+	if (!p->servers || !*p->servers)
 		return error_set(e, ERROR_USAGE, EINVAL, "a slot of type 'tang' needs the URL of a server");
 	size_t n = count(p->servers);
 	/* Of one that has none clevis would trust whatever it sends, or ask where nobody is. */
@@ -141,6 +79,14 @@ static int check_params(const struct slot_params *p, struct error *e)
 	if (n > SERVERS_MAX || p->threshold > n)
 		return error_set(e, ERROR_USAGE, EINVAL, "a threshold of %u does not fit %zu servers (at most %d)",
 				 p->threshold, n, SERVERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		AUTOFREE char *url = nth(p->servers, i);
+		if (!url)
+			return error_oom(e);
+		if (!tang_url_fits(url))
+			return error_set(e, ERROR_USAGE, EINVAL,
+					 "'%s' is no URL of a Tang server: http://HOST or https://HOST", url);
+	}
 	return 0;
 }
 
@@ -179,14 +125,30 @@ static int enrol(struct seal *s, const struct secret *root, const struct credent
 {
 	AUTOSECRET struct secret *passphrase = NULL;
 	AUTOJSON json_object *jwe = NULL;
-	int r = check_params(c->params, e);
-	if (r < 0 || (r = secret_generate_passphrase(&passphrase, e)) < 0 ||
-	    (r = encrypt(c->params, passphrase, &jwe, e)) < 0)
+	int r = secret_generate_passphrase(&passphrase, e);
+	if (r < 0 || (r = encrypt(c->params, passphrase, &jwe, e)) < 0)
 		return r;
 	int slot = seal_add_key(s, CRYPT_ANY_SLOT, root, passphrase, true, e);
 	if (slot < 0 || (r = write_token(s, slot, jwe, e)) < 0)
 		return slot < 0 ? slot : r;
 	*ret_slot = slot;
+	return 0;
+}
+
+/* Ours says whom a renewal will trust, clevis's whom an opening asks: one list. */
+static int check_jwe(const struct slot *slot, const char *compact, struct error *e)
+{
+	unsigned threshold = 0, want = slot->params.threshold;
+	AUTOFREE char *servers = jwe_servers(compact, &threshold);
+	if (!servers)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal was tampered with: the token of slot %d is not one for Tang servers",
+				 slot->slot);
+	if (strcmp(servers, slot->params.servers) != 0 || threshold != (want ? want : count(servers)))
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the seal was tampered with: the servers of slot %d are %s in one token, "
+				 "%s in the other",
+				 slot->slot, slot->params.servers, servers);
 	return 0;
 }
 
@@ -208,10 +170,8 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	if (!o || !json_object_object_get_ex(o, "jwe", &jwe) || jwe_to_compact(jwe, compact, JWE_MAX) < 0)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is damaged: slot %d has lost its token",
 				 slot->slot);
-	if (!pins_fit(compact, 0))
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "the seal was tampered with: the token of slot %d is not one for Tang servers",
-				 slot->slot);
+	if ((r = check_jwe(slot, compact, e)) < 0)
+		return r;
 	if ((r = secret_copy(compact, strlen(compact), &input, e)) < 0)
 		return r;
 	const struct process p = {
@@ -229,4 +189,6 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	return r;
 }
 
-const struct slot_kind slot_kind_tang = { .name = "tang", .turn = 3, .device = true, .enrol = enrol, .open = open_it };
+const struct slot_kind slot_kind_tang = {
+	.name = "tang", .turn = 3, .device = true, .check = check, .enrol = enrol, .open = open_it,
+};

@@ -4,11 +4,27 @@
 #include "base/process.h"
 #include "base/text.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SECONDS 15
+#define URL_MAX 1024
 #define ADVERTISEMENT_MAX 65536
+
+bool tang_url_fits(const char *url)
+{
+	/* RFC 3986, without what is in no server's URL: a user, a query, a fragment; and the list's comma. */
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/[]%";
+	static const char *const schemes[] = { "http://", "https://" };
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		size_t len = strlen(schemes[i]);
+		if (!strncasecmp(url, schemes[i], len))
+			return strlen(url) <= URL_MAX && (isalnum((unsigned char)url[len]) || url[len] == '[') &&
+			       !url[strspn(url, plain)];
+	}
+	return false;
+}
 
 static int run(const char *const *argv, const char *input, size_t max, char **ret, struct error *e)
 {
@@ -57,6 +73,9 @@ static char *signing_key(const char *advertisement)
 int tang_thumbprint(const char *url, char **ret, struct error *e)
 {
 	AUTOFREE char *at = NULL, *advertisement = NULL, *key = NULL, *thumbprint = NULL;
+	if (!tang_url_fits(url))
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "'%s' is no URL of a Tang server: http://HOST or https://HOST", url);
 	if (asprintf(&at, "%s/adv", url) < 0)
 		return error_oom(e);
 	const char *const fetch[] = { "curl", "--silent", "--show-error", "--fail", "--globoff", "--max-time", "10",

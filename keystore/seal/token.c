@@ -204,3 +204,11 @@ int seal_token_find(struct crypt_device *cd, const char *type, int slot)
 	}
 	return -ENOENT;
 }
+
+char *seal_token_text(struct crypt_device *cd, const char *type, int slot, const char *name)
+{
+	int i = seal_token_find(cd, type, slot);
+	AUTOJSON json_object *o = i < 0 ? NULL : token_for(cd, i, type, slot);
+	const char *text = o ? get_string(o, name) : NULL;
+	return text ? strdup(text) : NULL;
+}

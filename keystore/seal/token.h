@@ -17,4 +17,7 @@ int seal_token_remove(struct crypt_device *cd, int slot);
 /* The slot's token of this LUKS2 type ("systemd-tpm2", "clevis"): its number, -ENOENT when there is none. */
 int seal_token_find(struct crypt_device *cd, const char *type, int slot);
 
+/* A text of that token; NULL when there is none, or no memory. The caller frees. */
+char *seal_token_text(struct crypt_device *cd, const char *type, int slot, const char *name);
+
 #endif

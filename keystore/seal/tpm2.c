@@ -21,6 +21,8 @@ static bool is_device_file(const char *path)
 bool tpm2_device_fits(const char *device)
 {
 	static const char *const drivers[] = { "swtpm:", "mssim:", "tabrmd:" };
+	if (!slot_word_fits(device))
+		return false;
 	if (!device || !strcmp(device, "auto"))
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
@@ -61,8 +63,22 @@ static void describe(const struct slot_params *p, struct systemd_arguments *a)
 	systemd_argument(a, "--tpm2-with-pin", p->with_pin ? "yes" : "no");
 }
 
-static int check(const struct slot_params *p, struct error *e)
+/* "7+11", or with newer systemd "7:sha256=…". */
+static bool pcrs_fit(const char *text)
 {
+	return !text || !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-+,:=")];
+}
+
+static int check(const char *path, const struct slot_params *p, struct error *e)
+{
+	const char *const files[] = { p->public_key, p->signature };
+	(void)path;
+	if (!pcrs_fit(p->pcrs) || !pcrs_fit(p->public_key_pcrs))
+		return error_set(e, ERROR_USAGE, EINVAL, "'%s' are no PCRs: give numbers, such as 7+11",
+				 pcrs_fit(p->pcrs) ? p->public_key_pcrs : p->pcrs);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (files[i] && files[i][0] != '/')
+			return error_set(e, ERROR_USAGE, EINVAL, "'%s' is no absolute path", files[i]);
 	if (tpm2_device_fits(p->device))
 		return 0;
 	return error_set(e, ERROR_USAGE, EINVAL,
@@ -98,7 +114,7 @@ static int explain(const struct slot *slot, int r, const char *said, struct erro
 }
 
 static const struct systemd_device tpm2 = {
-	.token = "systemd-tpm2", .seconds = OPEN_SECONDS, .describe = describe, .check = check, .after = tpm2_flush,
+	.token = "systemd-tpm2", .seconds = OPEN_SECONDS, .describe = describe, .after = tpm2_flush,
 	.again = again, .explain = explain,
 };
 
@@ -126,11 +142,9 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 	/* NULL is for the plug-in what "auto" is for a person. */
 	if (params.device && !strcmp(params.device, "auto"))
 		params.device = NULL;
-	if (!tpm2_device_fits(slot->params.device))
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "the seal was tampered with: '%.200s' of slot %d names no TPM", slot->params.device,
-				 slot->slot);
 	return systemd_open(&tpm2, s, slot, pin, &params, ret, e);
 }
 
-const struct slot_kind slot_kind_tpm2 = { .name = "tpm2", .turn = 2, .device = true, .enrol = enrol, .open = open_it };
+const struct slot_kind slot_kind_tpm2 = {
+	.name = "tpm2", .turn = 2, .device = true, .check = check, .enrol = enrol, .open = open_it,
+};

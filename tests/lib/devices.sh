@@ -80,3 +80,26 @@ pcr_sign() {
 		"$(openssl rsa -pubin -in "$T/pcr.pub" -RSAPublicKey_out -outform DER 2>/dev/null | sha256sum | cut -d' ' -f1)" "$policy" \
 		"$(hex <<<"$policy" | openssl dgst -sha256 -sign "$T/pcr.pem" | base64 -w0)"
 }
+
+# token_id TYPE SLOT: the number of the slot's token of this type in the seal.
+token_id() {
+	cryptsetup luksDump --dump-json-metadata "$KVMCRYPT_KEYSTORE/seal" | jq -r --arg t "$1" --arg s "$2" \
+		'.tokens | to_entries[] | select(.value.type == $t and .value.keyslots == [$s]) | .key'
+}
+# forge SLOT FILTER [TYPE]: changes our token of the slot, or that of TYPE, as FILTER of jq says.
+forge() {
+	local id
+	id=$(token_id "${3:-kvmcrypt}" "$1")
+	cryptsetup token export --token-id "$id" "$KVMCRYPT_KEYSTORE/seal" | jq -c "$2" >"$T/token.json"
+	cryptsetup token import --token-id "$id" --token-replace --json-file "$T/token.json" "$KVMCRYPT_KEYSTORE/seal"
+}
+# base64url: from standard input, as JOSE has it.
+base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
+# forge_url SLOT URL: the server in both tokens of a Tang slot.
+forge_url() {
+	local header
+	header=$(cryptsetup token export --token-id "$(token_id clevis "$1")" "$KVMCRYPT_KEYSTORE/seal" | jq -r .jwe.protected |
+		jose b64 dec -i- | jq -c --arg u "$2" '.clevis.tang.url = $u' | base64url)
+	forge "$1" ".jwe.protected = \"$header\"" clevis
+	forge "$1" ".servers = \"$2\""
+}
