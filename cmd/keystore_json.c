@@ -42,8 +42,9 @@ struct json_object *keystore_slot_json(const struct slot *s)
 	put_text(o, "path", s->path);
 	put_text(o, "source", source);
 	put_text(o, "device", p->device);
-	put_text(o, "pcrs", s->type == SLOT_TPM2 && !p->pcrs ? "7" : p->pcrs);
+	put_text(o, "pcrs", s->type == SLOT_TPM2 && !p->pcrs && !p->pcrlock ? "7" : p->pcrs);
 	put_text(o, "public_key", p->public_key);
+	put_text(o, "pcrlock", p->pcrlock);
 	put_text(o, "servers", p->servers);
 	put_text(o, "thumbprints", p->thumbprints);
 	json_object_object_add(o, "threshold", p->threshold ? json_object_new_int((int)p->threshold) : NULL);

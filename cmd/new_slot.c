@@ -154,6 +154,8 @@ static int add_tpm2(const struct new_slot_options *o, struct new_slots *s, struc
 	int r = absolute(o->tpm2_public_key, &p->public_key, e);
 	if (r == 0)
 		r = absolute(o->tpm2_signature, &p->signature, e);
+	if (r == 0)
+		r = absolute(o->tpm2_pcrlock, &p->pcrlock, e);
 	if (r == 0 && o->tpm2_with_pin)
 		r = read_pin(o, s, true, "New PIN for the TPM", e);
 	return r;
@@ -249,7 +251,7 @@ static int check_options(const struct new_slot_options *o, struct error *e)
 		bool has;
 	} rules[] = {
 		{ o->tpm2_pcrs || o->tpm2_with_pin, "--tpm2-pcrs or --tpm2-with-pin", "--tpm2", o->tpm2 },
-		{ o->tpm2_public_key, "--tpm2-public-key", "--tpm2", o->tpm2 },
+		{ o->tpm2_public_key || o->tpm2_pcrlock, "--tpm2-public-key or --tpm2-pcrlock", "--tpm2", o->tpm2 },
 		{ o->tpm2_public_key_pcrs || o->tpm2_signature, "--tpm2-public-key-pcrs or --tpm2-signature",
 		  "--tpm2-public-key", o->tpm2_public_key },
 		{ o->tang_thumbprint || o->tang_threshold, "--tang-thumbprint or --tang-threshold", "--tang", o->tang },

@@ -9,7 +9,7 @@ struct new_slot_options {
 	const char *passphrase_file, *pin_file;
 	int passphrase_fd, pin_fd;
 	const char *key_file, *credential, *recovery_key, *label;
-	const char *tpm2, *tpm2_pcrs, *tpm2_public_key, *tpm2_public_key_pcrs, *tpm2_signature;
+	const char *tpm2, *tpm2_pcrs, *tpm2_public_key, *tpm2_public_key_pcrs, *tpm2_signature, *tpm2_pcrlock;
 	bool tpm2_with_pin;
 	const char *tang, *tang_thumbprint;
 	uint64_t tang_threshold;
@@ -56,9 +56,12 @@ struct new_slot_options {
 	{ "tpm2", OPTION_AUTO, NEW_SLOT_OPT(tpm2), "DEVICE",                                       \
 	  "unseal with this machine's TPM 2.0; commands then do so by themselves", NULL,           \
 	  COMPLETE_FILE, 0 },                                                                      \
+	{ "tpm2-pcrlock", OPTION_TEXT, NEW_SLOT_OPT(tpm2_pcrlock), "FILE",                         \
+	  "bind to this policy of systemd-pcrlock(8), which updates renew (systemd 255 and later)", \
+	  NULL, COMPLETE_FILE, 0 },                                                                \
 	{ "tpm2-pcrs", OPTION_TEXT, NEW_SLOT_OPT(tpm2_pcrs), "PCR[+PCR]...",                       \
-	  "bind to the values of these PCRs now (default: 7, empty: none)", NULL, COMPLETE_NONE,   \
-	  0 },                                                                                     \
+	  "bind to the values of these PCRs now (default: 7, none with --tpm2-pcrlock; empty: none)", \
+	  NULL, COMPLETE_NONE, 0 },                                                                \
 	{ "tpm2-public-key", OPTION_TEXT, NEW_SLOT_OPT(tpm2_public_key), "FILE",                   \
 	  "bind to PCR values signed with this key (PEM)", NULL, COMPLETE_FILE, 0 },               \
 	{ "tpm2-public-key-pcrs", OPTION_TEXT, NEW_SLOT_OPT(tpm2_public_key_pcrs), "PCR[+PCR]...", \

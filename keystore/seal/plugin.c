@@ -107,11 +107,13 @@ static void last_line(const char *text, size_t len, char said[512])
 }
 
 /* Reads both pipes to their ends or to the time limit. */
-static int listen_to(const struct pipes *io, unsigned seconds, struct secret *buf, size_t *ret_len, char said[512])
+static int listen_to(const struct pipes *io, unsigned seconds, struct secret *buf, size_t *ret_len,
+		     struct token_words *said)
 {
 	struct pollfd fds[2] = { { io->result[0], POLLIN, 0 }, { io->words[0], POLLIN, 0 } };
 	int64_t end = clock_ms() + seconds * 1000LL;
-	char words[2048];
+	char *words = said->all;
+	const size_t room = sizeof(said->all) - 1;
 	size_t n_words = 0, got = 0;
 	while (fds[0].fd >= 0 || fds[1].fd >= 0) {
 		int64_t left = end - clock_ms();
@@ -126,16 +128,17 @@ static int listen_to(const struct pipes *io, unsigned seconds, struct secret *bu
 			fds[0].fd = k > 0 ? fds[0].fd : -1;
 		}
 		if (fds[1].fd >= 0 && fds[1].revents) {
-			if (n_words > sizeof(words) / 2) { /* the end is what counts */
+			if (n_words > room / 2) { /* the end is what counts */
 				memmove(words, words + n_words / 2, n_words - n_words / 2);
 				n_words -= n_words / 2;
 			}
-			ssize_t k = read(fds[1].fd, words + n_words, sizeof(words) - n_words);
+			ssize_t k = read(fds[1].fd, words + n_words, room - n_words);
 			n_words += k > 0 ? (size_t)k : 0;
 			fds[1].fd = k > 0 ? fds[1].fd : -1;
 		}
 	}
-	last_line(words, n_words, said);
+	words[n_words] = 0;
+	last_line(words, n_words, said->last);
 	*ret_len = got;
 	return 0;
 }
@@ -151,12 +154,13 @@ static int take_result(const struct secret *buf, size_t got, struct secret **ret
 	return secret_copy(buf->data + sizeof(result), got - sizeof(result), ret, NULL);
 }
 
-int token_plugin_open(struct crypt_device *cd, const struct token_plugin *p, struct secret **ret, char said[512])
+int token_plugin_open(struct crypt_device *cd, const struct token_plugin *p, struct secret **ret,
+		      struct token_words *said)
 {
 	AUTOSECRET struct secret *buf = NULL;
 	CLEANUP(pipes_close) struct pipes io = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
 	size_t got = 0;
-	said[0] = 0;
+	said->last[0] = said->all[0] = 0;
 	int r = secret_new(sizeof(int) + PASSPHRASE_MAX, &buf, NULL);
 	if (r < 0 || (r = pipes_open(&io, p->pin)) < 0)
 		return r;

@@ -22,10 +22,16 @@ struct token_plugin {
 	unsigned seconds;		/* then the child is ended */
 };
 
+/* What a plug-in and its libraries wrote: the last line, fit for a person, and all of it, or its end. */
+struct token_words {
+	char last[512], all[2048];
+};
+
 /*
  * 0 with the passphrase of the keyslot. Else the plug-in's negative errno as it is, and in said its
- * last words (or ""): what they mean depends on the device. -ETIMEDOUT, -ENOSYS (no such plug-in).
+ * words (or ""): what they mean depends on the device. -ETIMEDOUT, -ENOSYS (no such plug-in).
  */
-int token_plugin_open(struct crypt_device *cd, const struct token_plugin *p, struct secret **ret, char said[512]);
+int token_plugin_open(struct crypt_device *cd, const struct token_plugin *p, struct secret **ret,
+		      struct token_words *said);
 
 #endif

@@ -32,10 +32,11 @@ const char *slot_type_name(enum slot_type t);	/* "passphrase", "key-file", "tpm2
 /* How a slot of a device or server was made; remembered beside it. Each text is NULL if not given. */
 struct slot_params {
 	char *device;		/* TPM2: "auto", a node or a TCTI; PKCS#11: a URI; FIDO2: "auto" or a node */
-	char *pcrs;		/* TPM2: "7+11"; NULL: 7 */
+	char *pcrs;		/* TPM2: "7+11"; NULL: 7, or none beside a pcrlock policy */
 	char *public_key;	/* TPM2, signed PCR policy: PEM file */
 	char *public_key_pcrs;	/* NULL: 11 */
 	char *signature;	/* JSON file with the signatures; NULL: systemd's usual places */
+	char *pcrlock;		/* policy of systemd-pcrlock, JSON file; NULL: none */
 	char *servers;		/* Tang: URLs, comma-separated */
 	char *thumbprints;	/* of their signing keys, in the same order */
 	unsigned threshold;	/* so many of the servers must answer; 0: all */

@@ -1,7 +1,6 @@
 #include "keystore/seal/systemd.h"
 
 #include "base/process.h"
-#include "keystore/seal/plugin.h"
 #include "keystore/seal/token.h"
 
 #include <stdio.h>
@@ -158,9 +157,10 @@ bool systemd_said(const char *said, const char *word)
 }
 
 /* The plug-in's errno and words as a person can use them. */
-static int explain(const struct systemd_device *d, const struct slot *slot, bool with_pin, int r, const char *said,
-		   struct error *e)
+static int explain(const struct systemd_device *d, const struct slot *slot, bool with_pin, int r,
+		   const struct token_words *heard, struct error *e)
 {
+	const char *said = heard->last;
 	const char *gap = *said ? ": " : "";
 	if (r == -ENOMEM)
 		return error_oom(e);
@@ -173,7 +173,7 @@ static int explain(const struct systemd_device *d, const struct slot *slot, bool
 	if (r == -ENOANO)
 		return error_set(e, ERROR_SEALED, ENOANO, "it wants a PIN: `kvmcrypt unseal --slot %d`", slot->slot);
 	/* Before what a PIN may have to do with it: the same errno comes for both. */
-	int own = d->explain ? d->explain(slot, r, said, e) : 0;
+	int own = d->explain ? d->explain(slot, r, heard, e) : 0;
 	if (own < 0)
 		return own;
 	if (r == -EAGAIN)
@@ -186,7 +186,7 @@ static int explain(const struct systemd_device *d, const struct slot *slot, bool
 int systemd_open(const struct systemd_device *d, const struct seal *s, const struct slot *slot,
 		 const struct secret *pin, void *params, struct secret **ret, struct error *e)
 {
-	char said[512];
+	struct token_words said;
 	struct token_plugin p = {
 		.type = d->token,
 		.token = seal_token_find(s->cd, d->token, slot->slot),
@@ -199,11 +199,11 @@ int systemd_open(const struct systemd_device *d, const struct seal *s, const str
 				 slot->slot);
 	if (pin && pin->len > PIN_MAX)
 		return error_set(e, ERROR_BAD_KEY, EKEYREJECTED, "wrong PIN");
-	int r = token_plugin_open(s->cd, &p, ret, said);
+	int r = token_plugin_open(s->cd, &p, ret, &said);
 	if (d->after) {
 		d->after(slot->params.device);
-		if (r < 0 && d->again && d->again(said))
-			r = token_plugin_open(s->cd, &p, ret, said);
+		if (r < 0 && d->again && d->again(&said))
+			r = token_plugin_open(s->cd, &p, ret, &said);
 	}
-	return r < 0 ? explain(d, slot, pin != NULL, r, said, e) : 0;
+	return r < 0 ? explain(d, slot, pin != NULL, r, &said, e) : 0;
 }

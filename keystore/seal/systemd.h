@@ -3,6 +3,7 @@
 #define KEYSTORE_SEAL_SYSTEMD_H
 
 #include "keystore/seal/kind.h"
+#include "keystore/seal/plugin.h"
 
 #define SYSTEMD_ARGUMENTS_MAX 12
 
@@ -22,9 +23,9 @@ struct systemd_device {
 	void (*describe)(const struct slot_params *p, struct systemd_arguments *a);
 	/* The rest may be NULL. */
 	void (*after)(const char *device);	/* each use */
-	bool (*again)(const char *said);	/* is it worth another try after that? */
+	bool (*again)(const struct token_words *said);	/* is it worth another try after that? */
 	/* Fills *e and is negative where the plug-in's errno and words mean something of this device's own; else 0. */
-	int (*explain)(const struct slot *slot, int r, const char *said, struct error *e);
+	int (*explain)(const struct slot *slot, int r, const struct token_words *said, struct error *e);
 };
 
 int systemd_enrol(const struct systemd_device *d, struct seal *s, const struct secret *root, const struct credential *c,

@@ -18,7 +18,7 @@ static const struct {
 } params[] = {
 #define PARAM(field) { #field, offsetof(struct slot_params, field) }
 	PARAM(device), PARAM(pcrs), PARAM(public_key), PARAM(public_key_pcrs),
-	PARAM(signature), PARAM(servers), PARAM(thumbprints),
+	PARAM(signature), PARAM(pcrlock), PARAM(servers), PARAM(thumbprints),
 };
 
 static char **param_of(const struct slot_params *p, size_t i)

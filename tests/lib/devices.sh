@@ -9,15 +9,24 @@ tpm_start() {
 	until [ $tries = 20 ]; do
 		tries=$((tries + 1))
 		TPM_PORT=$((20000 + RANDOM % 20000))
-		swtpm socket --tpm2 --tpmstate dir="$T/tpm" --ctrl "type=tcp,port=$((TPM_PORT + 1))" \
-			--server "type=tcp,port=$TPM_PORT" --flags not-need-init,startup-clear --daemon --pid "file=$T/tpm.pid" \
-			>"$T/tpm.log" 2>&1 && break
+		tpm_power_on && break
 	done
 	# shellcheck disable=SC2034
 	TPM=swtpm:host=127.0.0.1,port=$TPM_PORT
 	on_exit tpm_stop
 }
 tpm_stop() { [ ! -s "$T/tpm.pid" ] || kill "$(cat "$T/tpm.pid")" 2>/dev/null || :; rm -f "$T/tpm.pid"; }
+tpm_power_on() {
+	swtpm socket --tpm2 --tpmstate dir="$T/tpm" --ctrl "type=tcp,port=$((TPM_PORT + 1))" \
+		--server "type=tcp,port=$TPM_PORT" --flags not-need-init,startup-clear --daemon --pid "file=$T/tpm.pid" \
+		>"$T/tpm.log" 2>&1
+}
+# tpm_reset: as a new start of the host; PCRs are 0 again.
+tpm_reset() {
+	tpm2_shutdown -T "$TPM" -c
+	tpm_stop
+	wait_for tpm_power_on
+}
 tpm_extend() { tpm2_pcrextend -T "$TPM" "$1:sha256=$(printf '%064d' 1)"; }
 tpm_handles() { for k in handles-transient handles-loaded-session handles-saved-session; do tpm2_getcap -T "$TPM" $k; done; }
 
