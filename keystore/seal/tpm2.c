@@ -163,7 +163,7 @@ static int enrol(struct seal *s, const struct secret *root, const struct credent
 {
 	if (c->params && c->params->pcrlock && !knows_pcrlock())
 		return error_set(e, ERROR_USAGE, ENOTSUP,
-				 "the systemd-cryptenroll of this host takes no pcrlock policy: that came with systemd 255");
+				 "this host's systemd-cryptenroll takes no pcrlock policy: that came with systemd 255");
 	return systemd_enrol(&tpm2, s, root, c, ret_slot, e);
 }
 
