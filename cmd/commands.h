@@ -8,6 +8,7 @@ extern const struct command command_attach;
 extern const struct command command_boot_disable;
 extern const struct command command_boot_enable;
 extern const struct command command_boot_status;
+extern const struct command command_check;
 extern const struct command command_close;
 extern const struct command command_create;
 extern const struct command command_detach;

@@ -24,6 +24,7 @@ const struct command *const commands[] = {
 	&command_boot_disable,
 	&command_boot_enable,
 	&command_boot_status,
+	&command_check,
 	&command_close,
 	&command_create,
 	&command_detach,

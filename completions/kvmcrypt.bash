@@ -21,7 +21,7 @@ _kvmcrypt_commands() {
   keyslot) _kvmcrypt_words 'add list remove ' ;;
   keystore) _kvmcrypt_words 'add-slot backup certificate check export forget import log rekey remove-slot reseal restore status ' ;;
   passphrase) _kvmcrypt_words 'show ' ;;
-  '' | help) _kvmcrypt_words 'attach boot close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
+  '' | help) _kvmcrypt_words 'attach boot check close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
   esac
 }
 _kvmcrypt() {
@@ -30,7 +30,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --backing --backing-format --cipher --cluster-size --format --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot --timeout '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -46,6 +46,11 @@ _kvmcrypt() {
     'boot disable --root') _kvmcrypt_values file ;;
     'boot enable --root') _kvmcrypt_values file ;;
     'boot status --root') _kvmcrypt_values file ;;
+    'check --domain') _kvmcrypt_values domains ;;
+    'check --fail-on') _kvmcrypt_words 'warn fail unknown never' ;;
+    'check --format') _kvmcrypt_words 'text sarif junit html' ;;
+    'check --root') _kvmcrypt_values file ;;
+    'check --waivers') _kvmcrypt_values file ;;
     'create --backing') _kvmcrypt_values file ;;
     'create --backing-format') _kvmcrypt_words 'qcow2 raw' ;;
     'create --format') _kvmcrypt_words 'qcow2 raw' ;;
@@ -65,7 +70,6 @@ _kvmcrypt() {
     'init --pin-file') _kvmcrypt_values file ;;
     'init --recovery-key') _kvmcrypt_values file ;;
     'init --tpm2') _kvmcrypt_values file ;;
-    'init --tpm2-pcrlock') _kvmcrypt_values file ;;
     'init --tpm2-public-key') _kvmcrypt_values file ;;
     'init --tpm2-signature') _kvmcrypt_values file ;;
     'keyslot add --key-file') _kvmcrypt_values file ;;
@@ -78,7 +82,6 @@ _kvmcrypt() {
     'keystore add-slot --pin-file') _kvmcrypt_values file ;;
     'keystore add-slot --recovery-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2') _kvmcrypt_values file ;;
-    'keystore add-slot --tpm2-pcrlock') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
     'keystore export --output') _kvmcrypt_values file ;;
@@ -94,7 +97,6 @@ _kvmcrypt() {
     'keystore rekey --pin-file') _kvmcrypt_values file ;;
     'keystore rekey --recovery-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2') _kvmcrypt_values file ;;
-    'keystore rekey --tpm2-pcrlock') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
@@ -118,6 +120,7 @@ _kvmcrypt() {
     'boot disable') _kvmcrypt_words '--root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot enable') _kvmcrypt_words '--no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'check') _kvmcrypt_words '--domain= --fail-on= --format= --list --root= --timeout= --waivers= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'create') _kvmcrypt_words '--backing= --backing-format= --backing-in-use --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -126,11 +129,11 @@ _kvmcrypt() {
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --key-file= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot add') _kvmcrypt_words '--key-file= --no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -138,7 +141,7 @@ _kvmcrypt() {
     'keystore forget') _kvmcrypt_words '--dry-run --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore import') _kvmcrypt_words '--directory= --dry-run --passphrase --passphrase-file= --passphrase-fd= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore restore') _kvmcrypt_words '--dry-run --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -164,6 +167,9 @@ _kvmcrypt() {
   'attach') case $operand in
     -1) _kvmcrypt_values domains ;;
     0) _kvmcrypt_values volumes ;;
+    esac ;;
+  'check') case $operand in
+    *) _kvmcrypt_values none ;;
     esac ;;
   'close') case $operand in
     -1) _kvmcrypt_values volumes ;;

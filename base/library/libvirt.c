@@ -27,6 +27,7 @@ static void (*before)(void), (*after)(void);
 	F(int, virDomainGetAutostart, 2, virDomainPtr, int *) \
 	F(int, virDomainGetBlockJobInfo, 4, virDomainPtr, const char *, virDomainBlockJobInfoPtr, unsigned int) \
 	F(int, virDomainGetUUID, 2, virDomainPtr, unsigned char *) \
+	F(int, virDomainGetMessages, 3, virDomainPtr, char ***, unsigned int) \
 	F(int, virDomainHasManagedSaveImage, 2, virDomainPtr, unsigned int) \
 	F(int, virDomainIsActive, 1, virDomainPtr) \
 	F(int, virDomainIsPersistent, 1, virDomainPtr) \

@@ -36,6 +36,7 @@
 	FREE(xmlFreeNode, xmlNodePtr) \
 	FREE(xmlFreeURI, xmlURIPtr) \
 	Z(xmlChar *, xmlGetProp, 2, const xmlNode *, const xmlChar *) \
+	Z(xmlChar *, xmlNodeGetContent, 1, const xmlNode *) \
 	Z(xmlNodePtr, xmlAddChild, 2, xmlNodePtr, xmlNodePtr) \
 	Z(xmlNodePtr, xmlDocCopyNode, 3, const xmlNodePtr, xmlDocPtr, int) \
 	Z(xmlNodePtr, xmlDocGetRootElement, 1, const xmlDoc *) \

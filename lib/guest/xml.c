@@ -28,7 +28,12 @@ xmlDocPtr guest_xml_parse(const char *text)
 int guest_xml_find(struct guest_xml *x, const char *text, const char *expression, struct error *e)
 {
 	x->doc = guest_xml_parse(text);
-	x->ctx = x->doc ? xmlXPathNewContext(x->doc) : NULL;
+	return guest_xml_query(x, x->doc, expression, e);
+}
+
+int guest_xml_query(struct guest_xml *x, xmlDocPtr doc, const char *expression, struct error *e)
+{
+	x->ctx = doc ? xmlXPathNewContext(doc) : NULL;
 	x->result = x->ctx ? xmlXPathEvalExpression(BAD_CAST expression, x->ctx) : NULL;
 	if (!x->result && lazy_xml_memory(e) < 0)
 		return -ENOMEM;

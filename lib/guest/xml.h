@@ -23,6 +23,8 @@ xmlDocPtr guest_xml_parse(const char *text);
 
 /* The nodes of an expression without any foreign text in it. ERROR_LIBVIRT: no XML. ENOMEM. */
 int guest_xml_find(struct guest_xml *x, const char *text, const char *expression, struct error *e);
+/* Likewise of a document that was read already, and stays the caller's. */
+int guest_xml_query(struct guest_xml *x, xmlDocPtr doc, const char *expression, struct error *e);
 size_t guest_xml_count(const struct guest_xml *x);
 xmlNodePtr guest_xml_node(const struct guest_xml *x, size_t i);
 
