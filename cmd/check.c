@@ -132,8 +132,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	for (size_t v = threshold(o); v < POSTURE_VERDICTS; v++)
 		bad += report.count[v];
 	if (bad)
-		r = error_set(e, ERROR_FAILED, EPERM, "%zu of %zu checks %s not pass: `kvmcrypt check -v` says why, and what mends it",
-			      bad, report.n, bad == 1 ? "does" : "do");
+		r = error_set(e, ERROR_FAILED, EPERM,
+			      "%zu of %zu checks %s not pass: `kvmcrypt check -v` says why, and what mends it", bad,
+			      report.n, bad == 1 ? "does" : "do");
 	return show(ctx, o, &report, r, e);
 }
 
@@ -141,10 +142,11 @@ const struct command command_check = {
 	.name = "check",
 	.group = GROUP_HELP,
 	.summary = "hold the host and its guests against an attacker's view",
-	.description = "Looks at guests' processes, libvirt's management and consoles, the network's filters, SELinux or "
-		       "AppArmor, the audit log and disks at rest: at what is configured and, apart from it, at what is "
-		       "really so now. It changes nothing, and what it cannot look at is unknown. Ends with 1 where a "
-		       "check fails. Works while the keystore is sealed, and without root as far as that goes.",
+	.description =
+		"Looks at guests' processes, libvirt's management and consoles, the network's filters, SELinux or "
+		"AppArmor, the audit log and disks at rest: at what is configured and, apart from it, at what is "
+		"really so now. It changes nothing, and what it cannot look at is unknown. Ends with 1 where a "
+		"check fails. Works while the keystore is sealed, and without root as far as that goes.",
 	.operands = operands_of_check,
 	.options = options,
 	.options_size = sizeof(struct check_options),

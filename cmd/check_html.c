@@ -8,7 +8,8 @@
 #include <time.h>
 
 static const char style[] =
-	"body{font:15px/1.45 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1c2024;background:#fff}"
+	"body{font:15px/1.45 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 "
+	"1em;color:#1c2024;background:#fff}"
 	"h1{font-size:1.5em;margin-bottom:.2em}h2{font-size:1.15em;margin:1.8em 0 .4em;border-bottom:1px solid #ccd}"
 	"details{border-left:4px solid;padding:.35em .8em;margin:.3em 0;background:#f7f8fa;break-inside:avoid}"
 	"summary{cursor:pointer}summary b{display:inline-block;min-width:5em}code{color:#445}"
@@ -28,7 +29,8 @@ static void print_finding(const struct posture_finding *f)
 {
 	const char *name = posture_verdict_name(f->verdict);
 	printf("<details class=\"%s\"%s><summary><b>%s</b> <code>%s</code> ", name,
-	       f->verdict >= POSTURE_WARN ? " open" : "", f->verdict == POSTURE_NOT_APPLICABLE ? "n/a" : name, f->check->id);
+	       f->verdict >= POSTURE_WARN ? " open" : "", f->verdict == POSTURE_NOT_APPLICABLE ? "n/a" : name,
+	       f->check->id);
 	check_print_escaped(f->check->title);
 	fputs("</summary>\n<ul>", stdout);
 	for (size_t i = 0; i < f->n; i++) {
@@ -72,7 +74,8 @@ void check_print_html(const struct posture_report *r)
 			snprintf(last, sizeof(last), "%s", topic);
 			/* Worst first within a topic. */
 			for (int v = POSTURE_FAIL; v >= 0; v--)
-				for (size_t k = i; k < r->n && !strncmp(r->findings[k].check->id, topic, strlen(topic)); k++)
+				for (size_t k = i; k < r->n && !strncmp(r->findings[k].check->id, topic, strlen(topic));
+				     k++)
 					if (r->findings[k].verdict == (enum posture_verdict)v)
 						print_finding(&r->findings[k]);
 		}

@@ -7,7 +7,7 @@
 
 /* As a column shows it. */
 static const char *const words[POSTURE_VERDICTS] = {
-	[POSTURE_NOT_APPLICABLE] = "-", [POSTURE_PASS] = "ok",	   [POSTURE_UNKNOWN] = "unknown",
+	[POSTURE_NOT_APPLICABLE] = "-", [POSTURE_PASS] = "ok",	 [POSTURE_UNKNOWN] = "unknown",
 	[POSTURE_WARN] = "warn",	[POSTURE_FAIL] = "FAIL",
 };
 
@@ -71,7 +71,8 @@ static void print_verdict(const struct context *ctx, const struct posture_report
 {
 	for (size_t i = 0; i < r->n; i++) {
 		char t[32];
-		if (r->findings[i].verdict == v && !strcmp(posture_topic(r->findings[i].check->id, t, sizeof(t)), topic))
+		if (r->findings[i].verdict == v &&
+		    !strcmp(posture_topic(r->findings[i].check->id, t, sizeof(t)), topic))
 			print_finding(ctx, &r->findings[i]);
 	}
 }

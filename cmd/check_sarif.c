@@ -69,9 +69,10 @@ static struct json_object *result(const struct posture_finding *f, size_t index,
 
 struct json_object *check_sarif(const struct posture_report *r)
 {
-	struct json_object *doc = json_object_new_object(), *runs = json_object_new_array(), *run = json_object_new_object(),
-			   *tool = json_object_new_object(), *driver = json_object_new_object(),
-			   *rules = json_object_new_array(), *results = json_object_new_array();
+	struct json_object *doc = json_object_new_object(), *runs = json_object_new_array(),
+			   *run = json_object_new_object(), *tool = json_object_new_object(),
+			   *driver = json_object_new_object(), *rules = json_object_new_array(),
+			   *results = json_object_new_array();
 	put_text(doc, "$schema", "https://json.schemastore.org/sarif-2.1.0.json");
 	put_text(doc, "version", "2.1.0");
 	put_text(driver, "name", "kvmcrypt");

@@ -23,8 +23,8 @@ static void add(struct posture_look *l, struct posture_note n)
 	f->notes[f->n++] = n;
 }
 
-void note(struct posture_look *l, enum posture_verdict v, enum posture_side side, const char *subject,
-	  const char *fmt, ...)
+void note(struct posture_look *l, enum posture_verdict v, enum posture_side side, const char *subject, const char *fmt,
+	  ...)
 {
 	char text[512];
 	va_list ap;

@@ -13,8 +13,8 @@ struct posture_look {
 };
 
 /* Adds what was seen. `subject` is what it was seen at; the text is made printable. */
-void note(struct posture_look *l, enum posture_verdict v, enum posture_side side, const char *subject,
-	  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void note(struct posture_look *l, enum posture_verdict v, enum posture_side side, const char *subject, const char *fmt,
+	  ...) __attribute__((format(printf, 5, 6)));
 
 /* It could not be looked at, and why. */
 void note_unknown(struct posture_look *l, enum posture_side side, const char *subject, const struct error *e);

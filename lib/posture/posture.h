@@ -35,47 +35,47 @@ enum posture_side {
 struct posture_note {
 	enum posture_verdict verdict;
 	enum posture_side side;
-	char *subject;		/* "domain web", "/etc/libvirt/qemu.conf" */
-	char *text;		/* "runs as root"; one line, printable */
-	bool waived;		/* by a line of check.conf; then it does not count */
+	char *subject; /* "domain web", "/etc/libvirt/qemu.conf" */
+	char *text;    /* "runs as root"; one line, printable */
+	bool waived;   /* by a line of check.conf; then it does not count */
 };
 
 struct posture_look;
 
 struct posture_check {
-	const char *id;		/* "process.user": its topic is what stands before the point */
-	const char *title;	/* what holds when it passes: "guests run as a user of their own" */
-	const char *why;	/* one sentence: what an attacker gains where it does not */
-	const char *mend;	/* what mends it, for a person */
+	const char *id;	   /* "process.user": its topic is what stands before the point */
+	const char *title; /* what holds when it passes: "guests run as a user of their own" */
+	const char *why;   /* one sentence: what an attacker gains where it does not */
+	const char *mend;  /* what mends it, for a person */
 	void (*look)(struct posture_look *l);
 };
 
 struct posture_finding {
 	const struct posture_check *check;
-	enum posture_verdict verdict;	/* the worst of its notes that are not waived; not applicable without any */
+	enum posture_verdict verdict; /* the worst of its notes that are not waived; not applicable without any */
 	struct posture_note *notes;
 	size_t n;
-	char *waiver;		/* the reason why notes are waived; NULL: none is */
+	char *waiver; /* the reason why notes are waived; NULL: none is */
 };
 
 struct posture_report {
-	struct posture_finding *findings;	/* in the order of the table */
+	struct posture_finding *findings; /* in the order of the table */
 	size_t n;
-	size_t count[POSTURE_VERDICTS];		/* findings of each verdict */
-	char no_libvirt[1024];			/* why libvirt could not be asked; "" where it was, or need not be */
+	size_t count[POSTURE_VERDICTS]; /* findings of each verdict */
+	char no_libvirt[1024];		/* why libvirt could not be asked; "" where it was, or need not be */
 };
 void posture_report_clear(struct posture_report *r);
 #define AUTOPOSTURE CLEANUP(posture_report_clear)
 
 struct posture_params {
-	const char *root;	/* the file system of a host that does not run; NULL: this host as it runs */
-	const char *connect;	/* libvirt's URI; NULL: its default */
-	const char *domain;	/* only this guest; NULL: all */
-	const char *keystore;	/* path; may be absent or sealed */
-	const char *waivers;	/* a file in the place of check.conf; NULL: that one */
-	uint32_t network;	/* interface index of the management network; 0: that of the default route */
-	unsigned milliseconds;	/* for all that waits for somebody else; 0: 3,000 */
-	char *const *which;	/* topics and ids; none: all */
+	const char *root;      /* the file system of a host that does not run; NULL: this host as it runs */
+	const char *connect;   /* libvirt's URI; NULL: its default */
+	const char *domain;    /* only this guest; NULL: all */
+	const char *keystore;  /* path; may be absent or sealed */
+	const char *waivers;   /* a file in the place of check.conf; NULL: that one */
+	uint32_t network;      /* interface index of the management network; 0: that of the default route */
+	unsigned milliseconds; /* for all that waits for somebody else; 0: 3,000 */
+	char *const *which;    /* topics and ids; none: all */
 	size_t n_which;
 };
 

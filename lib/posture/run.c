@@ -6,8 +6,11 @@
 #include <string.h>
 
 static const char *const verdict_names[POSTURE_VERDICTS] = {
-	[POSTURE_NOT_APPLICABLE] = "not_applicable", [POSTURE_PASS] = "pass", [POSTURE_UNKNOWN] = "unknown",
-	[POSTURE_WARN] = "warn",		     [POSTURE_FAIL] = "fail",
+	[POSTURE_NOT_APPLICABLE] = "not_applicable",
+	[POSTURE_PASS] = "pass",
+	[POSTURE_UNKNOWN] = "unknown",
+	[POSTURE_WARN] = "warn",
+	[POSTURE_FAIL] = "fail",
 };
 
 const char *posture_verdict_name(enum posture_verdict v)

@@ -13,8 +13,8 @@
 #define WAIVER_FILE "/etc/kvmcrypt/check.conf"
 
 struct waiver {
-	char *id, *subject, *reason;	/* subject NULL: all */
-	int64_t until;			/* the end of that day, UTC */
+	char *id, *subject, *reason; /* subject NULL: all */
+	int64_t until;		     /* the end of that day, UTC */
 };
 
 struct waivers {

@@ -58,7 +58,8 @@ static int failure(struct host *h, enum host_conf file, struct error *e)
 	/* It is there and was not read, and no line of it is to blame: then its lens is missing. */
 	snprintf(path, sizeof(path), "/augeas/files%s/path", files[file].path);
 	if (aug_match(h->augeas, path, NULL) != 1)
-		return error_set(e, ERROR_FAILED, ENOPKG, "%s cannot be read: libaugeas has no %s, which comes with libvirt's daemon",
+		return error_set(e, ERROR_FAILED, ENOPKG,
+				 "%s cannot be read: libaugeas has no %s, which comes with libvirt's daemon",
 				 files[file].path, files[file].lens);
 	return 0;
 }

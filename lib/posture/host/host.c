@@ -42,7 +42,8 @@ static int find_process(const struct host *h, struct host_guest *g, struct error
 	pid_path(h, g->name, path, sizeof(path));
 	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		return error_errno(e, ERROR_FAILED, fd < 0 ? errno : ENODATA, "libvirt's note of its process, %s, cannot be read", path);
+		return error_errno(e, ERROR_FAILED, fd < 0 ? errno : ENODATA,
+				   "libvirt's note of its process, %s, cannot be read", path);
 	int r = proc_open((pid_t)atoi(text), &g->proc, e);
 	if (r == 0 && (r = verify(g, &g->proc, e)) < 0)
 		proc_close(&g->proc);

@@ -14,32 +14,32 @@
 
 /* libvirt's files. */
 enum host_conf {
-	HOST_CONF_QEMU,		/* /etc/libvirt/qemu.conf */
-	HOST_CONF_DAEMON,	/* /etc/libvirt/libvirtd.conf */
+	HOST_CONF_QEMU,	  /* /etc/libvirt/qemu.conf */
+	HOST_CONF_DAEMON, /* /etc/libvirt/libvirtd.conf */
 };
 #define HOST_CONFS (HOST_CONF_DAEMON + 1)
 
 struct host_guest {
 	char name[256];
-	char subject[272];	/* "domain NAME" */
+	char subject[272]; /* "domain NAME" */
 	uuid_t uuid;
 	virDomainPtr domain;
-	xmlDocPtr live, config;	/* NULL: does not run, is not defined */
+	xmlDocPtr live, config; /* NULL: does not run, is not defined */
 	struct proc proc;	/* of a guest that runs, if it can be seen; fd -1 otherwise */
 	struct error no_proc;	/* why not */
 };
 
 struct host {
-	const char *root;	/* "" for the host that runs here */
-	bool running;		/* this host, as it runs */
-	bool local;		/* and libvirt is its own: processes and sockets can be looked at */
-	struct guest_connection *g;	/* NULL: not reached */
-	struct error no_libvirt;	/* why not */
+	const char *root;	    /* "" for the host that runs here */
+	bool running;		    /* this host, as it runs */
+	bool local;		    /* and libvirt is its own: processes and sockets can be looked at */
+	struct guest_connection *g; /* NULL: not reached */
+	struct error no_libvirt;    /* why not */
 	struct host_guest *guests;
 	size_t n;
-	int64_t deadline;	/* clock_ms(): what waits for others ends then */
-	const char *keystore;	/* its path */
-	struct augeas *augeas;	/* of libaugeas; NULL before the first file */
+	int64_t deadline;      /* clock_ms(): what waits for others ends then */
+	const char *keystore;  /* its path */
+	struct augeas *augeas; /* of libaugeas; NULL before the first file */
 };
 
 /*

@@ -40,7 +40,8 @@ int proc_read(const struct proc *p, const char *name, char **ret, size_t *ret_le
 {
 	AUTOCLOSE int fd = openat(p->fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "/proc/%d/%s cannot be read", (int)p->pid, name);
+		return error_errno(e, error_kind_of_errno(errno), errno, "/proc/%d/%s cannot be read", (int)p->pid,
+				   name);
 	AUTOFREE char *text = NULL;
 	size_t len = 0, room = 0;
 	for (ssize_t n = 1; n > 0; len += (size_t)n) {
@@ -69,7 +70,8 @@ int proc_link(const struct proc *p, const char *name, char *buf, size_t len, str
 {
 	ssize_t n = readlinkat(p->fd, name, buf, len - 1);
 	if (n < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "/proc/%d/%s cannot be read", (int)p->pid, name);
+		return error_errno(e, error_kind_of_errno(errno), errno, "/proc/%d/%s cannot be read", (int)p->pid,
+				   name);
 	buf[n] = 0;
 	return 0;
 }

@@ -13,10 +13,10 @@
 #include <sys/types.h>
 
 struct proc {
-	int fd;			/* of /proc/PID; -1: none */
+	int fd; /* of /proc/PID; -1: none */
 	pid_t pid;
-	char *status;		/* /proc/PID/status, read once */
-	char *arguments;	/* /proc/PID/cmdline, read once: n zero-terminated strings */
+	char *status;	 /* /proc/PID/status, read once */
+	char *arguments; /* /proc/PID/cmdline, read once: n zero-terminated strings */
 	size_t len;
 };
 

@@ -71,7 +71,8 @@ void process_look_core(struct posture_look *l)
 		return;
 	if (!most)
 		/* The default was 0 and became unlimited, so only what a guest has tells. */
-		NOTE_CONFIGURED(l, POSTURE_WARN, file, "max_core is not set; what it is then differs between libvirt's versions");
+		NOTE_CONFIGURED(l, POSTURE_WARN, file,
+				"max_core is not set; what it is then differs between libvirt's versions");
 	else if (strcmp(most, "0"))
 		NOTE_CONFIGURED(l, POSTURE_FAIL, file, "max_core = %s", most);
 	else
@@ -131,6 +132,8 @@ void process_look_swap(struct posture_look *l)
 			continue;
 		bool locked = is_locked(&g->proc);
 		NOTE_RUNNING(l, locked ? POSTURE_PASS : POSTURE_FAIL, g,
-			     locked ? "its memory is locked" : "it has an encrypted disk, and its memory may be swapped to %s", plain);
+			     locked ? "its memory is locked"
+				    : "it has an encrypted disk, and its memory may be swapped to %s",
+			     plain);
 	}
 }

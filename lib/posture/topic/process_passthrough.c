@@ -11,8 +11,10 @@ static const struct {
 	const char *what, *expression;
 	enum posture_verdict verdict;
 } ways[] = {
-	{ "arguments of its own for QEMU (<qemu:commandline>)", "/domain/*[local-name() = 'commandline']", POSTURE_WARN },
-	{ "properties of devices set past libvirt (<qemu:override>)", "/domain/*[local-name() = 'override']", POSTURE_WARN },
+	{ "arguments of its own for QEMU (<qemu:commandline>)", "/domain/*[local-name() = 'commandline']",
+	  POSTURE_WARN },
+	{ "properties of devices set past libvirt (<qemu:override>)", "/domain/*[local-name() = 'override']",
+	  POSTURE_WARN },
 	{ "a directory of the host that it may write (<filesystem>)",
 	  "/domain/devices/filesystem[not(readonly)]/source[@dir]", POSTURE_WARN },
 	{ "memory that it shares (<shmem>)", "/domain/devices/shmem", POSTURE_WARN },
@@ -29,7 +31,8 @@ static void look_emulator(struct posture_look *l, const struct host_guest *g)
 	struct stat st;
 	if (path && l->host->local && stat((char *)path, &st) == 0) {
 		if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
-			NOTE_CONFIGURED(l, POSTURE_FAIL, g->subject, "its emulator %s may be written by others than root", path);
+			NOTE_CONFIGURED(l, POSTURE_FAIL, g->subject,
+					"its emulator %s may be written by others than root", path);
 		else if (strncmp((char *)path, "/usr/", 5))
 			NOTE_CONFIGURED(l, POSTURE_WARN, g->subject, "its emulator %s is not one of a package", path);
 	}
@@ -52,7 +55,8 @@ void process_look_passthrough(struct posture_look *l)
 	for (struct host_guest *g = look_next_guest(l, NULL); g; g = look_next_guest(l, g)) {
 		size_t before = l->finding->n;
 		for (size_t i = 0; i < ARRAY_LEN(ways); i++)
-			if (look_count(l, g, g->config, ways[i].expression) || look_count(l, g, g->live, ways[i].expression))
+			if (look_count(l, g, g->config, ways[i].expression) ||
+			    look_count(l, g, g->live, ways[i].expression))
 				NOTE_CONFIGURED(l, ways[i].verdict, g->subject, "it has %s", ways[i].what);
 		look_emulator(l, g);
 		look_taints(l, g);
