@@ -30,7 +30,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -70,6 +70,7 @@ _kvmcrypt() {
     'init --pin-file') _kvmcrypt_values file ;;
     'init --recovery-key') _kvmcrypt_values file ;;
     'init --tpm2') _kvmcrypt_values file ;;
+    'init --tpm2-pcrlock') _kvmcrypt_values file ;;
     'init --tpm2-public-key') _kvmcrypt_values file ;;
     'init --tpm2-signature') _kvmcrypt_values file ;;
     'keyslot add --key-file') _kvmcrypt_values file ;;
@@ -82,6 +83,7 @@ _kvmcrypt() {
     'keystore add-slot --pin-file') _kvmcrypt_values file ;;
     'keystore add-slot --recovery-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2') _kvmcrypt_values file ;;
+    'keystore add-slot --tpm2-pcrlock') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
     'keystore export --output') _kvmcrypt_values file ;;
@@ -97,6 +99,7 @@ _kvmcrypt() {
     'keystore rekey --pin-file') _kvmcrypt_values file ;;
     'keystore rekey --recovery-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2') _kvmcrypt_values file ;;
+    'keystore rekey --tpm2-pcrlock') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore rekey --tpm2-signature') _kvmcrypt_values file ;;
     'keystore reseal --pin-file') _kvmcrypt_values file ;;
@@ -129,11 +132,11 @@ _kvmcrypt() {
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --key-file= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot add') _kvmcrypt_words '--key-file= --no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -141,7 +144,7 @@ _kvmcrypt() {
     'keystore forget') _kvmcrypt_words '--dry-run --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore import') _kvmcrypt_words '--directory= --dry-run --passphrase --passphrase-file= --passphrase-fd= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore restore') _kvmcrypt_words '--dry-run --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
