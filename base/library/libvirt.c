@@ -16,6 +16,7 @@ static void (*before)(void), (*after)(void);
 	F(int, virConnectGetLibVersion, 2, virConnectPtr, unsigned long *) \
 	F(int, virConnectIsSecure, 1, virConnectPtr) \
 	F(int, virConnectListAllDomains, 3, virConnectPtr, virDomainPtr **, unsigned int) \
+	F(int, virConnectListAllSecrets, 3, virConnectPtr, virSecretPtr **, unsigned int) \
 	F(int, virDomainAttachDeviceFlags, 3, virDomainPtr, const char *, unsigned int) \
 	F(int, virDomainBlockCopy, 6, virDomainPtr, const char *, const char *, virTypedParameterPtr, int, \
 	  unsigned int) \

@@ -8,6 +8,7 @@ static const struct {
 	const struct posture_check *checks;
 } topics[] = {
 	{ "process", "A guest is a process of the host", posture_process },
+	{ "rest", "Data at rest", posture_rest },
 };
 
 const struct posture_check *posture_check_at(size_t i)

@@ -1,13 +1,13 @@
 /* Where the memory of QEMU, which holds the keys of its disks, may end up: core dumps and swap. */
 #include "lib/posture/topic/process.h"
 
+#include "lib/posture/host/storage.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 /* The whole of a small file of the host; false and noted as unknown if it cannot be read, unless it is not there. */
 static bool read_text(struct posture_look *l, const char *file, char *buf, size_t len)
@@ -82,16 +82,10 @@ void process_look_core(struct posture_look *l)
 }
 
 /* Is a swap device one that keeps nothing readable: dm-crypt, or memory that is compressed? */
-static bool swap_is_safe(struct posture_look *l, const char *name)
+static bool swap_is_safe(const char *name)
 {
-	struct stat st;
-	char path[128], uuid[64];
-	if (strstr(name, "/zram"))
-		return true;
-	if (stat(name, &st) < 0 || !S_ISBLK(st.st_mode))
-		return false;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/uuid", major(st.st_rdev), minor(st.st_rdev));
-	return read_text(l, path, uuid, sizeof(uuid)) && !strncmp(uuid, "CRYPT-", 6);
+	enum storage on;
+	return strstr(name, "/zram") || (storage_of(name, &on, NULL) == 0 && on != STORAGE_PLAIN);
 }
 
 static bool has_encrypted_disk(struct posture_look *l, const struct host_guest *g)
@@ -118,7 +112,7 @@ void process_look_swap(struct posture_look *l)
 	while (line && (line = strtok_r(NULL, "\n", &save))) {
 		line[strcspn(line, " \t")] = 0;
 		n++;
-		bool safe = swap_is_safe(l, line);
+		bool safe = swap_is_safe(line);
 		note(l, POSTURE_PASS, POSTURE_RUNNING, line, safe ? "is encrypted, or in memory" : "is in plain");
 		if (!safe)
 			snprintf(plain, sizeof(plain), "%s", line);
