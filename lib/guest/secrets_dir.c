@@ -163,15 +163,24 @@ int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path
 {
 	AUTOFREE char *xml_file = file_of(d->work, volume, "xml");
 	AUTOFREE char *value_file = file_of(d->work, volume, "base64");
+	/*
+	 * What libvirt 12.1 and later make of a value that they are given. They would take that one first: the passphrase
+	 * of before a rotation, or none where it was sealed under another key than the host's present one.
+	 */
+	AUTOFREE char *sealed_file = file_of(d->work, volume, "aes256cbc");
 	AUTOFREE char *xml = guest_secret_xml(volume, path, false);
 	AUTOSECRET struct secret *value = NULL;
 	bool changed = false;
-	if (!xml_file || !value_file || !xml)
+	if (!xml_file || !value_file || !sealed_file || !xml)
 		return error_oom(e);
 	int r = secret_base64(passphrase, &value, e);
 	/* The value first: libvirt takes no notice of it without the XML. */
 	if (r == 0)
 		r = write_if_new(value_file, value->data, value->len, &changed, e);
+	if (r == 0 && unlink(sealed_file) == 0)
+		changed = true;
+	else if (r == 0 && errno != ENOENT)
+		r = error_errno(e, error_kind_of_errno(errno), errno, "cannot remove %s", sealed_file);
 	if (r == 0)
 		r = write_if_new(xml_file, xml, strlen(xml), &changed, e);
 	if (r < 0)
@@ -183,7 +192,7 @@ int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path
 
 int secrets_dir_forget(struct secrets_dir *d, const uuid_t volume, struct error *e)
 {
-	static const char *const suffixes[] = { "xml", "base64" };
+	static const char *const suffixes[] = { "xml", "base64", "aes256cbc" };
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
 		AUTOFREE char *file = file_of(d->work, volume, suffixes[i]);
 		if (!file)

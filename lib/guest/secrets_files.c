@@ -124,7 +124,8 @@ static int remove_undefined(void *ctx, const char *name, struct error *e)
 {
 	const struct pair *p = ctx;
 	const char *dot = strrchr(name, '.');
-	if (!dot || (strcmp(dot, ".xml") != 0 && strcmp(dot, ".base64") != 0) ||
+	if (!dot ||
+	    (strcmp(dot, ".xml") != 0 && strcmp(dot, ".base64") != 0 && strcmp(dot, ".aes256cbc") != 0) ||
 	    faccessat(p->from, name, F_OK, 0) == 0 || is_ours(p->to, name))
 		return 0;
 	if (unlinkat(p->to, name, 0) < 0)
