@@ -70,6 +70,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 								     : "attached", record->path, a.target,
 	    a.domain, a.live ? ", in the running guest" : "", a.config ? ", in its configuration" : "",
 	    o->dry_run ? "" : a.ephemeral ? "; the secret lives until libvirt's daemon restarts" : "");
+	attached_core(ctx, a.domain, &a.core);
 	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL, e) : 0;
 }
 

@@ -18,6 +18,19 @@ void volume_json_secret(struct json_object *o, const struct record *r, int regis
 	json_object_object_add(o, "secret", s);
 }
 
+void attached_core(struct context *ctx, const char *domain, const struct guest_core *core)
+{
+	char where[256] = "goes into a core dump";
+	if (!core->runs || !core->dumps)
+		return;
+	if (core->program[0])
+		snprintf(where, sizeof(where), "is handed to %s", core->program);
+	say(ctx,
+	    "warning: should the QEMU of guest %s crash, its memory, keys included, %s: for now `prlimit --pid %ld "
+	    "--core=1`, for good `kvmcrypt boot enable --no-core-dumps`",
+	    domain, where, core->pid);
+}
+
 struct json_object *attached_json(const struct record *r, const struct volume_attached *a)
 {
 	struct json_object *o = json_object_new_object(), *d = json_object_new_object();
@@ -31,6 +44,7 @@ struct json_object *attached_json(const struct record *r, const struct volume_at
 	put_bool(o, "live", a->live);
 	put_bool(o, "config", a->config);
 	put_bool(o, "changed", a->changed);
+	json_object_object_add(o, "core_dumps", a->core.runs ? json_object_new_boolean(a->core.dumps) : NULL);
 	volume_json_secret(o, r, a->registered);
 	return o;
 }

@@ -2,10 +2,13 @@
 #ifndef CMD_ATTACH_OUTPUT_H
 #define CMD_ATTACH_OUTPUT_H
 
+#include "cmd/command.h"
 #include "lib/serve/attach.h"
 
 #include <json-c/json.h>
 
+/* One line about a running guest whose memory, key included, a crash would leave in a core dump; or none. */
+void attached_core(struct context *ctx, const char *domain, const struct guest_core *core);
 struct json_object *attached_json(const struct record *r, const struct volume_attached *a);
 
 /* The "secret" object of a volume; registered -1: not known. */

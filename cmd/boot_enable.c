@@ -1,13 +1,18 @@
 /* kvmcrypt boot enable: keys are loaded when the host starts. */
 #include "cmd/boot_output.h"
 #include "cmd/commands.h"
+#include "cmd/output.h"
+#include "lib/guest/coredump.h"
 
 struct enable_options {
 	const char *root;
-	bool no_ram, dry_run;
+	bool no_ram, no_core_dumps, dry_run;
 };
 
 static const struct option_spec options[] = {
+	{ "no-core-dumps", OPTION_FLAG, offsetof(struct enable_options, no_core_dumps), NULL,
+	  "set max_core in qemu.conf, too, so that no crash of a guest leaves its memory, keys included, in a dump",
+	  NULL, COMPLETE_NONE, 0 },
 	{ "no-ram", OPTION_FLAG, offsetof(struct enable_options, no_ram), NULL,
 	  "leave libvirt's directory of secrets as it is: keys come after its start, and guests by `load --start`",
 	  NULL, COMPLETE_NONE, 0 },
@@ -15,6 +20,16 @@ static const struct option_spec options[] = {
 	OPTION_DRY_RUN(struct enable_options),
 	{ 0 },
 };
+
+static int forbid_dumps(struct context *ctx, const struct enable_options *o, bool *changed, struct error *e)
+{
+	bool set = false;
+	int r = guest_core_forbid(o->root, o->dry_run, &set, e);
+	if (r == 0 && set && !o->dry_run)
+		say(ctx, "max_core is set in qemu.conf: restart libvirt's daemon, then the guests that run");
+	*changed = *changed || set;
+	return r;
+}
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
@@ -33,6 +48,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		changed = true;
 		r = boot_network_enable(o->root, o->dry_run, e);
 	}
+	if (r == 0 && o->no_core_dumps)
+		r = forbid_dumps(ctx, o, &changed, e);
 	return r < 0 ? r : boot_output(ctx, o->root, changed, false, e);
 }
 

@@ -1,8 +1,11 @@
 #include "cmd/boot_output.h"
 
 #include "base/cleanup.h"
+#include "cmd/attach_output.h"
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "lib/boot/credential.h"
+#include "lib/guest/coredump.h"
 #include "lib/guest/secrets_dir.h"
 #include "lib/serve/forecast.h"
 
@@ -17,10 +20,11 @@ static const struct column columns[] = {
 };
 
 #define CONFIGURATIONS "/etc/libvirt/qemu"
+#define RUNNING "/run/libvirt/qemu"
 
 struct judged {
 	struct context *ctx;
-	struct json_object *findings, *ways, *guests;
+	struct json_object *findings, *ways, *guests, *dumps;
 	char broken[16][1024];	/* ways to unseal that do not work now */
 	size_t n_broken;
 	bool keys;		/* guests have their keys when they start */
@@ -122,6 +126,21 @@ static int add_guest(void *ctx, const struct forecast_guest *guest)
 	return 0;
 }
 
+/* It keeps no guest from starting, so it is no finding. */
+static int add_running(void *ctx, const struct forecast_guest *guest)
+{
+	struct judged *j = ctx;
+	struct guest_core core;
+	struct error why = { 0 };
+	if (guest_core_look(guest->domain, &core, &why) < 0)
+		say(j->ctx, "warning: whether a crash of guest %s would leave its memory in a dump: %s", guest->domain,
+		    why.message);
+	else if (core.runs && core.dumps)
+		json_object_array_add(j->dumps, json_object_new_string(guest->domain));
+	attached_core(j->ctx, guest->domain, &core);
+	return 0;
+}
+
 static void judge_keystore(struct judged *j, const struct boot_unit *units)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
@@ -133,18 +152,22 @@ static void judge_keystore(struct judged *j, const struct boot_unit *units)
 	judge_network(j, ks, units);
 	judge_ways(j, ks);
 	j->keys = !json_object_array_length(j->findings);
-	if (forecast_guests(ks, CONFIGURATIONS, add_guest, j, &why) < 0)
+	if (forecast_guests(ks, CONFIGURATIONS, add_guest, j, &why) < 0 ||
+	    forecast_running(ks, RUNNING, add_running, j, &why) < 0)
 		find(j, "%s", why.message);
 }
 
-static void judge_units(struct judged *j, const struct boot_unit *units)
+static void judge_units(struct judged *j, const char *root, const struct boot_unit *units)
 {
+	struct error why = { 0 };
 	bool reload = units[1].enabled;
 	if (!units[0].enabled && !reload)
 		find(j, "keys are not loaded when the host starts: `kvmcrypt boot enable`");
 	else if (!units[0].enabled || !units[2].enabled)
 		find(j, "libvirt starts guests before it has the keys: `kvmcrypt boot enable` without --no-ram, or "
 			"`kvmcrypt load --start` after each start");
+	if (boot_credential_check(root, SECRETS_DIR_DEFAULT, &why) < 0)
+		find(j, "%s", why.message);
 	for (size_t i = 0; i < BOOT_UNITS; i++)
 		if (!strcmp(units[i].state, "failed"))
 			find(j, "%s has failed: `journalctl -b -u %s` says why", units[i].name, units[i].name);
@@ -176,8 +199,8 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 			       whole ? json_object_new_boolean(secrets_dir_is_mounted(SECRETS_DIR_DEFAULT)) : NULL);
 	if (judge) {
 		struct judged j = { .ctx = ctx, .findings = json_object_new_array(), .ways = json_object_new_array(),
-				    .guests = json_object_new_array() };
-		judge_units(&j, units);
+				    .guests = json_object_new_array(), .dumps = json_object_new_array() };
+		judge_units(&j, root, units);
 		/* The keystore of a host that does not run may be where this one cannot know. */
 		if (whole)
 			judge_keystore(&j, units);
@@ -188,6 +211,7 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 				      n == 1 ? "" : "s");
 		json_object_object_add(extra, "unseals_with", j.ways);
 		json_object_object_add(extra, "guests", j.guests);
+		json_object_object_add(extra, "core_dumps", j.dumps);
 		json_object_object_add(extra, "findings", j.findings);
 	}
 	return output_list_end(list, r, extra, e);

@@ -121,7 +121,7 @@ _kvmcrypt() {
     case $cmd in
     'attach') _kvmcrypt_words '--adopt --boot-order= --bus= --config --dry-run --live --readonly --renew --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot disable') _kvmcrypt_words '--root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'boot enable') _kvmcrypt_words '--no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'boot enable') _kvmcrypt_words '--no-core-dumps --no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'check') _kvmcrypt_words '--domain= --fail-on= --format= --list --root= --timeout= --waivers= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'close') _kvmcrypt_words '--deferred --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

@@ -18,6 +18,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and test (count (comm
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from disable' -l root -r -F -d 'the file system of a host that does not run, below DIR'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from disable' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and test (count (commandline -opc)) -eq 2' -a enable -d 'load keys when the host starts'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l no-core-dumps -d 'set max_core in qemu.conf, too, so that no crash of a guest leaves its memory, keys included, in a dump'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l no-ram -d 'leave libvirt'\''s directory of secrets as it is: keys come after its start, and guests by `load --start`'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l root -r -F -d 'the file system of a host that does not run, below DIR'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from boot; and __fish_seen_subcommand_from enable' -l dry-run -d 'show what would be done and change nothing'

@@ -186,8 +186,9 @@ int guest_disk_needs(const char *xml, int (*fn)(void *ctx, const char *secret, c
 		     struct error *e)
 {
 	AUTOGUESTXML struct guest_xml q = { 0 };
-	int r = guest_xml_find(&q, xml, "/domain/devices/disk//secret/@uuid | /domain/devices/disk//secret/@usage | "
-				     "/domain/devices/disk//source/@dev", e);
+	/* The second is what the daemon keeps of a guest that runs. */
+#define DISKS "(/domain | /domstatus/domain)/devices/disk"
+	int r = guest_xml_find(&q, xml, DISKS "//secret/@uuid | " DISKS "//secret/@usage | " DISKS "//source/@dev", e);
 	for (size_t i = 0; r == 0 && i < guest_xml_count(&q); i++) {
 		xmlNodePtr n = guest_xml_node(&q, i);
 		/* An attribute's text is its child. */

@@ -164,8 +164,8 @@ int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path
 	AUTOFREE char *xml_file = file_of(d->work, volume, "xml");
 	AUTOFREE char *value_file = file_of(d->work, volume, "base64");
 	/*
-	 * What libvirt 12.1 and later make of a value that they are given. They would take that one first: the passphrase
-	 * of before a rotation, or none where it was sealed under another key than the host's present one.
+	 * What libvirt 12.1 and later make of a value that they are given. They would take that one first: the
+	 * passphrase of before a rotation, or none where it was sealed under another key than the host's present one.
 	 */
 	AUTOFREE char *sealed_file = file_of(d->work, volume, "aes256cbc");
 	AUTOFREE char *xml = guest_secret_xml(volume, path, false);

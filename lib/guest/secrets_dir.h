@@ -36,7 +36,10 @@ static inline void secrets_dir_freep(struct secrets_dir **d)
 }
 #define AUTOSECRETSDIR CLEANUP(secrets_dir_freep)
 
-/* The secret of a volume as libvirt 9 keeps a persistent one; all later ones read it, too. *ret_changed: it was not so before. */
+/*
+ * The secret of a volume as libvirt 9 keeps a persistent one; all later ones read it, too. *ret_changed: it was not so
+ * before.
+ */
 int secrets_dir_put(struct secrets_dir *d, const uuid_t volume, const char *path, const struct secret *passphrase,
 		    bool *ret_changed, struct error *e);
 /* Its files, if they are there. */

@@ -290,6 +290,9 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, cons
 		result = look(&j, j.hold.record, &layers, &a, &disk, e);
 	if (result == 0 && !p->dry_run)
 		result = attach(&j, &layers, disk, &a, e);
+	/* It is attached, whatever can be learned of this. */
+	if (result == 0 && a.live && g->local && guest_core_look(a.domain, &a.core, NULL) < 0)
+		a.core.runs = false;
 	if (result == 0)
 		*ret = a;
 	return result;

@@ -3,6 +3,7 @@
 #define LIB_SERVE_ATTACH_H
 
 #include "lib/guest/connection.h"
+#include "lib/guest/coredump.h"
 #include "lib/guest/disk.h"
 #include "lib/volume/volume.h"
 
@@ -25,6 +26,7 @@ struct volume_attached {
 	bool live, config;	/* where the disk is now (after detach: where it was) */
 	bool changed;		/* false: it was so already */
 	bool registered, ephemeral;	/* the secret */
+	struct guest_core core;		/* of a guest that runs here and has the disk */
 };
 
 /*

@@ -121,3 +121,10 @@ int forecast_guests(struct keystore *ks, const char *configurations, forecast_gu
 	}
 	return guest_config_each(dir, look_at_guest, &w, e);
 }
+
+/* What libvirt's daemon keeps of guests that run is in files like their configurations. */
+int forecast_running(struct keystore *ks, const char *run, forecast_guest_fn fn, void *ctx, struct error *e)
+{
+	struct walk w = { .ks = ks, .fn = fn, .ctx = ctx };
+	return guest_config_each(run, look_at_guest, &w, e);
+}

@@ -28,4 +28,7 @@ typedef int (*forecast_guest_fn)(void *ctx, const struct forecast_guest *guest);
  */
 int forecast_guests(struct keystore *ks, const char *configurations, forecast_guest_fn fn, void *ctx, struct error *e);
 
+/* Every guest that runs and has a volume of the keystore; error.kind NONE. No such directory (run): none. */
+int forecast_running(struct keystore *ks, const char *run, forecast_guest_fn fn, void *ctx, struct error *e);
+
 #endif

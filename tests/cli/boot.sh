@@ -38,6 +38,39 @@ check_is "" "$(find "$host/etc/systemd/system" -name 'kvmcrypt*')" "leaves nothi
 check "disable again" kvmcrypt boot disable --root "$host"
 check_exit 2 "an operand" kvmcrypt boot status nonsense
 
+# max_core, in a qemu.conf as somebody has written it.
+check_error 4 'qemu.conf' "--no-core-dumps without libvirt" kvmcrypt boot enable -q --root "$host" --no-core-dumps
+mkdir -p "$host/etc/libvirt"
+printf '# max_core = "unlimited"\nuser = "x"\n  max_core="unlimited"\nmax_core_pages = 7\nmax_core = 5\nlast = 1' >"$host/etc/libvirt/qemu.conf"
+chmod 600 "$host/etc/libvirt/qemu.conf"
+before=$(cat "$host/etc/libvirt/qemu.conf")
+check "--no-core-dumps, dry" kvmcrypt boot enable --root "$host" --no-core-dumps --dry-run --json
+check_is "true $before" "$(jq .changed "$T/stdout") $(cat "$host/etc/libvirt/qemu.conf")" "changes nothing"
+check "--no-core-dumps" kvmcrypt boot enable --root "$host" --no-core-dumps --json
+check_is '# max_core = "unlimited"|user = "x"|max_core = 1|max_core_pages = 7|last = 1| 600' "$(tr '\n' '|' <"$host/etc/libvirt/qemu.conf") $(stat -c %a "$host/etc/libvirt/qemu.conf")" "sets the one line, and leaves the others"
+check "again" kvmcrypt boot enable --root "$host" --no-core-dumps --json
+check_is false "$(jq .changed "$T/stdout")" "changes nothing"
+echo 'user = "x"' >"$host/etc/libvirt/qemu.conf"
+kvmcrypt boot enable -q --root "$host" --no-core-dumps >/dev/null
+check_is 'user = "x"|max_core = 1|' "$(tr '\n' '|' <"$host/etc/libvirt/qemu.conf")" "adds it where there is none"
+
+# libvirt 12.1 and later: the daemon has a credential for the secrets that it has sealed.
+credential=/var/lib/libvirt/secrets/secrets-encryption-key
+mkdir -p "$host/etc/libvirt/secrets" "$host/etc/systemd/system/virtsecretd.service.d"
+printf '[Service]\nLoadCredentialEncrypted=secrets-encryption-key:%s\n' $credential >"$unit_dir/virtsecretd.service"
+check "a credential that is not there yet, and nothing sealed" kvmcrypt boot status --root "$host"
+touch "$host/etc/libvirt/secrets/11111111-2222-3333-4444-555555555555.aes256cbc"
+check_exit 1 "sealed secrets without their credential" kvmcrypt boot status --root "$host" --json
+check_is 1 "$(jq -r '.findings[]' "$T/stdout" | grep -c "virtsecretd.service may not start.*$credential.*missing")" "are foreseen"
+mkdir -p "$host/${credential%/*}"
+touch "$host/$credential"
+check "with it there is nothing to say" kvmcrypt boot status --root "$host"
+rm "$host/$credential"
+printf '[Service]\nLoadCredentialEncrypted=\n' >"$host/etc/systemd/system/virtsecretd.service.d/none.conf"
+check "nor where a drop-in takes the line back" kvmcrypt boot status --root "$host"
+rm -r "$host/etc/systemd/system/virtsecretd.service.d" "$unit_dir/virtsecretd.service" "$host/etc/libvirt"
+kvmcrypt boot disable -q --root "$host" >/dev/null
+
 # What systemd makes of them. The daemons are stand-ins: Debian 12 has no modular ones.
 for d in libvirtd virtsecretd virtqemud; do
 	printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >"$unit_dir/$d.service"

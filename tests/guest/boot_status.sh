@@ -54,6 +54,25 @@ kvmcrypt boot disable -q >/dev/null
 check_exit 1 "the units are not enabled" kvmcrypt boot status --json
 check_is "db false, web false" "$(guests)" "the guests would wait"
 
+# A credential of libvirt's daemon that this host cannot open: it was copied from another, or the TPM is a new one.
+kvmcrypt boot enable -q >/dev/null
+credential=$T/secrets-encryption-key
+printf '[Service]\nLoadCredentialEncrypted=secrets-encryption-key:%s\n' "$credential" >"$T/units/virtsecretd.service"
+echo "no credential" | base64 >"$credential"
+check_exit 1 "a credential that cannot be opened" kvmcrypt boot status --json
+check_is 1 "$(json '.findings[]' | grep -c "virtsecretd.service would not start.*$credential")" "is a finding"
+mkdir -p "$T/systemd"
+mount --bind "$T/systemd" /var/lib/systemd
+head -c 32 /dev/urandom | systemd-creds encrypt --with-key=host --name=secrets-encryption-key - "$credential" 2>"$T/creds"
+check "one that can is none" kvmcrypt boot status
+rm "$T/units/virtsecretd.service"
+kvmcrypt boot disable -q >/dev/null
+
+# As newer versions of libvirt have it by default.
+echo 'max_core = "unlimited"' >>/etc/libvirt/qemu.conf
+# Whose limits may be changed by a root that lacks CAP_SYS_RESOURCE, too.
+printf 'user = "root"\ngroup = "root"\n' >>/etc/libvirt/qemu.conf
+
 # load --start, when there is something to do and when not.
 libvirtd_start
 wait_for test "$(virsh -q list --all --name | wc -l)" -ge 3
@@ -61,6 +80,23 @@ check "load --start" kvmcrypt load --start
 check_is 2 "$(grep -c '^domain .* started' "$T/stderr")" "says which guests it started"
 check "once more" kvmcrypt load --start
 check_is 1 "$(grep -c 'no guest was waiting' "$T/stderr")" "says that there was nothing to do"
+
+# Guests that run, and what a crash would leave of them.
+pid=$(cat /run/libvirt/qemu/web.pid)
+for limit in unlimited 1; do
+	prlimit --pid "$pid" --core=$limit:
+	kvmcrypt boot status --json >"$T/stdout" 2>"$T/stderr"
+	case $limit in
+	1) check_is "false 0" "$(json '.core_dumps | contains(["web"])') $(grep -c 'guest web crash' "$T/stderr")" "a core limit of 1 is never dumped" ;;
+	*) check_is "true 1" "$(json '.core_dumps | contains(["web"])') $(grep -c "guest web crash.*prlimit --pid $pid" "$T/stderr")" "no limit: status warns of the guest" ;;
+	esac
+done
+prlimit --pid "$pid" --core=unlimited:
+check "attach" kvmcrypt attach --json web web.qcow2
+check_is "true 1" "$(json .core_dumps) $(grep -c 'guest web crash.*no-core-dumps' "$T/stderr")" "attach warns, too"
+prlimit --pid "$pid" --core=0:
+check "attach, the limit being 0" kvmcrypt attach --json web web.qcow2
+check_is "$(case $(cat /proc/sys/kernel/core_pattern) in '|'*) echo true ;; *) echo false ;; esac)" "$(json .core_dumps)" "which only programs that dumps are piped to do not heed"
 
 # A daemon that hangs.
 kill -STOP "$LIBVIRTD_PID"
