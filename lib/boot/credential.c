@@ -77,10 +77,10 @@ static int decrypt(const struct credential_line *c, const char *daemon, struct e
 	process_result_clear(&res);
 	if (r < 0)
 		return error_set(e, ERROR_FAILED, EKEYREJECTED,
-				 "%s.service would not start, and no guest with it: its credential %s cannot be had on this "
-				 "host (%.200s). Others' secrets that libvirt sealed with it are lost: remove it, restart "
-				 "virt-secret-init-encryption.service, and give libvirt their values anew; ours come by "
-				 "`kvmcrypt load`", daemon, c->path, why.message);
+				 "%s.service would not start, and no guest with it: its credential %s cannot be had "
+				 "on this host (%.200s). Others' secrets that libvirt sealed with it are lost: remove "
+				 "it, restart virt-secret-init-encryption.service, and give libvirt their values anew; "
+				 "ours come by `kvmcrypt load`", daemon, c->path, why.message);
 	return 0;
 }
 
@@ -102,10 +102,10 @@ int boot_credential_check(const char *root, const char *secrets, struct error *e
 		/* Where there is none, libvirt makes one; what was sealed with another it cannot read. */
 		if (access(path, F_OK) < 0 && any_sealed(other ? root : "", secrets))
 			r = error_set(e, ERROR_FAILED, ENOENT,
-				      "%s.service may not start, and no guest with it: %s holds secrets that libvirt has "
-				      "sealed (*.aes256cbc), and the credential %s that opens them is missing. Bring it "
-				      "back, or remove those files and give libvirt their values anew", daemons[i],
-				      secrets, c.path);
+				      "%s.service may not start, and no guest with it: %s holds secrets that libvirt "
+				      "has sealed (*.aes256cbc), and the credential %s that opens them is missing. "
+				      "Bring it back, or remove those files and give libvirt their values anew",
+				      daemons[i], secrets, c.path);
 		else if (access(path, F_OK) == 0 && !other)
 			r = decrypt(&c, daemons[i], e);
 	}
