@@ -1,4 +1,4 @@
-/* The credential that libvirt's daemon is started with, where it seals the secrets it keeps (libvirt 12.1 and later). */
+/* The credential that libvirt's daemon starts with, where it seals the secrets it keeps (libvirt 12.1 and later). */
 #ifndef LIB_BOOT_CREDENTIAL_H
 #define LIB_BOOT_CREDENTIAL_H
 
