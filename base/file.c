@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,29 +99,20 @@ int file_sync_dir_of(const char *path, struct error *e)
 
 int file_canonical(const char *path, char **ret, struct error *e)
 {
-	char *whole = realpath(path, NULL);
-	if (whole) {
-		*ret = whole;
-		return 0;
-	}
-	return file_canonical_dir(path, ret, e);
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_path(path, &w, e);
+	if (r == 0)
+		*ret = TAKE_PTR(w.path);
+	return r;
 }
 
 int file_canonical_dir(const char *path, char **ret, struct error *e)
 {
-	AUTOFREE char *copy1 = strdup(path);
-	AUTOFREE char *copy2 = strdup(path);
-	if (!copy1 || !copy2)
-		return error_oom(e);
-	const char *name = basename(copy2);
-	if (!*path || !strcmp(name, "/") || !strcmp(name, ".") || !strcmp(name, ".."))
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, "no such file: '%s'", path);
-	AUTOFREE char *dir = realpath(dirname(copy1), NULL);
-	if (!dir)
-		return error_errno(e, error_kind_of_errno(errno), errno, "%s", path);
-	if (asprintf(ret, "%s%s%s", dir, strcmp(dir, "/") ? "/" : "", name) < 0)
-		return error_oom(e);
-	return 0;
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_name(path, &w, e);
+	if (r == 0)
+		*ret = TAKE_PTR(w.path);
+	return r;
 }
 
 bool file_is_block_device(const char *path)
@@ -162,7 +154,8 @@ int file_new_plan_tagged(const char *path, const char *tag, struct file_new **re
 	AUTOFREE char *copy2 = strdup(path);
 	if (!f || !copy1 || !copy2)
 		return error_oom(e);
-	f->fd = -1;
+	f->fd = f->dir = -1;
+	f->owner = (uid_t)-1;
 	f->path = strdup(path);
 	if (!f->path)
 		return error_oom(e);
@@ -174,11 +167,25 @@ int file_new_plan_tagged(const char *path, const char *tag, struct file_new **re
 	return 0;
 }
 
+/* A name in f->dir. */
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
 int file_new_open(struct file_new *f, struct error *e)
 {
-	f->fd = open(f->tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_name(f->tmp, &w, e);
+	if (r == 0 && f->image)
+		r = walk_check_new(&w, f->owner, e);
+	if (r < 0)
+		return error_prefix(e, "cannot create %s", f->path);
+	f->fd = openat(w.dir, last_part(f->tmp), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (f->fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", f->path);
+	f->dir = TAKE_FD(w.dir);
 	return 0;
 }
 
@@ -194,25 +201,34 @@ int file_new_begin(const char *path, struct file_new **ret, struct error *e)
 	return 0;
 }
 
-int file_new_commit(struct file_new *f, bool replace, struct error *e)
+static int give_name(struct file_new *f, bool replace, struct error *e)
 {
-	int r = file_sync(f->fd, f->path, e);
-	if (r < 0)
-		return r;
-	if (renameat2(AT_FDCWD, f->tmp, AT_FDCWD, f->path, replace ? 0 : RENAME_NOREPLACE) == 0) {
+	const char *from = last_part(f->tmp), *to = last_part(f->path);
+	if (renameat2(f->dir, from, f->dir, to, replace ? 0 : RENAME_NOREPLACE) == 0) {
 		f->committed = true;
 	} else if (!replace && (errno == EINVAL || errno == ENOSYS)) {
 		/* A file system without RENAME_NOREPLACE: a hard link refuses to replace as well. */
-		if (link(f->tmp, f->path) < 0)
+		if (linkat(f->dir, from, f->dir, to, 0) < 0)
 			return error_errno(e, error_kind_of_errno(errno), errno, "%s", f->path);
 		f->committed = true;
-		unlink(f->tmp);
+		unlinkat(f->dir, from, 0);
 	} else if (errno == EEXIST) {
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", f->path);
 	} else {
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename to %s", f->path);
 	}
-	return file_sync_dir_of(f->path, e);
+	return 0;
+}
+
+int file_new_commit(struct file_new *f, bool replace, struct error *e)
+{
+	struct walk w = { .dir = f->dir, .path = f->path };
+	int r = file_sync(f->fd, f->path, e);
+	if (r == 0)
+		r = give_name(f, replace, e);
+	if (r == 0 && !walk_is(&w, f->fd))
+		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", f->path);
+	return r < 0 ? r : walk_sync(&w, e);
 }
 
 void file_new_free(struct file_new *f)
@@ -223,8 +239,9 @@ void file_new_free(struct file_new *f)
 	if (f->fd >= 0) {
 		close(f->fd);
 		if (!f->committed)
-			unlink(f->tmp);
+			unlinkat(f->dir, last_part(f->tmp), 0);
 	}
+	cleanup_close(&f->dir);
 	free(f->tmp);
 	free(f->path);
 	free(f);

@@ -27,7 +27,10 @@ int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uin
 /* fsync of the directory that holds path, so that a rename or unlink in it lasts. */
 int file_sync_dir_of(const char *path, struct error *e);
 
-/* The absolute path with every directory resolved; the last part need not exist. Caller frees. */
+/*
+ * The absolute path without links; the last part need not exist. By safe steps alone (base/walk.h), so that nobody
+ * chooses where it leads who may not write there. Caller frees.
+ */
 int file_canonical(const char *path, char **ret, struct error *e);
 
 /*
@@ -43,11 +46,14 @@ bool file_is_block_device(const char *path);
 int file_size(int fd, const char *what, uint64_t *ret, struct error *e);
 
 /*
- * A file in the making: <dir>/.<name>.<random>.kvmcrypt-new, mode 0600, open read-write.
- * file_new_free() removes it unless it was committed.
+ * A file in the making: <dir>/.<name>.<random>.kvmcrypt-new, mode 0600, open read-write. Its directory is reached by
+ * safe steps and held, so that all of it happens in one place. file_new_free() removes it unless it was committed.
  */
 struct file_new {
-	int fd;
+	int fd, dir;
+	/* Set before file_new_open(): only where nobody but root, this user and owner may change names. */
+	bool image;
+	uid_t owner;
 	char *path;	/* where it will be */
 	char *tmp;	/* where it is */
 	bool committed;

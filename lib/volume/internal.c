@@ -1,6 +1,7 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "lib/image/file/open.h"
 #include "lib/image/mapping/integrity.h"
 #include "lib/image/file/plain_path.h"
@@ -97,7 +98,13 @@ enum image_format volume_image_format(const struct record *r)
 
 int volume_canonical(const char *path, char **ret, struct error *e)
 {
-	return file_is_block_device(path) ? file_canonical_dir(path, ret, e) : file_canonical(path, ret, e);
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_path(path, &w, e);
+	if (r == 0 && w.fd >= 0 && S_ISBLK(w.st.st_mode))
+		return file_canonical_dir(path, ret, e);
+	if (r == 0)
+		*ret = TAKE_PTR(w.path);
+	return r;
 }
 
 const char *volume_header_path(const struct record *r)
@@ -219,6 +226,13 @@ int volume_new_path(const char *path, char **ret, struct error *e)
 		return error_set(e, ERROR_USAGE, EINVAL, "the path '%s' %s", whole, problem);
 	*ret = TAKE_PTR(whole);
 	return 0;
+}
+
+int volume_check_place(const char *path, uid_t owner, struct error *e)
+{
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_name(path, &w, e);
+	return r < 0 ? r : walk_check_new(&w, owner, e);
 }
 
 bool volume_path_taken(const char *path)

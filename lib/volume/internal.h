@@ -48,6 +48,12 @@ int volume_check_here(const struct record *r, struct error *e);
 /* A record that was changed elsewhere since it was read is read and revealed again. */
 int volume_reread(struct keystore *ks, struct record **r, const char *purpose, struct error *e);
 
+/*
+ * May a file that belongs to owner ((uid_t)-1: to this user) be made at path? ERROR_REFUSED where others could put
+ * something in its place.
+ */
+int volume_check_place(const char *path, uid_t owner, struct error *e);
+
 /* The path of a new record: volume_canonical(), and one that libvirt's XML and JSON can hold. */
 int volume_new_path(const char *path, char **ret, struct error *e);
 

@@ -3,6 +3,7 @@
 #include "lib/workflow/workflow.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "lib/image/container_restore.h"
 #include "lib/volume/internal.h"
 
@@ -41,13 +42,19 @@ static int keep_old(const struct container_region *region, const char *backup, s
 /* A detached header's file may be lost altogether. */
 static int make_file(const struct container_region *region, struct error *e)
 {
-	AUTOCLOSE int fd = open(region->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTOWALK struct walk w = WALK_NONE;
+	int r = walk_name(region->path, &w, e);
+	if (r == 0)
+		r = walk_check_new(&w, (uid_t)-1, e);
+	if (r < 0)
+		return r;
+	AUTOCLOSE int fd = openat(w.dir, walk_last(&w), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot make %s", region->path);
 	if (ftruncate(fd, (off_t)region->length) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", region->path);
-	int r = file_sync(fd, region->path, e);
-	return r < 0 ? r : file_sync_dir_of(region->path, e);
+	r = file_sync(fd, region->path, e);
+	return r < 0 ? r : walk_sync(&w, e);
 }
 
 /* A header with one volume key makes what has the other unreadable, and which that is the old one knew. */

@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "lib/image/file/lock.h"
+#include "lib/image/file/open.h"
 #include "lib/image/node.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/layers.h"
@@ -13,7 +14,6 @@
 #include "lib/workflow/resize_integrity.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,15 +80,18 @@ static int check_device(int fd, const struct record *r, uint64_t need, struct er
 static int resize_raw(const struct record *r, const struct volume_resize *p, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
-	int ret = container_open(volume_header_path(r), IMAGE_FORMAT_RAW, CONTAINER_CHANGE, &c, e);
+	int ret = volume_open_header(r, CONTAINER_CHANGE, &c, e);
 	if (ret < 0)
 		return ret;
-	uint64_t offset = r->header_path ? 0 : luks_info(container_luks(c))->data_offset;
+	uint64_t size, offset = r->header_path ? 0 : luks_info(container_luks(c))->data_offset;
 	struct stat st;
-	AUTOCLOSE int fd = open(r->path, O_RDWR | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode))
+	AUTOCLOSE int data = -1;
+	if (r->header_path && (ret = image_open(r->path, true, &data, &size, e)) < 0)
+		return ret;
+	int fd = r->header_path ? data : container_fd(c);
+	if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode))
 		return check_device(fd, r, offset + p->size, e);
-	if (fd < 0 || ftruncate(fd, (off_t)(offset + p->size)) < 0)
+	if (ftruncate(fd, (off_t)(offset + p->size)) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->path);
 	return file_sync(fd, r->path, e);
 }

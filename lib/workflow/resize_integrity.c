@@ -3,11 +3,11 @@
 #include "lib/volume/internal.h"
 
 #include "base/file.h"
+#include "lib/image/file/open.h"
 #include "lib/image/mapping/integrity.h"
 #include "lib/image/mapping/mapping.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 int resize_integrity_check(const struct record *r, const struct volume_resize *p, uint64_t now,
 			   const struct volume_mapping *m, struct error *e)
@@ -36,10 +36,10 @@ int resize_integrity_check(const struct record *r, const struct volume_resize *p
 
 static int fit(const struct record *r, uint64_t offset, uint64_t size, struct error *e)
 {
-	AUTOCLOSE int fd = open(r->path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", r->path);
-	return integrity_fit(fd, r->path, offset, size, e);
+	AUTOCLOSE int fd = -1;
+	uint64_t now;
+	int result = image_open(r->path, true, &fd, &now, e);
+	return result < 0 ? result : integrity_fit(fd, r->path, offset, size, e);
 }
 
 static int write_tags(const struct volume_env *env, struct container *c, const struct record *r, struct error *e)

@@ -138,7 +138,7 @@ check "the keystore checks clean" kvmcrypt keystore check
 # With a second image beside it, whose keys would be forgotten and not destroyed.
 kvmcrypt create -q two.raw 16M
 image_io raw two.raw -c 'write -P 5 0 14M' >/dev/null
-ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=1 "$KVMCRYPT" rotate -q --volume-key two.raw >/dev/null 2>&1
+ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" rotate -q --volume-key two.raw >/dev/null 2>&1
 check_error 6 'kvmcrypt recover' "a volume whose copy was interrupted" kvmcrypt erase -q --yes two.raw
 check "recover" kvmcrypt recover -q
 check "then it can be erased" kvmcrypt erase -q --yes two.raw

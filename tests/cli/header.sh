@@ -86,7 +86,7 @@ check_error 9 'has to be finished' "by no option" kvmcrypt header restore --yes 
 check_is "$sum" "$(sha256sum <r.raw)" "not a byte is written"
 kvmcrypt create -q c.raw2.raw 16M
 image_io raw c.raw2.raw -c 'write -P 5 0 14M' >/dev/null
-ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=rename -e inject=rename:signal=KILL:when=1 "$KVMCRYPT" rotate -q --volume-key c.raw2.raw >/dev/null 2>&1
+ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" rotate -q --volume-key c.raw2.raw >/dev/null 2>&1
 check_is converting "$(kvmcrypt show --json c.raw2.raw | jq -r .state)" "one of our own, killed"
 zero c.raw2.raw 0 4096
 check_error 6 'kvmcrypt recover' "is finished or taken back before its header is touched" kvmcrypt header restore --yes -q c.raw2.raw

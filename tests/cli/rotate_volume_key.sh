@@ -92,13 +92,13 @@ check "recover takes it back" kvmcrypt recover --json
 check_is "converting undone" "$(jq -r '.volumes[0] | "\(.was) \(.outcome)"' "$T/stdout")" "and says so"
 check_is "" "$(find . -name '*.kvmcrypt-new')" "no copy is left"
 check_is "$before" "$(plain raw big.raw)" "the plaintext is the same"
-kill_at rename 1
+kill_at renameat 1
 check "killed at the rename: recover" kvmcrypt recover -q
 check_is "$before" "$(plain raw big.raw)" "the plaintext is the same still"
 # Behind the rename, before it is synced: whoever commits syncs it first, as the old passphrase goes then.
-strace -f -qq -y -o trace -e trace=rename,fsync "$KVMCRYPT" rotate -q --volume-key big.raw >/dev/null
-pid=$(awk '/ rename\(.*kvmcrypt-new/ { print $1; exit }' trace)
-n=$(awk -v pid="$pid" '$1 == pid && / fsync\(/ { n++ } $1 == pid && / rename\(.*kvmcrypt-new/ { print n + 1; exit }' trace)
+strace -f -qq -y -o trace -e trace=renameat,fsync "$KVMCRYPT" rotate -q --volume-key big.raw >/dev/null
+pid=$(awk '/ renameat\(.*kvmcrypt-new/ { print $1; exit }' trace)
+n=$(awk -v pid="$pid" '$1 == pid && / fsync\(/ { n++ } $1 == pid && / renameat\(.*kvmcrypt-new/ { print n + 1; exit }' trace)
 before=$(plain raw big.raw)
 kill_at fsync "$n"
 check_is converting "$(kvmcrypt show --json big.raw | jq -r .state)" "killed between the rename and its sync"

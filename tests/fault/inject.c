@@ -58,7 +58,10 @@ REAL(int, fdatasync, int);
 REAL(int, ftruncate64, int, off64_t);
 REAL(int, rename, const char *, const char *);
 REAL(int, renameat2, int, const char *, int, const char *, unsigned);
+REAL(int, renameat, int, const char *, int, const char *);
 REAL(int, unlink, const char *);
+REAL(int, unlinkat, int, const char *, int);
+REAL(int, linkat, int, const char *, int, const char *, int);
 REAL(int, link, const char *, const char *);
 REAL(int, symlink, const char *, const char *);
 
@@ -74,7 +77,10 @@ __attribute__((constructor)) static void begin(void)
 	FIND(ftruncate64);
 	FIND(rename);
 	FIND(renameat2);
+	FIND(renameat);
 	FIND(unlink);
+	FIND(unlinkat);
+	FIND(linkat);
 	FIND(link);
 	FIND(symlink);
 	if (getenv("FAULT_AT"))
@@ -283,6 +289,9 @@ int ftruncate(int fd, off_t len)
 	}
 NAME_CALL(rename, a, (const char *a, const char *b), (a, b))
 NAME_CALL(renameat2, b, (int x, const char *a, int y, const char *b, unsigned f), (x, a, y, b, f))
+NAME_CALL(renameat, b, (int x, const char *a, int y, const char *b), (x, a, y, b))
 NAME_CALL(unlink, a, (const char *a), (a))
+NAME_CALL(unlinkat, a, (int x, const char *a, int f), (x, a, f))
+NAME_CALL(linkat, b, (int x, const char *a, int y, const char *b, int f), (x, a, y, b, f))
 NAME_CALL(link, a, (const char *a, const char *b), (a, b))
 NAME_CALL(symlink, b, (const char *a, const char *b), (a, b))

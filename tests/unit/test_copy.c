@@ -3,6 +3,7 @@
 
 #include "lib/image/file/copy.h"
 
+#include <sys/mman.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -98,12 +99,14 @@ static void test_attributes(void **state)
 	const struct image_copy c = { .from = from, .from_path = "from", .to = to, .to_path = "to" };
 	char value[8] = "";
 	struct stat st;
-	bool lost = true, known = fsetxattr(from, "user.note", "hello", 5, 0) == 0;
+	bool known = fsetxattr(from, "user.note", "hello", 5, 0) == 0;
 	assert_int_equal(fchmod(from, 0640), 0);
 	if (geteuid() == 0)
 		assert_int_equal(fchown(from, 12, 34), 0);
-	assert_ok(image_copy_attributes(&c, &lost, &err));
-	assert_false(lost);
+	assert_ok(image_copy_check_attributes(&c, &err));
+	assert_int_equal(fstat(to, &st), 0);
+	assert_true(st.st_uid == geteuid() && (st.st_mode & 07777) == 0600);
+	assert_ok(image_copy_attributes(&c, &err));
 	assert_int_equal(fstat(to, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0640);
 	assert_true(geteuid() != 0 || (st.st_uid == 12 && st.st_gid == 34));
@@ -111,6 +114,39 @@ static void test_attributes(void **state)
 		assert_int_equal(fgetxattr(to, "user.note", value, sizeof(value)), 5);
 		assert_string_equal(value, "hello");
 	}
+}
+
+/* Larger than any buffer that is not made for it, and many; what cannot be kept stops the copy. */
+static void test_large_attributes(void **state)
+{
+	(void)state;
+	AUTOCLOSE int from = source(), to = file("to"), other = memfd_create("other", MFD_CLOEXEC);
+	struct image_copy c = { .from = from, .from_path = "from", .to = to, .to_path = "to" };
+	char name[256], value[9000], back[sizeof(value)];
+	size_t len = sizeof(value);
+	memset(value, 'x', sizeof(value));
+	/* As large as the file system takes it. */
+	while (len && fsetxattr(from, "user.large", value, len, 0) < 0)
+		len -= 500;
+	if (!len)
+		return;
+	for (int i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "user.%0200d", i);
+		if (fsetxattr(from, name, "1", 1, 0) < 0)
+			break;
+	}
+	ssize_t names = flistxattr(from, NULL, 0);
+	assert_ok(image_copy_attributes(&c, &err));
+	assert_int_equal(fgetxattr(to, "user.large", back, sizeof(back)), len);
+	assert_memory_equal(value, back, len);
+	assert_int_equal(flistxattr(to, NULL, 0), names);
+	if (fsetxattr(other, "user.large", "1", 1, 0) == 0)
+		return;
+	c.to = other;
+	err = (struct error){ 0 };
+	assert_true(image_copy_attributes(&c, &err) < 0);
+	assert_int_equal(err.kind, ERROR_REFUSED);
+	assert_non_null(strstr(err.message, "attribute user."));
 }
 
 static void test_space(void **state)
@@ -126,7 +162,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_data),	   cmocka_unit_test(test_noticed), cmocka_unit_test(test_stopped),
-		cmocka_unit_test(test_attributes), cmocka_unit_test(test_space),
+		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_large_attributes), cmocka_unit_test(test_space),
 	};
 	return cmocka_run_group_tests(tests, test_dir_make, test_dir_remove);
 }

@@ -111,24 +111,89 @@ int image_copy_data(const struct image_copy *c, struct error *e)
 	return r;
 }
 
-int image_copy_attributes(const struct image_copy *c, bool *ret_lost, struct error *e)
+/* ---- attributes ---- */
+
+/* Which user had it before the guest, and how many use it: of a file that a guest has, by inode. */
+#define LIBVIRT_NOTES "trusted.libvirt.security."
+#define ACCESS_LIST "system.posix_acl_access"
+
+/* name NULL: the list of names. It may grow between the two calls. */
+static int read_attribute(int fd, const char *name, char **ret, size_t *ret_len)
 {
-	char names[4096], value[4096];
-	struct stat st;
-	*ret_lost = false;
-	ssize_t len = flistxattr(c->from, names, sizeof(names));
-	for (char *name = names; len > 0 && name < names + len; name += strlen(name) + 1) {
-		ssize_t n = fgetxattr(c->from, name, value, sizeof(value));
-		if (n < 0 || fsetxattr(c->to, name, value, (size_t)n, 0) == 0)
+	for (int tries = 0; tries < 10; tries++) {
+		ssize_t n = name ? fgetxattr(fd, name, NULL, 0) : flistxattr(fd, NULL, 0);
+		if (n < 0)
+			return -errno;
+		AUTOFREE char *buf = calloc(1, (size_t)n + 1);
+		if (!buf)
+			return -ENOMEM;
+		n = name ? fgetxattr(fd, name, buf, (size_t)n) : flistxattr(fd, buf, (size_t)n);
+		if (n < 0 && errno != ERANGE)
+			return -errno;
+		if (n < 0)
 			continue;
-		if (errno != ENOTSUP && errno != EPERM)
-			return error_errno(e, ERROR_FAILED, errno, "cannot set attribute %s of the copy of %s", name,
-					   c->from_path);
-		*ret_lost = true;
+		*ret = TAKE_PTR(buf);
+		*ret_len = (size_t)n;
+		return 0;
 	}
+	return -ERANGE;
+}
+
+static int copy_attribute(const struct image_copy *c, const char *name, struct error *e)
+{
+	AUTOFREE char *value = NULL;
+	AUTOFREE char *now = NULL;
+	size_t len, now_len;
+	int r = read_attribute(c->from, name, &value, &len);
+	if (r == -ENODATA)
+		return 0;
+	if (r < 0)
+		return error_errno(e, ERROR_FAILED, r, "cannot read attribute %s of %s", name, c->from_path);
+	/* A label that the new file has by itself may be one that nobody may set. */
+	if (read_attribute(c->to, name, &now, &now_len) == 0 && now_len == len && !memcmp(now, value, len))
+		return 0;
+	if (fsetxattr(c->to, name, value, len, 0) == 0)
+		return 0;
+	return error_errno(e, ERROR_REFUSED, errno,
+			   "%s has attribute %s (%zu bytes), which its copy %s cannot have; remove it (setfattr -x) or "
+			   "choose another place", c->from_path, name, len, c->to_path);
+}
+
+static int copy_all_attributes(const struct image_copy *c, struct error *e)
+{
+	AUTOFREE char *names = NULL;
+	size_t len = 0;
+	int r = read_attribute(c->from, NULL, &names, &len);
+	if (r == -EOPNOTSUPP)
+		return 0;
+	if (r < 0)
+		return error_errno(e, ERROR_FAILED, r, "cannot list the attributes of %s", c->from_path);
+	for (char *name = names; r == 0 && name < names + len; name += strlen(name) + 1)
+		if (strncmp(name, LIBVIRT_NOTES, strlen(LIBVIRT_NOTES)) != 0)
+			r = copy_attribute(c, name, e);
+	return r;
+}
+
+int image_copy_attributes(const struct image_copy *c, struct error *e)
+{
+	struct stat st;
+	int r = copy_all_attributes(c, e);
+	if (r < 0)
+		return r;
 	if (fstat(c->from, &st) < 0 || fchown(c->to, st.st_uid, st.st_gid) < 0 || fchmod(c->to, st.st_mode & 07777) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode",
 				   c->from_path);
+	return 0;
+}
+
+int image_copy_check_attributes(const struct image_copy *c, struct error *e)
+{
+	int r = image_copy_attributes(c, e);
+	if (r < 0)
+		return r;
+	if ((fremovexattr(c->to, ACCESS_LIST) < 0 && errno != ENODATA && errno != EOPNOTSUPP) ||
+	    fchown(c->to, geteuid(), getegid()) < 0 || fchmod(c->to, 0600) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot keep %s from its owner", c->to_path);
 	return 0;
 }
 

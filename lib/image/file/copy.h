@@ -22,8 +22,13 @@ struct image_copy {
  */
 int image_copy_data(const struct image_copy *c, struct error *e);
 
-/* *ret_lost: an attribute or access list that this file system does not take. */
-int image_copy_attributes(const struct image_copy *c, bool *ret_lost, struct error *e);
+/*
+ * Owner, mode, and every attribute, access list and label, whatever its size. One that cannot be set here is
+ * ERROR_REFUSED, which names it. libvirt's own notes of a running guest stay where they are.
+ */
+int image_copy_attributes(const struct image_copy *c, struct error *e);
+/* Could they be? Afterwards the file is this user's alone. To be asked before hours of copying. */
+int image_copy_check_attributes(const struct image_copy *c, struct error *e);
 
 /*
  * ERROR_FAILED/ENOSPC when dir's file system has no room for the blocks of the file at path. there: bytes of them that

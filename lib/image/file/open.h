@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 /*
- * A descriptor of the regular file or block device at path (symbolic links are followed) and its
- * size in bytes. FIFOs, directories, terminals, tapes … are ERROR_USAGE and are never opened.
+ * The one way to open an image's path, a recorded one or a person's: a descriptor of the regular file or block device
+ * at path (links are followed) and its size in bytes. Safe steps alone (base/walk.h), ERROR_REFUSED otherwise. FIFOs,
+ * directories, terminals, tapes … are ERROR_USAGE and are never opened.
  */
 int image_open(const char *path, bool write, int *ret_fd, uint64_t *ret_size, struct error *e);
 

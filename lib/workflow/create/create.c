@@ -70,10 +70,12 @@ static int check(struct flow *f, struct error *e)
 				 : check_same(f, plan, &r, e);
 	if (plan->header && volume_path_taken(plan->header))
 		return error_set(e, ERROR_EXISTS, EEXIST, "--header: %s exists already", plan->header);
+	if (plan->header && (ret = volume_check_place(plan->header, (uid_t)-1, e)) < 0)
+		return error_prefix(e, "--header");
 	if (plan->device)
 		return create_raw_check_device(plan, e);
 	if (!volume_path_taken(plan->path))
-		return 0;
+		return volume_check_place(plan->path, plan->p.uid, e);
 	return error_set(e, ERROR_EXISTS, EEXIST,
 			 "%s exists already and is not in the keystore (`kvmcrypt import` takes in a LUKS volume)",
 			 plan->path);
@@ -156,6 +158,12 @@ static int plan_files(const struct create_plan *plan, struct record *r, struct f
 		ret = create_raw_plan_header(plan->header, r->uuid, header, e);
 	if (ret < 0)
 		return ret;
+	if (*file) {
+		(*file)->image = true;
+		(*file)->owner = plan->p.uid;
+	}
+	if (*header)
+		(*header)->image = true;
 	r->beside = *file ? strdup((*file)->tmp) : NULL;
 	return *file && !r->beside ? error_oom(e) : 0;
 }

@@ -48,7 +48,6 @@ static int make_destination(struct flow *f, struct move_piece *p, struct error *
 	AUTOCLOSE int fd = -1;
 	AUTOFREE char *backing = NULL;
 	uint64_t offset;
-	bool lost;
 	int slot, r = open_now(f->record, p->from, &old, e);
 	if (r == 0)
 		r = move_make_file(f, p, &fd, e);
@@ -56,7 +55,7 @@ static int make_destination(struct flow *f, struct move_piece *p, struct error *
 		.from = old ? container_fd(old) : -1, .from_path = p->from, .to = fd, .to_path = p->copy,
 	};
 	if (r == 0)
-		r = image_copy_attributes(&c, &lost, e);
+		r = image_copy_attributes(&c, e);
 	if (r == 0)
 		r = move_backing(f->record, p->to, &container_info(old)->qcow2, &backing, e);
 	if (r == 0)

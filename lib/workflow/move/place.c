@@ -127,24 +127,24 @@ static int set_backing(const struct flow *f, const struct move_piece *p, int fd,
 static int copy_piece(struct flow *f, struct move_piece *p, struct error *e)
 {
 	AUTOCLOSE int fd = -1;
-	bool lost = false;
 	int slot, r = move_make_file(f, p, &fd, e);
 	const struct image_copy c = {
 		.from = fd_of(f, p), .from_path = p->from, .to = fd, .to_path = p->copy, .progress = f->env->progress,
 	};
 	if (r == 0)
-		r = image_copy_data(&c, e);
+		r = image_copy_check_attributes(&c, e);
 	if (r == 0)
-		r = image_copy_attributes(&c, &lost, e);
+		r = image_copy_data(&c, e);
 	if (r == 0)
 		r = set_backing(f, p, fd, p->copy, e);
 	/* Data beside a detached header was compared, and has nothing else to be proven by. */
 	if (r == 0 && (p->header || !f->record->header_path))
 		r = volume_prove(f->record, p->copy, &slot, e);
+	/* As the old one may be written to by its owner, so may this one from here on. */
+	if (r == 0)
+		r = image_copy_attributes(&c, e);
 	if (r == 0)
 		r = move_name_copy(p, fd, e);
-	if (r == 0 && lost)
-		flow_note(f, "%s has labels or access lists that its new file system does not take", p->from);
 	/* Locked to the end, as the old one is. */
 	if (r == 0)
 		p->fd = TAKE_FD(fd);

@@ -166,6 +166,8 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 	int r = check_directory(p->from, &dir_from, e);
 	if (r == 0)
 		r = check_directory(p->to, &dir_to, e);
+	if (r == 0)
+		r = volume_check_place(p->to, st.st_uid, e);
 	if (r < 0)
 		return r;
 	p->inode = st.st_ino;

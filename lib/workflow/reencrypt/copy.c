@@ -3,11 +3,9 @@
 
 #include "base/file.h"
 #include "lib/image/file/copy.h"
-#include "lib/image/file/lock.h"
 #include "lib/image/recrypt/recrypt.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,25 +25,24 @@ static void copy_clear(struct copy *c)
 	qcow2_map_clear(&c->map);
 }
 
-static int open_target(const struct record *r, struct copy *c, struct error *e)
+static int open_target(struct flow *f, int from, struct copy *c, struct error *e)
 {
-	c->to = open(r->beside, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (c->to < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->beside);
-	struct stat st;
-	int result = image_lock(c->to, r->beside, e);
-	c->fresh = result == 0 && fstat(c->to, &st) == 0 && st.st_blocks == 0;
+	const struct record *r = f->record;
+	int result = reencrypt_make_file(f, c->st.st_uid, &c->to, &c->fresh, e);
+	const struct image_copy all = { .from = from, .from_path = r->path, .to = c->to, .to_path = r->beside };
+	if (result == 0)
+		result = image_copy_check_attributes(&all, e);
 	if (result == 0 && ftruncate(c->to, c->st.st_size) < 0)
 		result = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", r->beside);
 	return result;
 }
 
-/* As far as they can be set here. */
+/* Only when it is whole, as its owner may write to it. */
 static int copy_attributes(const struct record *r, int from, const struct copy *c, struct error *e)
 {
 	const struct image_copy all = { .from = from, .from_path = r->path, .to = c->to, .to_path = r->beside };
-	bool lost;
-	return image_copy_attributes(&all, &lost, e);
+	int result = image_copy_attributes(&all, e);
+	return result < 0 ? result : file_sync(c->to, r->beside, e);
 }
 
 static int write_header(struct record *r, const struct copy *c, struct error *e)
@@ -134,9 +131,7 @@ static int prove_copy(const struct record *r, struct container *old, const struc
 static int replace(const struct volume_env *env, struct record *r, struct container *old, struct error *e)
 {
 	struct error why = { 0 };
-	if (rename(r->beside, r->path) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
-	int result = file_sync_dir_of(r->path, e);
+	int result = reencrypt_take_name(r, container_fd(old), e);
 	if (result == 0)
 		result = reencrypt_adopt(r, r->path, e);
 	/* Nobody else has the old file now; its blocks go back to the file system as noise. */
@@ -146,8 +141,10 @@ static int replace(const struct volume_env *env, struct record *r, struct contai
 	return result;
 }
 
-int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e)
+int reencrypt_copy(struct flow *f, struct error *e)
 {
+	struct record *r = f->record;
+	struct volume_reencrypted *ret = f->result;
 	AUTOCONTAINER struct container *old = NULL;
 	CLEANUP(copy_clear) struct copy c = { .to = -1 };
 	struct recrypt job;
@@ -160,13 +157,11 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 	if (result == 0)
 		result = reencrypt_check_space(r, e);
 	if (result == 0)
-		result = open_target(r, &c, e);
-	if (result == 0)
-		result = copy_attributes(r, container_fd(old), &c, e);
+		result = open_target(f, container_fd(old), &c, e);
 	if (result == 0)
 		result = write_header(r, &c, e);
 	if (result == 0) {
-		job = job_of(env, r, old, &c);
+		job = job_of(f->env, r, old, &c);
 		result = recrypt_run(&job, &ret->kept, e);
 	}
 	if (result == 0)
@@ -174,8 +169,10 @@ int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume
 	/* After this the old image goes. */
 	if (result == 0)
 		result = prove_copy(r, old, &job, e);
+	if (result == 0)
+		result = copy_attributes(r, container_fd(old), &c, e);
 	if (result < 0)
 		return error_prefix(e, "%s keeps its volume key", r->path);
 	ret->bytes = container_info(old)->file_size;
-	return replace(env, r, old, e);
+	return replace(f->env, r, old, e);
 }

@@ -26,7 +26,21 @@ int reencrypt_check_space(const struct record *r, struct error *e);
  * is written. Then the copy.
  */
 int reencrypt_copy_check(const struct record *r, struct error *e);
-int reencrypt_copy(const struct volume_env *env, struct record *r, struct volume_reencrypted *ret, struct error *e);
+int reencrypt_copy(struct flow *f, struct error *e);
+
+/* ---- beside.c: the new file ---- */
+
+/* Into the record: the file at r->beside, and its inode, 0 before it is made. */
+int reencrypt_note_file(struct record *r, uint64_t inode, struct error *e);
+/*
+ * r->beside, locked, of mode 0600 and this user's: made and noted, or, when the flow is resumed, the one that an
+ * earlier run made (*ret_fresh false). owner: of the image. ERROR_REFUSED where others could put one in its place.
+ */
+int reencrypt_make_file(struct flow *f, uid_t owner, int *ret_fd, bool *ret_fresh, struct error *e);
+/* It takes the image's name, in one step, which lasts. old: the image that has the name until then, or -1. */
+int reencrypt_take_name(const struct record *r, int old, struct error *e);
+/* Repeatable. */
+int reencrypt_remove_file(const struct record *r, struct error *e);
 
 enum reencrypt_way { REENCRYPT_COPY, REENCRYPT_LIVE, REENCRYPT_ONLINE };
 

@@ -11,12 +11,11 @@
 #include "lib/guest/blockcopy.h"
 #include "lib/guest/secret.h"
 #include "lib/image/container_like.h"
-#include "lib/image/file/lock.h"
+#include "lib/image/file/copy.h"
 #include "lib/volume/layers.h"
 #include "lib/volume/users.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -35,22 +34,27 @@ static int write_empty(const struct container *old, const struct record *r, stru
 	return result < 0 ? error_prefix(e, "%s", r->beside) : luks_write_used(l, 0, len, fd, offset, r->beside, e);
 }
 
-static int make_destination(const struct volume_env *env, struct record *r, const struct container *old,
-			    struct error *e)
+static int make_destination(struct flow *f, const struct container *old, struct error *e)
 {
 	AUTOLUKS struct luks *l = NULL;
+	AUTOCLOSE int fd = -1;
 	struct stat st;
+	bool fresh;
+	const struct record *r = f->record;
 	int result = reencrypt_header(r, &l, e);
+	if (result == 0 && fstat(container_fd(old), &st) < 0)
+		result = error_errno(e, ERROR_FAILED, errno, "cannot stat %s", r->path);
+	if (result == 0)
+		result = reencrypt_make_file(f, st.st_uid, &fd, &fresh, e);
+	if (result == 0)
+		result = write_empty(old, r, l, fd, f->env, e);
+	const struct image_copy all = {
+		.from = container_fd(old), .from_path = r->path, .to = fd, .to_path = r->beside,
+	};
+	if (result == 0)
+		result = image_copy_attributes(&all, e);
 	if (result < 0)
 		return result;
-	AUTOCLOSE int fd = open(r->beside, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", r->beside);
-	result = write_empty(old, r, l, fd, env, e);
-	if (result < 0)
-		return result;
-	if (stat(r->path, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot give the copy of %s its owner and mode", r->path);
 	result = file_sync(fd, r->beside, e);
 	return result < 0 ? result : file_sync_dir_of(r->beside, e);
 }
@@ -96,10 +100,8 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 		return error_errno(e, ERROR_FAILED, errno, "%s", r->beside);
 	if (there && !S_ISLNK(tmp.st_mode)) {
 		open_old(env, r, &old);
-		if (rename(r->beside, r->path) < 0)
-			return error_errno(e, ERROR_FAILED, errno, "cannot rename the copy to %s", r->path);
 		/* Before the header of the old image goes, which a power cut could else bring back by its name. */
-		int result = file_sync_dir_of(r->path, e);
+		int result = reencrypt_take_name(r, old ? container_fd(old) : -1, e);
 		if (result < 0)
 			return result;
 		if (old && container_erase(old, &why) < 0)
@@ -137,7 +139,7 @@ int reencrypt_live(struct flow *f, struct error *e)
 	struct record *r = f->record;
 	int result = check(r, &old, e);
 	if (result == 0)
-		result = make_destination(f->env, r, old, e);
+		result = make_destination(f, old, e);
 	if (result == 0)
 		result = start(f->env, s->domain, s->target, r, e);
 	if (result < 0)

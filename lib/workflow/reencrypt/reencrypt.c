@@ -179,16 +179,14 @@ static int intend(struct flow *f, struct error *e)
 	int result = secret_random(r->volume_key->len, &r->next_volume_key, e);
 	if (result < 0 || s->way == REENCRYPT_ONLINE)
 		return result;
-	char tag[37];
-	uuid_unparse_lower(r->uuid, tag);
-	result = file_new_plan_tagged(r->path, tag, &file, e);
+	result = file_new_plan(r->path, &file, e);
 	if (result == 0)
 		result = secret_generate_passphrase(&r->pending, e);
 	if (result < 0)
 		return result;
 	r->beside = TAKE_PTR(file->tmp);
-	file->committed = true;
-	return 0;
+	record_work_clear(&r->work);
+	return reencrypt_note_file(r, 0, e);
 }
 
 static int act(struct flow *f, struct error *e)
@@ -203,7 +201,7 @@ static int act(struct flow *f, struct error *e)
 		/* Killed after the rename: only the record is behind. */
 		if (f->resumed && reencrypt_prove(f->record, f->record->path, NULL) == 0)
 			return 0;
-		return reencrypt_copy(f->env, f->record, f->result, e);
+		return reencrypt_copy(f, e);
 	}
 }
 
@@ -226,6 +224,7 @@ static int commit(struct flow *f, struct error *e)
 	r->generation++;
 	r->rotated = (int64_t)time(NULL);
 	drop(&r->next_volume_key);
+	record_work_clear(&r->work);
 	/* Under a guest it names the link from now on. */
 	if (s->way != REENCRYPT_LIVE)
 		free(TAKE_PTR(r->beside));
@@ -279,8 +278,11 @@ static int undo(struct flow *f, struct error *e)
 	int result = s->way == REENCRYPT_ONLINE ? reencrypt_online_undo(r, e) : 0;
 	if (result < 0)
 		return result;
-	if (r->beside && unlink(r->beside) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
+	if (r->beside)
+		result = reencrypt_remove_file(r, e);
+	if (result < 0)
+		return result;
+	record_work_clear(&r->work);
 	drop(&r->next_volume_key);
 	drop(&r->pending);
 	free(TAKE_PTR(r->beside));
