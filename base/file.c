@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#define COPY_CHUNK 65536u
+
 int file_pread(int fd, void *buf, size_t len, uint64_t offset, const char *what, struct error *e)
 {
 	for (size_t done = 0; done < len;) {
@@ -55,6 +57,21 @@ int file_write(int fd, const void *buf, size_t len, const char *what, struct err
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+int file_copy(int from, int to, const char *what, struct error *e)
+{
+	AUTOFREE char *buf = malloc(COPY_CHUNK);
+	uint64_t size;
+	int r = file_size(from, what, &size, e);
+	if (r == 0 && !buf)
+		r = error_oom(e);
+	for (uint64_t done = 0; r == 0 && done < size; done += COPY_CHUNK) {
+		size_t n = size - done < COPY_CHUNK ? (size_t)(size - done) : COPY_CHUNK;
+		if ((r = file_pread(from, buf, n, done, what, e)) == 0)
+			r = file_pwrite(to, buf, n, done, what, e);
+	}
+	return r;
 }
 
 /* Block devices and some network file systems know of no holes. */
@@ -174,7 +191,7 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-int file_new_open(struct file_new *f, struct error *e)
+static int reach_dir(struct file_new *f, struct error *e)
 {
 	AUTOWALK struct walk w = WALK_NONE;
 	int r = walk_name(f->tmp, &w, e);
@@ -182,31 +199,65 @@ int file_new_open(struct file_new *f, struct error *e)
 		r = walk_check_new(&w, f->owner, e);
 	if (r < 0)
 		return error_prefix(e, "cannot create %s", f->path);
-	f->fd = openat(w.dir, last_part(f->tmp), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (f->fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", f->path);
 	f->dir = TAKE_FD(w.dir);
 	return 0;
+}
+
+static int open_named(struct file_new *f, struct error *e)
+{
+	f->fd = openat(f->dir, last_part(f->tmp), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return f->fd < 0 ? error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", f->path) : 0;
+}
+
+int file_new_open(struct file_new *f, struct error *e)
+{
+	int r = reach_dir(f, e);
+	return r < 0 ? r : open_named(f, e);
 }
 
 int file_new_begin(const char *path, struct file_new **ret, struct error *e)
 {
 	AUTOFILE_NEW struct file_new *f = NULL;
 	int r = file_new_plan(path, &f, e);
-	if (r == 0)
-		r = file_new_open(f, e);
-	if (r < 0)
+	if (r < 0 || (r = reach_dir(f, e)) < 0)
+		return r;
+	/* Without a name nothing of it stays, whatever ends the process. NFS and FAT have no such files. */
+	f->fd = openat(f->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	f->unnamed = f->fd >= 0;
+	if (!f->unnamed && (r = open_named(f, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(f);
 	return 0;
 }
 
+/* Its own descriptor may be linked by root only, by way of /proc by anybody. */
+static int link_unnamed(const struct file_new *f, const char *name)
+{
+	char self[32];
+	if (linkat(f->fd, "", f->dir, name, AT_EMPTY_PATH) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return -1;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
+	return linkat(AT_FDCWD, self, f->dir, name, AT_SYMLINK_FOLLOW);
+}
+
+/* To replace takes a rename, and that a name to begin with. */
+static int take_place(struct file_new *f, const char *from, const char *to, bool replace)
+{
+	if (f->unnamed && link_unnamed(f, replace ? from : to) < 0)
+		return -1;
+	bool named = f->unnamed && !replace;
+	f->unnamed = false;
+	return named ? 0 : renameat2(f->dir, from, f->dir, to, replace ? 0 : RENAME_NOREPLACE);
+}
+
 static int give_name(struct file_new *f, bool replace, struct error *e)
 {
 	const char *from = last_part(f->tmp), *to = last_part(f->path);
-	if (renameat2(f->dir, from, f->dir, to, replace ? 0 : RENAME_NOREPLACE) == 0) {
+	if (take_place(f, from, to, replace) == 0) {
 		f->committed = true;
-	} else if (!replace && (errno == EINVAL || errno == ENOSYS)) {
+	} else if (!replace && !f->unnamed && (errno == EINVAL || errno == ENOSYS)) {
 		/* A file system without RENAME_NOREPLACE: a hard link refuses to replace as well. */
 		if (linkat(f->dir, from, f->dir, to, 0) < 0)
 			return error_errno(e, error_kind_of_errno(errno), errno, "%s", f->path);
@@ -215,7 +266,7 @@ static int give_name(struct file_new *f, bool replace, struct error *e)
 	} else if (errno == EEXIST) {
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", f->path);
 	} else {
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename to %s", f->path);
+		return error_errno(e, error_kind_of_errno(errno), errno, "cannot give %s its name", f->path);
 	}
 	return 0;
 }
@@ -238,7 +289,7 @@ void file_new_free(struct file_new *f)
 	int saved = errno;
 	if (f->fd >= 0) {
 		close(f->fd);
-		if (!f->committed)
+		if (!f->committed && !f->unnamed)
 			unlinkat(f->dir, last_part(f->tmp), 0);
 	}
 	cleanup_close(&f->dir);

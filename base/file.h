@@ -16,6 +16,8 @@ int file_pwrite(int fd, const void *buf, size_t len, uint64_t offset, const char
 /* To a pipe, a terminal or at the end of a file. */
 int file_write(int fd, const void *buf, size_t len, const char *what, struct error *e);
 int file_sync(int fd, const char *what, struct error *e);
+/* All of the one file to the beginning of the other, holes too; what names the copy. */
+int file_copy(int from, int to, const char *what, struct error *e);
 
 /*
  * The next stretch of data in [from, end) of fd: [*ret_start, *ret_end); *ret_start == end: there are
@@ -46,8 +48,8 @@ bool file_is_block_device(const char *path);
 int file_size(int fd, const char *what, uint64_t *ret, struct error *e);
 
 /*
- * A file in the making: <dir>/.<name>.<random>.kvmcrypt-new, mode 0600, open read-write. Its directory is reached by
- * safe steps and held, so that all of it happens in one place. file_new_free() removes it unless it was committed.
+ * A file in the making, mode 0600, open read-write: unnamed, or <dir>/.<name>.<random>.kvmcrypt-new. Its directory is
+ * reached by safe steps and held, so that all of it happens in one place. file_new_free() removes it unless committed.
  */
 struct file_new {
 	int fd, dir;
@@ -56,18 +58,20 @@ struct file_new {
 	uid_t owner;
 	char *path;	/* where it will be */
 	char *tmp;	/* where it is */
+	bool unnamed;	/* it is nowhere yet */
 	bool committed;
 };
 #define FILE_NEW_SUFFIX ".kvmcrypt-new"
+/* Unnamed, where the file system can do that. */
 int file_new_begin(const char *path, struct file_new **ret, struct error *e);
-/* In two steps, for a caller that must note ->tmp somewhere before the file exists. */
+/* With the name, in two steps, for a caller that must note ->tmp somewhere before the file exists. */
 int file_new_plan(const char *path, struct file_new **ret, struct error *e);
 int file_new_open(struct file_new *f, struct error *e);
 /* file_new_plan() with tag in the place of the random part: for a caller that must find it again. */
 int file_new_plan_tagged(const char *path, const char *tag, struct file_new **ret, struct error *e);
 
 /*
- * Syncs, renames to ->path and syncs the directory. Without replace an existing file stays and
+ * Syncs, names it ->path and syncs the directory. Without replace an existing file stays and
  * the result is ERROR_EXISTS; there is no moment at which both could be lost.
  */
 int file_new_commit(struct file_new *f, bool replace, struct error *e);

@@ -22,35 +22,59 @@ static int check_pair(struct store *store, const void *seal, size_t seal_len, st
 	return len == sizeof(uuid_t) && !uuid_compare(of_seal, of_store) ? 0 : -ESTALE;
 }
 
+/* As restore will read it. */
+static int read_back(const char *file, const void *seal, size_t seal_len, struct error *e)
+{
+	AUTOSTORE struct store *copy = NULL;
+	AUTOFREE void *its_seal = NULL;
+	size_t its_len = 0;
+	int r = store_open_backup(file, &copy, &its_seal, &its_len, e);
+	if (r < 0)
+		return error_prefix(e, "the backup does not read back");
+	if (its_len != seal_len || memcmp(its_seal, seal, seal_len) != 0)
+		return error_set(e, ERROR_FAILED, EIO, "the backup does not read back: another seal is in it");
+	/* A rekey that was interrupted after the seal was looked at and before the lock was ours. */
+	r = check_pair(copy, its_seal, its_len, e);
+	return r == -ESTALE ? error_set(e, ERROR_BUSY, ESTALE,
+					"the keystore was given a new root key just now: run the command again")
+			    : r;
+}
+
+/*
+ * SQLite writes by name, and whoever is killed leaves the name behind: so it does that in the keystore's directory,
+ * where keystore_settle() sweeps, and the file itself has no name before it is whole.
+ */
+static int make_copy(struct keystore *ks, struct file_new **ret, struct error *e)
+{
+	AUTOFREE void *seal = NULL;
+	AUTOFREE char *path = NULL;
+	AUTOFILE_NEW struct file_new *f = NULL;
+	size_t len = 0;
+	if (asprintf(&path, "%s/" BACKUP_COPY, ks->path) < 0) {
+		path = NULL;
+		return error_oom(e);
+	}
+	int r = seal_read(ks->dir, &seal, &len, e);
+	if (r < 0 || (r = file_new_plan(path, &f, e)) < 0 || (r = file_new_open(f, e)) < 0 ||
+	    (r = store_backup(ks->store, f->tmp, seal, len, e)) < 0 || (r = read_back(f->tmp, seal, len, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(f);
+	return 0;
+}
+
 int keystore_backup(struct keystore *ks, const char *file, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
-	AUTOFREE void *seal = NULL, *copy = NULL;
+	AUTOFILE_NEW struct file_new *copy = NULL;
 	AUTOFILE_NEW struct file_new *f = NULL;
-	AUTOSTORE struct store *check = NULL;
-	size_t seal_len = 0, copy_len = 0;
 	/* A seal whose change was interrupted must not go into the backup. */
-	int r = keystore_settle_seal(ks, e);
-	if (r < 0 || (r = seal_lock(ks->dir, false, &lock, e)) < 0 ||
-	    (r = seal_read(ks->dir, &seal, &seal_len, e)) < 0 || (r = file_new_begin(file, &f, e)) < 0)
+	int r = keystore_settle(ks, e);
+	if (r < 0 || (r = seal_lock(ks->dir, false, &lock, e)) < 0 || (r = file_new_begin(file, &f, e)) < 0)
 		return r;
 	if (access(file, F_OK) == 0)
 		return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);
-	if ((r = store_backup(ks->store, f->tmp, seal, seal_len, e)) < 0)
-		return r;
-	/* As restore will read it, from the disk's point of view. */
-	if ((r = store_open_backup(f->tmp, &check, &copy, &copy_len, e)) < 0)
-		return error_prefix(e, "the backup does not read back");
-	if (copy_len != seal_len || memcmp(copy, seal, seal_len) != 0)
-		return error_set(e, ERROR_FAILED, EIO, "the backup does not read back: another seal is in it");
-	/* A rekey that was interrupted after the seal was looked at and before the lock was ours. */
-	if ((r = check_pair(check, copy, copy_len, e)) == -ESTALE)
-		return error_set(e, ERROR_BUSY, ESTALE,
-				 "the keystore was given a new root key just now: run the command again");
-	if (r < 0)
-		return r;
-	store_closep(&check);
-	if ((r = file_new_commit(f, false, e)) < 0)
+	if ((r = make_copy(ks, &copy, e)) < 0 || (r = file_copy(copy->fd, f->fd, file, e)) < 0 ||
+	    (r = file_new_commit(f, false, e)) < 0)
 		return r;
 	return ks->root ? keystore_audit(ks, "backup", NULL, file, e) : 0;
 }
@@ -138,9 +162,7 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	struct tm tm;
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
 	struct error why = { 0 };
-	int settled = keystore_settle(ks, e), r = -EEXIST;
-	if (settled < 0)
-		return settled;
+	int r = -EEXIST;
 	/* Two in one second get two names. */
 	for (int i = 0; r == -EEXIST && i < 100; i++) {
 		snprintf(p->ret->kept, sizeof(p->ret->kept),

@@ -20,6 +20,8 @@ struct keystore {
 
 /* What a restore replaces is kept in the directory under a name that begins so. */
 #define BEFORE_RESTORE "before-restore-"
+/* A backup is made in it first, as ".backup.RANDOM". */
+#define BACKUP_COPY "backup"
 
 #define META_ROOT_ID "root_key_id"
 #define KEYSTORE_OF_ROOT "/var/lib/kvmcrypt"	/* where root's is if nobody says otherwise */

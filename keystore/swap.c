@@ -51,7 +51,7 @@ int keystore_finish_swap(struct keystore *ks, struct error *e)
 	return seal_recover(ks->dir, found ? logged.hash : NULL, root_id, e);
 }
 
-/* The copy that a restore makes of what it replaces, begun and never finished: whoever makes one has the lock. */
+/* Backups that were begun and never finished: whoever makes one has the lock. */
 static void sweep(int dir)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -61,7 +61,8 @@ static void sweep(int dir)
 		return;
 	}
 	for (struct dirent *entry; (entry = readdir(d));)
-		if (!strncmp(entry->d_name, "." BEFORE_RESTORE, strlen("." BEFORE_RESTORE)))
+		if (!strncmp(entry->d_name, "." BEFORE_RESTORE, strlen("." BEFORE_RESTORE)) ||
+		    !strncmp(entry->d_name, "." BACKUP_COPY ".", strlen("." BACKUP_COPY ".")))
 			unlinkat(dir, entry->d_name, 0);
 	closedir(d);
 }

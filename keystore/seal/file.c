@@ -48,25 +48,6 @@ int seal_file_open(int dir, const char *name, int *ret_fd, struct error *e)
 	return 0;
 }
 
-int seal_file_copy(int from, int to, struct error *e)
-{
-	AUTOFREE unsigned char *buf = malloc(CHUNK);
-	uint64_t size, done = 0;
-	int r = file_size(from, "the seal", &size, e);
-	if (r < 0)
-		return r;
-	if (!buf)
-		return error_oom(e);
-	while (done < size) {
-		size_t n = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
-		if ((r = file_pread(from, buf, n, done, "the seal", e)) < 0 ||
-		    (r = file_pwrite(to, buf, n, done, "the copy of the seal", e)) < 0)
-			return r;
-		done += n;
-	}
-	return 0;
-}
-
 int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e)
 {
 	struct sha256_ctx ctx;

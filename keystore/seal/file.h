@@ -15,7 +15,6 @@
 #define SEAL_SIZE_MAX (64u * 1024 * 1024)
 
 int seal_file_open(int dir, const char *name, int *ret_fd, struct error *e);
-int seal_file_copy(int from, int to, struct error *e);
 int seal_file_hash(int fd, unsigned char ret[HASH_LEN], struct error *e);
 bool seal_file_has_hash(int dir, const char *name, const unsigned char want[HASH_LEN]);
 /* An empty `seal.new`, in place of one that an interrupted change left. */

@@ -94,7 +94,7 @@ static int load_copy(int dir, const char *name, struct seal **ret, struct error 
 	int r = seal_alloc(dir, &s, e);
 	if (r < 0 || (r = seal_file_open(dir, name, &file, e)) < 0)
 		return r;
-	if ((r = in_memory(s, e)) < 0 || (r = seal_file_copy(file, s->fd, e)) < 0 || (r = load(s, e)) < 0)
+	if ((r = in_memory(s, e)) < 0 || (r = file_copy(file, s->fd, "the seal", e)) < 0 || (r = load(s, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;
@@ -161,7 +161,7 @@ int seal_edit(int dir, struct seal **ret, struct error *e)
 	    (r = seal_file_new(dir, &s->fd, e)) < 0)
 		return r;
 	s->working = true;
-	if ((r = seal_file_copy(file, s->fd, e)) < 0 || (r = load(s, e)) < 0)
+	if ((r = file_copy(file, s->fd, "the seal", e)) < 0 || (r = load(s, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(s);
 	return 0;

@@ -25,7 +25,7 @@ int store_backup(struct store *s, const char *path, const void *seal, size_t sea
 	/* One read transaction, whoever writes meanwhile; freed pages and their old contents stay behind. */
 	int r = run_path(s, "VACUUM INTO ?1", path, "back up", e);
 	if (r < 0 || (r = sqlite_open_file(path, &copy, e)) < 0 ||
-	    (r = sqlite_run(copy, "PRAGMA journal_mode=DELETE", "write", e)) < 0)
+	    (r = sqlite_run(copy, "PRAGMA journal_mode=MEMORY", "write", e)) < 0)
 		return r;
 	return store_meta_put(copy, SEAL_META, seal, seal_len, e);
 }
@@ -78,6 +78,15 @@ static int check_as(struct store *s, struct error *e)
 		       : sqlite_fail(s, "read", e);
 }
 
+/* What a COMMIT that fails is recognised by: the trail of the backup may be the beginning of that of the store. */
+static int put_mark(struct store *s, struct error *e)
+{
+	size_t len = MARK_LEN;
+	int r = sqlite_run(s, "INSERT OR REPLACE INTO main.meta(name, value) VALUES('" RESTORED_META
+			      "', randomblob(16))", "restore", e);
+	return r < 0 ? r : store_meta_get(s, RESTORED_META, s->mark, &len, e);
+}
+
 static int replace_all(struct store *s, bool check, struct error *e)
 {
 	static const char replace[] =
@@ -86,24 +95,28 @@ static int replace_all(struct store *s, bool check, struct error *e)
 		"INSERT INTO main.volume SELECT id, uuid, path, luks, revision, last_used, envelope FROM b.volume;"
 		"INSERT INTO main.audit SELECT seq, time, uid, pid, kind, action, volume, detail, revision, hash, mac "
 		"FROM b.audit";
-	int r = store_begin(s, true, e);
-	if (r == 0 && check)
-		r = check_as(s, e);
+	int r = check ? check_as(s, e) : 0;
 	if (r == 0)
 		r = sqlite_run(s, replace, "restore", e);
-	if (r == 0)
-		return store_commit(s, e);
-	store_rollback(s);
-	return r;
+	return r < 0 ? r : put_mark(s, e);
 }
 
+/*
+ * Attached before the transaction, the two would be locked for writing with the store, and SQLite would make a journal
+ * over all three of them that lies in nobody's directory for good when the process is killed.
+ */
 int store_restore(struct store *s, const char *backup, const char *as, struct error *e)
 {
-	int r = run_path(s, "ATTACH ?1 AS b", backup, "read", e);
-	if (r == 0 && as)
+	int r = store_begin(s, true, e);
+	if (r < 0)
+		return r;
+	if ((r = run_path(s, "ATTACH ?1 AS b", backup, "read", e)) == 0 && as)
 		r = run_path(s, "ATTACH ?1 AS o", as, "read", e);
-	if (r == 0)
-		r = replace_all(s, as != NULL, e);
+	if (r == 0 && (r = replace_all(s, as != NULL, e)) == 0)
+		r = store_commit(s, e);
+	if (!s->unsettled)
+		memset(s->mark, 0, MARK_LEN);
+	store_rollback(s);
 	sqlite3_exec(s->db, "DETACH b", NULL, NULL, NULL);
 	sqlite3_exec(s->db, "DETACH o", NULL, NULL, NULL);
 	return r;

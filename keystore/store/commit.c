@@ -30,13 +30,18 @@ int sqlite_trail_end(struct store *s, struct trail_end *ret, struct error *e)
 }
 
 /* Others may have appended since, so its last row need not be the last one any more. */
-static int has_row(struct store *s, const struct trail_end *want, bool *ret, struct error *e)
+static int is_stored(struct store *s, bool *ret, struct error *e)
 {
+	static const unsigned char none[MARK_LEN];
 	AUTOFINALIZE sqlite3_stmt *st = NULL;
-	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM audit WHERE seq = ?1 AND mac = ?2", -1, &st, NULL) != SQLITE_OK)
+	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM audit WHERE seq = ?1 AND mac = ?2 AND (?3 IS NULL OR EXISTS "
+				      "(SELECT 1 FROM meta WHERE name = '" RESTORED_META "' AND value = ?3))",
+			       -1, &st, NULL) != SQLITE_OK)
 		return sqlite_fail(s, "read", e);
-	sqlite3_bind_int64(st, 1, want->seq);
-	sqlite3_bind_blob(st, 2, want->mac, HASH_LEN, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 1, s->last.seq);
+	sqlite3_bind_blob(st, 2, s->last.mac, HASH_LEN, SQLITE_STATIC);
+	if (memcmp(s->mark, none, MARK_LEN) != 0)
+		sqlite3_bind_blob(st, 3, s->mark, MARK_LEN, SQLITE_STATIC);
 	int rc = sqlite3_step(st);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		return sqlite_fail(s, "read", e);
@@ -70,9 +75,10 @@ int sqlite_settle(struct store *s, struct error *e)
 {
 	bool stored = false;
 	int r = sqlite_reconnect(s, e);
-	if (r < 0 || (r = store_settle(s, e)) < 0 || (r = has_row(s, &s->last, &stored, e)) < 0)
+	if (r < 0 || (r = store_settle(s, e)) < 0 || (r = is_stored(s, &stored, e)) < 0)
 		return error_prefix(e, "a change may have been stored or not, as the disk failed");
 	s->unsettled = false;
+	memset(s->mark, 0, MARK_LEN);
 	s->stored = stored;
 	return 0;
 }

@@ -7,6 +7,8 @@
 #include <sqlite3.h>
 
 #define SQLITE_QUERIES 8
+#define MARK_LEN 16
+#define RESTORED_META "restored"
 
 enum sql {
 	SQL_BEGIN_READ,
@@ -50,6 +52,7 @@ struct store {
 
 	/* A COMMIT that failed: the row that it would have ended with; then whether it was stored all the same. */
 	struct trail_end last;
+	unsigned char mark[MARK_LEN];	/* of a restore, which ends with a row that was there before; else zero */
 	bool unsettled, stored;
 };
 

@@ -19,6 +19,9 @@ kvmcrypt init -q --key-file root.key >/dev/null
 kvmcrypt keystore add-slot -q --key-file second.key >/dev/null
 kvmcrypt create -q a.raw 64K
 kvmcrypt keystore backup -q older.backup
+# From here on the seal is another than the backup's, while the backup's trail is the beginning of the store's.
+head -c 64 /dev/urandom >later.key
+kvmcrypt keystore add-slot -q --key-file later.key >/dev/null
 kvmcrypt create -q b.raw 64K
 kvmcrypt passphrase show --yes a.raw >a.want
 kvmcrypt passphrase show --yes b.raw >b.want

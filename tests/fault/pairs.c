@@ -38,6 +38,7 @@ static struct outcome first_alone, second_alone, one_two, two_one, now;
 static char one[256], two[256], said[65536], where[PATH_MAX + 64];
 static bool check;	/* the store, too: one of the two is about it */
 static long part = 1, n_parts = 1, n_case, step = 1, stops, waited, bad, known, total, total_waited, total_bad;
+static bool count_only;
 
 static int code_of(int status)
 {
@@ -222,6 +223,10 @@ static void pair(const struct pair_verb *a, const struct pair_verb *b, const cha
 	for (long at = 1; at <= n_stops; at++) {
 		if (n_case++ % (step * n_parts) != part * step)
 			continue;
+		if (count_only) {
+			stops++;
+			continue;
+		}
 		if (!have_serial) {
 			run_serial(one, NULL, &first_alone);
 			run_serial(two, NULL, &second_alone);
@@ -280,11 +285,12 @@ int main(int argc, char **argv)
 {
 	static const char *const suffixes[] = { "qcow2", "raw" };
 	int option;
-	while ((option = getopt(argc, argv, "s:p:")) != -1) {
+	while ((option = getopt(argc, argv, "s:p:n")) != -1) {
 		if (option == 's')
 			step = atol(optarg);
 		if (option == 'p' && sscanf(optarg, "%ld/%ld", &part, &n_parts) != 2)
 			return 2;
+		count_only |= option == 'n';
 	}
 	if (optind >= argc || step < 1 || part-- < 1 || part >= n_parts)
 		return 2;

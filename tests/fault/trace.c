@@ -183,12 +183,17 @@ static bool path_of(pid_t pid, int dirfd, uint64_t address, char *ret)
 	return snprintf(ret, PATH_MAX, "%s/%s", base, name) < PATH_MAX;
 }
 
-/* A file that lost its name is a file still, but nobody finds it any more. */
+/* A file that lost its name is a file still, but nobody finds it any more. One that never had one may get it. */
 static bool below(const char *dir, const char *path)
 {
+	static const char gone[] = " (deleted)";
 	size_t n = strlen(dir), len = strlen(path);
-	return !strncmp(path, dir, n) && (path[n] == '/' || !path[n]) &&
-	       (len < 10 || strcmp(path + len - 10, " (deleted)") != 0);
+	const char *name = strrchr(path, '/');
+	if (strncmp(path, dir, n) != 0 || (path[n] && path[n] != '/'))
+		return false;
+	if (len < sizeof(gone) || strcmp(path + len - strlen(gone), gone) != 0)
+		return true;
+	return name[1] == '#' && strspn(name + 2, "0123456789") == strlen(name + 2) - strlen(gone);
 }
 
 static bool is_socket(const struct trace_call *c)

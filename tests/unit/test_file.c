@@ -80,7 +80,14 @@ static void uncommitted_file_is_removed(void **state)
 	assert_ok(file_new_begin(in_dir("a"), &f, &e));
 	assert_int_equal(fstat(f->fd, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
+	/* Nothing stays of it however the process ends. */
+	assert_int_equal(entries(), f->unnamed ? 0 : 1);
+	file_new_free(f);
+	assert_int_equal(entries(), 0);
+	assert_ok(file_new_plan(in_dir("a"), &f, &e));
 	assert_non_null(strstr(f->tmp, FILE_NEW_SUFFIX));
+	assert_int_equal(entries(), 0);
+	assert_ok(file_new_open(f, &e));
 	assert_int_equal(entries(), 1);
 	file_new_free(f);
 	assert_int_equal(entries(), 0);
