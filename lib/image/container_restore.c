@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
+#include "lib/image/file/signature.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +22,22 @@ static int check_qcow2(int fd, uint64_t size, const struct container_region *reg
 				 "%s: the qcow2 header does not say that the LUKS header is where the keystore knows "
 				 "it",
 				 region->path);
+	if (region->disk_size && header.size != region->disk_size)
+		return error_set(e, ERROR_REFUSED, EFBIG,
+				 "%s has a disk of %llu bytes, its record one of %llu: is it another image?",
+				 region->path, (unsigned long long)header.size, (unsigned long long)region->disk_size);
 	return 0;
+}
+
+static int check_size(uint64_t size, const struct container_region *region, struct error *e)
+{
+	if (!region->file_size || size == region->file_size)
+		return 0;
+	return error_set(e, ERROR_REFUSED, EFBIG,
+			 "%s has %llu bytes, and the volume has %llu with its header: is it another file? One that was cut "
+			 "is made as long as it was by truncate -s %llu",
+			 region->path, (unsigned long long)size, (unsigned long long)region->file_size,
+			 (unsigned long long)region->file_size);
 }
 
 static int open_region(const struct container_region *region, bool write, int *ret_fd, uint64_t *ret_size,
@@ -31,6 +47,8 @@ static int open_region(const struct container_region *region, bool write, int *r
 	int r = image_open(region->path, write, &fd, ret_size, e);
 	if (r == 0 && write)
 		r = image_lock(fd, region->path, e);
+	if (r == 0)
+		r = check_size(*ret_size, region, e);
 	if (r == 0 && region->format == IMAGE_FORMAT_QCOW2)
 		r = check_qcow2(fd, *ret_size, region, e);
 	if (r == 0)
@@ -53,6 +71,17 @@ int container_region_read(const struct container_region *region, unsigned char *
 	if (r == 0)
 		*ret = TAKE_PTR(bytes);
 	return r;
+}
+
+int container_region_holds(const struct container_region *region, char *buf, size_t len, struct error *e)
+{
+	AUTOCLOSE int fd = -1;
+	uint64_t size;
+	buf[0] = 0;
+	if (region->format == IMAGE_FORMAT_QCOW2)
+		return 0;
+	int r = open_region(region, false, &fd, &size, e);
+	return r < 0 ? r : signature_find(fd, region->path, buf, len, e);
 }
 
 int container_region_write(const struct container_region *region, const unsigned char *bytes, uint64_t metadata,

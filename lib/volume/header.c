@@ -83,6 +83,11 @@ int header_build(const struct record *r, const struct secret *volume_key, struct
 		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
 				 "%s has dm-integrity, whose header cannot be made without writing to its data",
 				 r->path);
+	if (r->iv_tweak || r->data_size)
+		return error_set(e, ERROR_USAGE, EOPNOTSUPP,
+				 "%s had an unusual LUKS2 segment (iv_tweak %llu, size %llu), which cannot be made "
+				 "anew",
+				 r->path, (unsigned long long)r->iv_tweak, (unsigned long long)r->data_size);
 	const struct luks_params p = {
 		.version = (int)r->luks_version,
 		.cipher = r->cipher,

@@ -25,67 +25,6 @@ void volume_note(const struct volume_env *env, const char *fmt, ...)
 	env->note(env->note_context, text);
 }
 
-void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint64_t header_offset,
-			   uint64_t header_length)
-{
-	r->luks_version = (uint32_t)info->version;
-	uuid_copy(r->luks_uuid, info->uuid);
-	r->digest_len = info->digest_len < sizeof(r->digest) ? info->digest_len : sizeof(r->digest);
-	memcpy(r->digest, info->digest, r->digest_len);
-	snprintf(r->cipher, sizeof(r->cipher), "%s", info->cipher);
-	r->key_bits = info->key_bits;
-	r->sector_size = info->sector_size;
-	r->geometry = (struct record_geometry){
-		.header_offset = header_offset,
-		.header_length = header_length,
-		.data_offset = info->data_offset,
-		.metadata_size = info->metadata_size,
-		.keyslots_size = info->keyslots_size,
-		.digest_iterations = info->digest_iterations,
-	};
-	memcpy(r->geometry.digest_salt, info->digest_salt, sizeof(r->geometry.digest_salt));
-}
-
-/*
- * UUID and digest are the record's, and another field is not: a header that would have the data read wrong. Of
- * fields that a record does not know, or a header without a keyslot, nothing follows.
- */
-static int check_fields(const struct record *r, const struct luks_info *info, struct error *e)
-{
-	const struct {
-		const char *name;
-		bool differs;
-	} fields[] = {
-		{ "version", r->luks_version != (uint32_t)info->version },
-		{ "cipher", strcmp(r->cipher, info->cipher) != 0 },
-		{ "key length", r->key_bits && info->key_bits && r->key_bits != info->key_bits },
-		{ "sector size", r->sector_size && r->sector_size != info->sector_size },
-		{ "data offset", r->geometry.header_length && r->geometry.data_offset != info->data_offset },
-	};
-	const char *field = NULL;
-	for (size_t i = 0; i < ARRAY_LEN(fields) && !field; i++)
-		field = fields[i].differs ? fields[i].name : NULL;
-	if (!field)
-		return 0;
-	return error_set(e, ERROR_DAMAGED, EUCLEAN,
-			 "the LUKS header of %s has another %s than its record: `kvmcrypt header show` says more, and "
-			 "`header restore` makes it as it was", r->path, field);
-}
-
-int volume_check_binding(const struct record *r, const struct luks_info *info, struct error *e)
-{
-	if (uuid_compare(r->luks_uuid, info->uuid) != 0)
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s is not the image this record was made for (it has another LUKS UUID): where the "
-				 "volume lies now, `kvmcrypt move` takes note of", r->path);
-	if (r->digest_len != info->digest_len || memcmp(r->digest, info->digest, r->digest_len) != 0)
-		return error_set(e, ERROR_DAMAGED, EBADMSG,
-				 "%s is not the image this record was made for (its volume key differs): if it was "
-				 "encrypted anew after the record was stored, a newer backup of the keystore has its "
-				 "key", r->path);
-	return check_fields(r, info, e);
-}
-
 enum record_format volume_record_format(enum image_format format)
 {
 	return format == IMAGE_FORMAT_QCOW2 ? RECORD_FORMAT_QCOW2 : RECORD_FORMAT_RAW;

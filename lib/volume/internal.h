@@ -14,6 +14,15 @@ void volume_note(const struct volume_env *env, const char *fmt, ...)
 void volume_fill_from_luks(struct record *r, const struct luks_info *info, uint64_t header_offset,
 			   uint64_t header_length);
 
+/* dm-integrity's algorithm as records and options name it, from what a LUKS2 header says. */
+const char *volume_integrity_name(const char *luks);
+
+/*
+ * A record of 030c29a knows less of its header: what it lacks it has afterwards, if the header is proven to be its own
+ * (passphrase and volume key). At the end of each workflow. Nothing where that cannot be told.
+ */
+void volume_learn(struct record *r);
+
 /* The path as the keystore knows it: links resolved, but for the name of a block device. */
 int volume_canonical(const char *path, char **ret, struct error *e);
 

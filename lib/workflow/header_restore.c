@@ -19,13 +19,22 @@ struct restore_state {
 	struct header_state found;
 };
 
+/* A resize that was interrupted has the one size or the other; a detached header tells nothing of its data. */
+static bool has_one_size(const struct record *r)
+{
+	return r->state != RECORD_RESIZING && r->work.mark != RECORD_RESIZING;
+}
+
 static struct container_region region_of(const struct record *r)
 {
+	bool qcow2 = r->format == RECORD_FORMAT_QCOW2, one = has_one_size(r);
 	return (struct container_region){
 		.path = volume_header_path(r),
 		.format = volume_image_format(r),
 		.offset = r->geometry.header_offset,
 		.length = r->geometry.header_length,
+		.file_size = one && !qcow2 && !r->header_path ? r->geometry.data_offset + r->size : 0,
+		.disk_size = one && qcow2 ? r->size : 0,
 	};
 }
 
@@ -149,12 +158,27 @@ static int keep_keyslots(const struct volume_env *env, const struct record *r, c
 
 /* ---- check ---- */
 
-/* Where the header was can be read, and so written: a qcow2 whose own header is gone has no such place. */
-static int check_place(const struct record *r, const struct header_state *found, struct error *e)
+/*
+ * Where the header was can be read, and so written: a qcow2 whose own header is gone has no such place, nor has a file
+ * of another size. Where no header is, something else may be.
+ */
+static int check_place(const struct record *r, const struct header_state *found, const struct header_restore *p,
+		       struct error *e)
 {
 	AUTOFREE unsigned char *bytes = NULL;
 	const struct container_region region = region_of(r);
-	return found->condition == HEADER_MISSING ? 0 : container_region_read(&region, &bytes, e);
+	char what[64] = "";
+	if (found->condition == HEADER_MISSING)
+		return 0;
+	int result = container_region_read(&region, &bytes, e);
+	if (result == 0 && found->condition == HEADER_GONE && !p->foreign)
+		result = container_region_holds(&region, what, sizeof(what), e);
+	if (result == 0 && what[0])
+		return error_set(e, ERROR_REFUSED, EEXIST,
+				 "%s carries something else (%s), and may be another file; --overwrite-foreign "
+				 "destroys it",
+				 region.path, what);
+	return result;
 }
 
 static int check(struct flow *f, struct error *e)
@@ -179,7 +203,7 @@ static int check(struct flow *f, struct error *e)
 				 f->record->path, header_condition_name(s->found.condition),
 				 header_condition_name(p->confirmed->condition));
 	result = refuse(f->record, &s->found, p, e);
-	return result < 0 ? result : check_place(f->record, &s->found, e);
+	return result < 0 ? result : check_place(f->record, &s->found, p, e);
 }
 
 /* ---- the way there ---- */

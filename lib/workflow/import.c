@@ -136,12 +136,11 @@ static int detached_size(const char *path, struct container *c, uint64_t *ret, s
 	return r;
 }
 
-/* As create names it; a kind that create does not make is named as the header does. */
 static int fill_integrity(struct record *r, const struct luks_info *info, struct error *e)
 {
 	if (!info->integrity[0])
 		return 0;
-	r->integrity = strdup(!strcmp(info->integrity, "hmac(sha256)") ? "hmac-sha256" : info->integrity);
+	r->integrity = strdup(volume_integrity_name(info->integrity));
 	return r->integrity ? 0 : error_oom(e);
 }
 

@@ -75,6 +75,8 @@ int flow_store_as(struct flow *f, const char *suffix, struct error *e)
 int flow_commit(struct flow *f, struct error *e)
 {
 	int r = flow_do(f, f->workflow->commit, e);
+	if (r == 0 && !f->gone)
+		volume_learn(f->record);
 	return r < 0 ? r : flow_store_as(f, "", e);
 }
 

@@ -21,6 +21,12 @@ check_is 00000001 "$(version $OLD/ready.qcow2)" "looking changes no record"
 check "a passphrase is rotated" kvmcrypt rotate -q --no-libvirt $OLD/ready.qcow2
 check_is 00000002 "$(version $OLD/ready.qcow2)" "the record is version 2 then"
 check_is 00000001 "$(version $OLD/rotating.qcow2)" "and no other is"
+# What the first release did not note of a header, the record knows since.
+at=$(LC_ALL=C grep -abo $'LUKS\xba\xbe' $OLD/ready.qcow2 | head -n 1 | cut -d: -f1)
+printf sha512 | dd of=$OLD/ready.qcow2 bs=1 seek=$((at + 72)) conv=notrunc status=none
+check_error 7 'has hash sha512, and its record has sha256' "it has learned the fields of its header" \
+	kvmcrypt rotate -q --no-libvirt $OLD/ready.qcow2
+printf sha256 | dd of=$OLD/ready.qcow2 bs=1 seek=$((at + 72)) conv=notrunc status=none
 check "the image opens with the new passphrase" image_io qcow2 $OLD/ready.qcow2 -c 'read 0 64k'
 check "a backup is made" kvmcrypt keystore backup "$T/backup"
 check "what was interrupted is settled" kvmcrypt recover -q --no-libvirt
