@@ -13,9 +13,9 @@ unitdir   ?= $(prefix)/lib/systemd/system
 
 # What is compiled against but loaded on demand (base/library/) is not linked.
 LIBS      := nettle sqlite3 json-c libkeyutils uuid
-HEADERS   := augeas libcryptsetup devmapper blkid openssl libvirt libxml-2.0
+HEADERS   := augeas audit libcryptsetup devmapper blkid openssl libvirt libxml-2.0
 PKGS_BUILD := gcc make pkg-config libcryptsetup-dev libdevmapper-dev libblkid-dev libssl-dev nettle-dev libsqlite3-dev \
-              libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev libaugeas-dev
+              libjson-c-dev libvirt-dev libxml2-dev libkeyutils-dev uuid-dev libaugeas-dev libaudit-dev
 # Libraries come with their -dev packages, whatever they are called in a release. a/b: tests/lib/install-packages.
 # The ways to unseal: systemd-cryptenroll is there with systemd, the others bring what they are named after.
 PKGS_RUN  := qemu-utils qemu-system-common cryptsetup-bin systemd systemd-cryptsetup/systemd libtss2-dev tpm2-tools \
@@ -25,7 +25,7 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
               busybox-static cpio kmod jq zstd xz-utils
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-dev/libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time binutils libxml2-utils swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
+             psmisc time binutils libxml2-utils auditd swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd
 # systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
 PKGS_REBOOT := debootstrap
 
@@ -193,6 +193,7 @@ deb: dist
 
 install: all
 	install -D -m 755 $(BUILD)/kvmcrypt $(DESTDIR)$(bindir)/kvmcrypt
+	install -D -m 644 audit/50-kvmcrypt.rules $(DESTDIR)$(prefix)/share/kvmcrypt/50-kvmcrypt.rules
 	install -d $(DESTDIR)$(mandir)/man1
 	install -m 644 man/*.1 $(DESTDIR)$(mandir)/man1/
 	install -D -m 644 completions/kvmcrypt.bash $(DESTDIR)$(bashdir)/kvmcrypt
@@ -207,7 +208,8 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/kvmcrypt $(DESTDIR)$(bashdir)/kvmcrypt $(DESTDIR)$(zshdir)/_kvmcrypt \
 		$(DESTDIR)$(fishdir)/kvmcrypt.fish $(DESTDIR)$(mandir)/man1/kvmcrypt.1 \
-		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1 $(DESTDIR)$(unitdir)/kvmcrypt-*.service
+		$(DESTDIR)$(mandir)/man1/kvmcrypt-*.1 $(DESTDIR)$(unitdir)/kvmcrypt-*.service \
+		$(DESTDIR)$(prefix)/share/kvmcrypt/50-kvmcrypt.rules
 
 clean:
 	rm -rf build build-asan build-tsan

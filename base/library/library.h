@@ -16,6 +16,7 @@
  * A call without it loads, too; but then a library that is not there is a function that fails: with -1, -ENOSYS, 0 or
  * NULL as its own failures are.
  */
+int audit_load(struct error *e);
 int augeas_load(struct error *e);
 int blkid_load(struct error *e);
 int cryptsetup_load(struct error *e);

@@ -8,6 +8,7 @@ static const struct {
 	const struct posture_check *checks;
 } topics[] = {
 	{ "process", "A guest is a process of the host", posture_process },
+	{ "audit", "Linux Audit", posture_audit },
 	{ "rest", "Data at rest", posture_rest },
 };
 
