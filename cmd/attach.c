@@ -10,7 +10,7 @@
 struct attach_options {
 	const char *target, *bus;
 	uint64_t boot_order;
-	bool adopt, readonly, renew, live, config, dry_run;
+	bool adopt, readonly, renew, live, config, dry_run, shared_storage;
 };
 
 static const char *const buses[] = { "virtio", "scsi", "sata", "usb", "ide", NULL };
@@ -30,6 +30,7 @@ static const struct option_spec options[] = {
 	{ "readonly", OPTION_FLAG, OPT(readonly), NULL, "the guest may not write to it", NULL, COMPLETE_NONE, 0 },
 	{ "renew", OPTION_FLAG, OPT(renew), NULL,
 	  "bring the disk that DOMAIN has already to what attach writes today", NULL, COMPLETE_NONE, 0 },
+	OPTION_SHARED_STORAGE(struct attach_options),
 	{ "target", OPTION_TEXT, OPT(target), "NAME", "name such as vdb (default: the next free one)", NULL,
 	  COMPLETE_NONE, 0 },
 	{ 0 },
@@ -49,6 +50,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	const struct volume_attach p = {
 		.domain = operands[0],
 		.target = o->target,

@@ -97,6 +97,10 @@ struct command {
 	  COMPLETE_NONE, 'y' }
 #define OPTION_NO_LIBVIRT(T, what)                                                                 \
 	{ "no-libvirt", OPTION_FLAG, offsetof(T, no_libvirt), NULL, what, NULL, COMPLETE_NONE, 0 }
+#define OPTION_SHARED_STORAGE(T)                                                                   \
+	{ "shared-storage", OPTION_FLAG, offsetof(T, shared_storage), NULL,                        \
+	  "the image is one and the same file for this host and the host of --connect", NULL,      \
+	  COMPLETE_NONE, 0 }
 #define OPTION_PASSPHRASE(T, what)                                                                 \
 	{ "passphrase-file", OPTION_TEXT, offsetof(T, passphrase_file), "FILE",                    \
 	  "read " what " from FILE (- for stdin), up to a trailing newline", NULL, COMPLETE_FILE,  \

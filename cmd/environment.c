@@ -2,10 +2,10 @@
 
 #include "cmd/output.h"
 #include "cmd/person.h"
+#include "cmd/terminal.h"
 
 #include "base/text.h"
-
-#include <errno.h>
+#include "lib/guest/question.h"
 #include "lib/guest/wait.h"
 #include "lib/volume/find.h"
 
@@ -21,6 +21,15 @@ static void say_waiting(void *context)
 	say(context, "waiting for libvirt's daemon, which has not answered for two seconds");
 }
 
+static int ask_person(void *context, const char *question, bool echo, struct secret **ret)
+{
+	(void)context;
+	AUTOCLOSE int tty = terminal_open();
+	if (tty < 0)
+		return -ENOTTY;
+	return echo ? terminal_read_line(tty, question, ret, NULL) : terminal_read_silent(tty, question, ret, NULL);
+}
+
 struct volume_env environment(struct context *ctx, struct keystore *ks)
 {
 	return (struct volume_env){
@@ -34,6 +43,7 @@ struct volume_env environment(struct context *ctx, struct keystore *ks)
 int environment_connect(const struct context *ctx, struct guest_connection **ret, struct error *e)
 {
 	guest_on_wait(say_waiting, (void *)ctx);
+	guest_on_question(ask_person, NULL);
 	return guest_connect(ctx->connect, ret, e);
 }
 

@@ -13,7 +13,7 @@
 struct keyslot_add_options {
 	const char *passphrase_file, *recovery_key, *key_file;
 	int passphrase_fd;
-	bool no_libvirt, yes;
+	bool no_libvirt, yes, shared_storage;
 };
 
 static const struct option_spec options[] = {
@@ -22,6 +22,7 @@ static const struct option_spec options[] = {
 	OPTION_PASSPHRASE(struct keyslot_add_options, "the new passphrase"),
 	{ "recovery-key", OPTION_TEXT, offsetof(struct keyslot_add_options, recovery_key), "FILE",
 	  "generate a recovery key and write it to the new FILE (- for stdout)", NULL, COMPLETE_FILE, 0 },
+	OPTION_SHARED_STORAGE(struct keyslot_add_options),
 	OPTION_YES(struct keyslot_add_options),
 	{ 0 },
 };
@@ -64,6 +65,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	struct volume_keyslot_add p = {
 		.passphrase = key,
 		.recovery = o->recovery_key,

@@ -11,11 +11,12 @@
 #include <stdlib.h>
 
 struct keyslot_remove_options {
-	bool yes, no_libvirt;
+	bool yes, no_libvirt, shared_storage;
 };
 
 static const struct option_spec options[] = {
 	OPTION_NO_LIBVIRT(struct keyslot_remove_options, "do not ask libvirt whether a guest runs with the volume"),
+	OPTION_SHARED_STORAGE(struct keyslot_remove_options),
 	OPTION_YES(struct keyslot_remove_options),
 	{ 0 },
 };
@@ -44,6 +45,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	    (r = person_confirm(o->yes, question, e)) < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	r = volume_keyslot_remove(&env, g, record->uuid, (int)slot, e);
 	if (r < 0)
 		return r;

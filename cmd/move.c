@@ -12,7 +12,7 @@
 
 struct move_options {
 	const char *header;
-	bool live, dry_run, no_libvirt;
+	bool live, dry_run, no_libvirt, shared_storage;
 };
 
 static const struct option_spec options[] = {
@@ -22,6 +22,7 @@ static const struct option_spec options[] = {
 	{ "live", OPTION_FLAG, offsetof(struct move_options, live), NULL,
 	  "while a guest runs with it: by a copy that the guest goes over to", NULL, COMPLETE_NONE, 0 },
 	OPTION_NO_LIBVIRT(struct move_options, "do not ask libvirt, nor change what its domains call the image"),
+	OPTION_SHARED_STORAGE(struct move_options),
 	{ 0 },
 };
 
@@ -75,6 +76,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	r = volume_move(&env, g, record->uuid, &p, &done, &moved, e);
 	if (r < 0)
 		return r;

@@ -8,11 +8,12 @@
 #include "lib/workflow/resize.h"
 
 struct resize_options {
-	bool shrink, dry_run;
+	bool shrink, dry_run, shared_storage;
 };
 
 static const struct option_spec options[] = {
 	OPTION_DRY_RUN(struct resize_options),
+	OPTION_SHARED_STORAGE(struct resize_options),
 	{ "shrink", OPTION_FLAG, offsetof(struct resize_options, shrink), NULL,
 	  "allow a smaller size, which cuts off what lies beyond it", NULL, COMPLETE_NONE, 0 },
 	{ 0 },
@@ -51,6 +52,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	r = volume_resize(&env, g, record->uuid, &p, &done, e);
 	if (r < 0)
 		return r;

@@ -14,7 +14,7 @@
 #include <time.h>
 
 struct rotate_options {
-	bool all, dry_run, no_libvirt, volume_key;
+	bool all, dry_run, no_libvirt, volume_key, shared_storage;
 	uint64_t older_than, jobs;
 };
 
@@ -29,6 +29,7 @@ static const struct option_spec options[] = {
 	  COMPLETE_NONE, 0 },
 	{ "older-than", OPTION_DURATION, offsetof(struct rotate_options, older_than), "AGE",
 	  "only volumes whose passphrase is older (90d, 12h)", NULL, COMPLETE_NONE, 0 },
+	OPTION_SHARED_STORAGE(struct rotate_options),
 	{ "volume-key", OPTION_FLAG, offsetof(struct rotate_options, volume_key), NULL,
 	  "encrypt all data anew with a new volume key, too", NULL, COMPLETE_NONE, 0 },
 	{ 0 },
@@ -133,6 +134,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (why.kind)
 		say_more(ctx, "%s", why.message);
 	struct volume_env env = environment(ctx, ks);
+	env.shared_storage = o->shared_storage;
 	int64_t before = o->older_than ? (int64_t)time(NULL) - (int64_t)o->older_than : 0;
 	r = volume_rotate_many(&env, g, volumes.uuids, volumes.n, &p, before, (unsigned)(o->jobs > 64 ? 64 : o->jobs),
 			       add_row, &w, &failed, e);

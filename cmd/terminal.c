@@ -10,8 +10,19 @@
 #include <string.h>
 #include <termios.h>
 
-/* What ends a process and would leave the terminal without echo. */
-static const int ending[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+/*
+ * What ends a process, and would leave the terminal without echo: all but what the system ignores or only stops it
+ * with, and what cannot be caught.
+ */
+static bool is_ending(int signal)
+{
+	static const int others[] = { SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGCONT, SIGURG, SIGWINCH };
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (others[i] == signal)
+			return false;
+	/* The first two of real time are the C library's. */
+	return signal < 32 || signal >= SIGRTMIN;
+}
 
 static volatile sig_atomic_t stopped_by;
 
@@ -53,7 +64,7 @@ static void note_signal(int signal)
 /* While the echo is off, signals are blocked and arrive only where they are waited for. */
 struct guard {
 	sigset_t before;
-	struct sigaction was[ARRAY_LEN(ending)];
+	struct sigaction was[NSIG];
 };
 
 static void guard_begin(struct guard *g)
@@ -63,20 +74,24 @@ static void guard_begin(struct guard *g)
 	sigemptyset(&block);
 	/* Stopped with Ctrl-Z it would leave the shell without echo: that waits for the answer. */
 	sigaddset(&block, SIGTSTP);
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-		sigaddset(&block, ending[i]);
+	for (int i = 1; i < NSIG; i++)
+		if (is_ending(i))
+			sigaddset(&block, i);
 	sigprocmask(SIG_BLOCK, &block, &g->before);
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++) {
-		sigaction(ending[i], NULL, &g->was[i]);
+	for (int i = 1; i < NSIG; i++) {
+		if (!is_ending(i))
+			continue;
+		sigaction(i, NULL, &g->was[i]);
 		if (g->was[i].sa_handler != SIG_IGN)
-			sigaction(ending[i], &noted, NULL);
+			sigaction(i, &noted, NULL);
 	}
 }
 
 static void guard_end(const struct guard *g)
 {
-	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
-		sigaction(ending[i], &g->was[i], NULL);
+	for (int i = 1; i < NSIG; i++)
+		if (is_ending(i))
+			sigaction(i, &g->was[i], NULL);
 	sigprocmask(SIG_SETMASK, &g->before, NULL);
 }
 
@@ -110,7 +125,7 @@ static int read_line(int tty, const sigset_t *mask, struct secret *s, size_t *re
 	return r < 0 ? r : 0;
 }
 
-int terminal_read_silent(int tty, const char *prompt, struct secret **ret, struct error *e)
+static int read_answer(int tty, const char *prompt, bool echo, struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *s = NULL;
 	struct termios old, silent;
@@ -122,14 +137,16 @@ int terminal_read_silent(int tty, const char *prompt, struct secret **ret, struc
 	if (tcgetattr(tty, &old) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot read from the terminal");
 	silent = old;
-	silent.c_lflag &= ~(tcflag_t)ECHO;
+	if (!echo)
+		silent.c_lflag &= ~(tcflag_t)ECHO;
 	guard_begin(&guard);
 	r = tcsetattr(tty, TCSAFLUSH, &silent) < 0 ? -errno : 0;
 	if (r == 0) {
 		terminal_ask(tty, prompt);
 		r = read_line(tty, &guard.before, s, &len);
 		tcsetattr(tty, TCSAFLUSH, &old);
-		print(tty, "\n");
+		if (!echo)
+			print(tty, "\n");
 	}
 	guard_end(&guard);
 	if (stopped_by)
@@ -137,11 +154,21 @@ int terminal_read_silent(int tty, const char *prompt, struct secret **ret, struc
 	if (r < 0)
 		return error_errno(e, ERROR_FAILED, r, "cannot turn off the echo of the terminal");
 	if (!len)
-		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is empty");
+		return error_set(e, ERROR_USAGE, EINVAL, "%s is empty", echo ? "the answer" : "the passphrase");
 	if (len == s->len)
-		return error_set(e, ERROR_USAGE, EINVAL, "the passphrase is too long");
+		return error_set(e, ERROR_USAGE, EINVAL, "%s is too long", echo ? "the answer" : "the passphrase");
 	s->data[len] = 0;
 	s->len = len;
 	*ret = TAKE_PTR(s);
 	return 0;
+}
+
+int terminal_read_silent(int tty, const char *prompt, struct secret **ret, struct error *e)
+{
+	return read_answer(tty, prompt, false, ret, e);
+}
+
+int terminal_read_line(int tty, const char *prompt, struct secret **ret, struct error *e)
+{
+	return read_answer(tty, prompt, true, ret, e);
 }

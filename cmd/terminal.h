@@ -18,6 +18,9 @@ void terminal_end_line(int tty);
  */
 int terminal_read_silent(int tty, const char *prompt, struct secret **ret, struct error *e);
 
+/* A line that may be seen while it is typed. */
+int terminal_read_line(int tty, const char *prompt, struct secret **ret, struct error *e);
+
 /* The signal that stopped a terminal_read_silent(), to end by once all is cleaned up; 0: none. */
 int terminal_stopped_by(void);
 

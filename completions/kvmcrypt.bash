@@ -119,7 +119,7 @@ _kvmcrypt() {
   [[ ${#COMPREPLY[@]} -gt 0 ]] && return
   if [[ $cur == -* ]]; then
     case $cmd in
-    'attach') _kvmcrypt_words '--adopt --boot-order= --bus= --config --dry-run --live --readonly --renew --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'attach') _kvmcrypt_words '--adopt --boot-order= --bus= --config --dry-run --live --readonly --renew --shared-storage --target= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot disable') _kvmcrypt_words '--root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot enable') _kvmcrypt_words '--no-core-dumps --no-ram --root= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'boot status') _kvmcrypt_words '--root= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -133,9 +133,9 @@ _kvmcrypt() {
     'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'import') _kvmcrypt_words '--dry-run --format= --header= --key-file= --passphrase-file= --passphrase-fd= --replace --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'init') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --if-absent --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --unseal --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keyslot add') _kvmcrypt_words '--key-file= --no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot add') _kvmcrypt_words '--key-file= --no-libvirt --passphrase-file= --passphrase-fd= --recovery-key= --shared-storage --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keyslot list') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keyslot remove') _kvmcrypt_words '--no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keyslot remove') _kvmcrypt_words '--no-libvirt --shared-storage --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -151,12 +151,12 @@ _kvmcrypt() {
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --ram --secrets-dir= --start --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'move') _kvmcrypt_words '--dry-run --header= --live --no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'move') _kvmcrypt_words '--dry-run --header= --live --no-libvirt --shared-storage --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'open') _kvmcrypt_words '--discard --dry-run --export= --no-read-workqueue --no-write-workqueue --persistent --readonly --writable --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'passphrase show') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'recover') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'resize') _kvmcrypt_words '--dry-run --shrink --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --volume-key --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'resize') _kvmcrypt_words '--dry-run --shared-storage --shrink --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'rotate') _kvmcrypt_words '--all --dry-run --jobs= --no-libvirt --older-than= --shared-storage --volume-key --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unload') _kvmcrypt_words '--all --ram --secrets-dir= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

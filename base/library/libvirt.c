@@ -42,10 +42,21 @@ static void (*before)(void), (*after)(void);
 	F(int, virStoragePoolFree, 1, virStoragePoolPtr) \
 	F(int, virStoragePoolIsActive, 1, virStoragePoolPtr) \
 	F(int, virStorageVolFree, 1, virStorageVolPtr) \
+	F(int, virStoragePoolDestroy, 1, virStoragePoolPtr) \
+	F(int, virStoragePoolRefresh, 2, virStoragePoolPtr, unsigned int) \
+	F(int, virStorageVolDownload, 5, virStorageVolPtr, virStreamPtr, unsigned long long, unsigned long long, \
+	  unsigned int) \
+	F(int, virStorageVolGetInfoFlags, 3, virStorageVolPtr, virStorageVolInfoPtr, unsigned int) \
+	F(int, virStreamFree, 1, virStreamPtr) \
+	F(int, virStreamRecv, 3, virStreamPtr, char *, size_t) \
+	F(int, virStreamAbort, 1, virStreamPtr) \
+	Z(char *, virConnectGetCapabilities, 1, virConnectPtr) \
+	Z(char *, virConnectGetHostname, 1, virConnectPtr) \
 	Z(char *, virConnectGetDomainCapabilities, 6, virConnectPtr, const char *, const char *, const char *, \
 	  const char *, unsigned int) \
 	Z(char *, virConnectGetURI, 1, virConnectPtr) \
 	Z(virConnectPtr, virConnectOpen, 1, const char *) \
+	Z(virConnectPtr, virConnectOpenAuth, 3, const char *, virConnectAuthPtr, unsigned int) \
 	Z(virConnectPtr, virDomainGetConnect, 1, virDomainPtr) \
 	Z(const char *, virDomainGetName, 1, virDomainPtr) \
 	Z(char *, virDomainGetXMLDesc, 2, virDomainPtr, unsigned int) \
@@ -64,6 +75,10 @@ static void (*before)(void), (*after)(void);
 	V(virSetErrorFunc, 2, void *, virErrorFunc) \
 	Z(char *, virStoragePoolGetXMLDesc, 2, virStoragePoolPtr, unsigned int) \
 	Z(virStoragePoolPtr, virStoragePoolLookupByName, 2, virConnectPtr, const char *) \
+	Z(virStoragePoolPtr, virStoragePoolCreateXML, 3, virConnectPtr, const char *, unsigned int) \
+	Z(virStoragePoolPtr, virStoragePoolLookupByTargetPath, 2, virConnectPtr, const char *) \
+	Z(virStorageVolPtr, virStorageVolLookupByPath, 2, virConnectPtr, const char *) \
+	Z(virStreamPtr, virStreamNew, 2, virConnectPtr, unsigned int) \
 	Z(char *, virStorageVolGetPath, 1, virStorageVolPtr) \
 	Z(virStorageVolPtr, virStorageVolLookupByName, 2, virStoragePoolPtr, const char *)
 

@@ -45,6 +45,7 @@
 	Z(xmlNodePtr, xmlNewNode, 2, xmlNsPtr, const xmlChar *) \
 	Z(xmlNodePtr, xmlNewTextChild, 4, xmlNodePtr, xmlNsPtr, const xmlChar *, const xmlChar *) \
 	Z(xmlURIPtr, xmlParseURI, 1, const char *) \
+	Z(char *, xmlURIUnescapeString, 3, const char *, int, char *) \
 	V(xmlUnlinkNode, 1, xmlNodePtr) \
 	Z(xmlXPathContextPtr, xmlXPathNewContext, 1, xmlDocPtr) \
 	FREE(xmlXPathFreeContext, xmlXPathContextPtr) \

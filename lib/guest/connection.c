@@ -1,6 +1,8 @@
 #include "lib/guest/connection.h"
 
 #include "lib/guest/lazy.h"
+#include "lib/guest/question.h"
+#include "lib/guest/secure.h"
 
 #include <errno.h>
 #include <libvirt/virterror.h>
@@ -33,38 +35,54 @@ int guest_error(struct error *e, const char *fmt, ...)
 			 err && err->message ? err->message : "libvirt gives no reason");
 }
 
-static bool starts(const char *s, const char *prefix)
+/* Where this host's daemon keeps secrets. */
+static int find_secrets_dir(struct guest_connection *g, const char *path, struct error *e)
 {
-	return strncmp(s, prefix, strlen(prefix)) == 0;
+	const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	int r = 0;
+	if (!strncmp(path, "/system", strlen("/system")))
+		r = (g->secrets_dir = strdup("/etc/libvirt/secrets")) ? 0 : -1;
+	else if (!strncmp(path, "/session", strlen("/session")))
+		r = config && *config ? asprintf(&g->secrets_dir, "%s/libvirt/secrets", config)
+				      : asprintf(&g->secrets_dir, "%s/.config/libvirt/secrets", home ? home : "");
+	if (r >= 0)
+		return 0;
+	g->secrets_dir = NULL;
+	return error_oom(e);
 }
 
-/* Fills local and secrets_dir from the URI that libvirt settled on. */
+/* Fills local and secrets_dir. */
 static int locate(struct guest_connection *g, struct error *e)
 {
 	xmlURIPtr uri = xmlParseURI(g->uri);
 	if (!uri)
 		return error_set(e, ERROR_LIBVIRT, EINVAL, "libvirt names its connection '%s', which is no URI",
 				 g->uri);
-	bool remote_scheme = uri->scheme && strchr(uri->scheme, '+') && !strstr(uri->scheme, "+unix");
-	g->local = !remote_scheme && (!uri->server || !*uri->server);
 	const char *path = uri->path ? uri->path : "";
 	int r = 0;
-	if (g->local && starts(path, "/system")) {
-		if (!(g->secrets_dir = strdup("/etc/libvirt/secrets")))
-			r = error_oom(e);
-	} else if (g->local && starts(path, "/session")) {
-		const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-		if (config && *config ? asprintf(&g->secrets_dir, "%s/libvirt/secrets", config) < 0
-				      : asprintf(&g->secrets_dir, "%s/.config/libvirt/secrets", home ? home : "") < 0) {
-			g->secrets_dir = NULL;
-			r = error_oom(e);
-		}
-	} else if (starts(path, "/embed")) {
-		/* libvirt 9.0 crashes when an embedded driver defines an ephemeral secret. */
+	/* libvirt 9.0 crashes when an embedded driver defines an ephemeral secret. */
+	if (!strncmp(path, "/embed", strlen("/embed")))
 		r = error_set(e, ERROR_LIBVIRT, EOPNOTSUPP, "embedded libvirt connections are not supported");
-	}
+	if (r == 0)
+		r = guest_is_here(g, uri->server && *uri->server, &g->local, e);
+	if (r == 0 && g->local)
+		r = find_secrets_dir(g, path, e);
 	xmlFreeURI(uri);
 	return r;
+}
+
+static int connect_to(const char *uri, struct guest_connection *g, struct error *e)
+{
+	struct guest_sockets before;
+	guest_sockets_note(&before);
+	int r = guest_open(uri, &g->conn, &g->password, e);
+	if (r < 0)
+		return r;
+	guest_sockets_peer(&before, &g->peer);
+	g->uri = virConnectGetURI(g->conn);
+	if (!g->uri)
+		return guest_error(e, "cannot ask libvirt for its URI");
+	return locate(g, e);
 }
 
 int guest_connect(const char *uri, struct guest_connection **ret, struct error *e)
@@ -76,14 +94,7 @@ int guest_connect(const char *uri, struct guest_connection **ret, struct error *
 	if (r < 0)
 		return r;
 	virSetErrorFunc(NULL, ignore_error);
-	g->conn = virConnectOpen(uri);
-	if (!g->conn)
-		return guest_error(e, "cannot connect to libvirt%s%s (is its daemon running? see --connect)",
-				   uri ? " at " : "", uri ? uri : "");
-	g->uri = virConnectGetURI(g->conn);
-	if (!g->uri)
-		return guest_error(e, "cannot ask libvirt for its URI");
-	r = locate(g, e);
+	r = connect_to(uri, g, e);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(g);
@@ -92,14 +103,16 @@ int guest_connect(const char *uri, struct guest_connection **ret, struct error *
 
 int guest_refresh(struct guest_connection *g, struct error *e)
 {
+	AUTOGUEST struct guest_connection *fresh = NULL;
 	unsigned long version;
 	if (virConnectGetLibVersion(g->conn, &version) == 0)
 		return 0;
-	virConnectPtr conn = virConnectOpen(g->uri);
-	if (!conn)
-		return guest_error(e, "the connection to %s broke", g->uri);
-	virConnectClose(g->conn);
-	g->conn = conn;
+	int r = guest_connect(g->uri, &fresh, e);
+	if (r < 0)
+		return error_prefix(e, "the connection to %s broke", g->uri);
+	struct guest_connection old = *g;
+	*g = *fresh;
+	*fresh = old;
 	return 0;
 }
 
@@ -112,19 +125,6 @@ void guest_disconnect(struct guest_connection *g)
 	free(g->uri);
 	free(g->secrets_dir);
 	free(g);
-}
-
-int guest_require_secure(struct guest_connection *g, struct error *e)
-{
-	int secure = virConnectIsSecure(g->conn);
-	if (secure == 1)
-		return 0;
-	if (secure < 0)
-		return guest_error(e, "cannot find out whether the connection to %s is encrypted", g->uri);
-	return error_set(e, ERROR_REFUSED, EPERM,
-			 "the connection to %s is not encrypted, so no key goes over it: use qemu+ssh://, qemu+tls:// "
-			 "or a local socket",
-			 g->uri);
 }
 
 /* 1: *ret is it; 0: libvirt says that there is none. */

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "lib/guest/peer.h"
 
 #include <libvirt/libvirt.h>
 #include <stdbool.h>
@@ -11,12 +12,17 @@
 
 struct guest_connection {
 	virConnectPtr conn;
-	char *uri;		/* as libvirt names it */
+	char *uri;		/* as libvirt names it: an alias is resolved */
+	struct guest_peer peer;	/* of a UNIX socket */
+	bool password;		/* a name and a password were asked for */
 	bool local;		/* the daemon runs on this host, so a path means the same to both */
 	char *secrets_dir;	/* where this local daemon keeps secrets, or NULL if not known */
 };
 
-/* uri NULL: libvirt's default. ERROR_LIBVIRT with libvirt's reason and what to check. */
+/*
+ * uri NULL: libvirt's default. ERROR_LIBVIRT with libvirt's reason and what to check. A name and a password (SASL) come
+ * from libvirt's auth.conf or guest_on_question(), and are given only where the URI is spelled out and is not +tcp.
+ */
 int guest_connect(const char *uri, struct guest_connection **ret, struct error *e);
 
 /* Connects anew if the daemon was restarted since. For a handle that one thread alone uses. */
@@ -29,8 +35,17 @@ static inline void guest_disconnectp(struct guest_connection **g)
 }
 #define AUTOGUEST CLEANUP(guest_disconnectp)
 
-/* ERROR_REFUSED unless virConnectIsSecure() says that nobody can listen in. */
+/*
+ * ERROR_REFUSED unless a key may go over it: libvirt says that nobody can listen in, and the other end is
+ * known (secure.c).
+ */
 int guest_require_secure(struct guest_connection *g, struct error *e);
+
+/*
+ * ERROR_REFUSED where the daemon is another host's: what is done to this host's file is not done to its file, unless a
+ * person has said that they are one (shared). g NULL is fine.
+ */
+int guest_require_here(const struct guest_connection *g, bool shared, struct error *e);
 
 /* libvirt's last error as ours, with context; its "no such domain/secret" is ERROR_NOT_FOUND. */
 int guest_error(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -7,6 +7,7 @@
 #include "lib/image/file/open.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -173,18 +174,21 @@ static int load(struct container *c, struct error *e)
 	return raw ? container_raw_size(c->fd, c->path, info->file_size, luks, &info->size, e) : 0;
 }
 
-int container_open(const char *path, enum image_format format, enum container_mode mode,
-		   struct container **ret, struct error *e)
+/* fd -1: what lies at path. */
+static int begin(int fd, const char *path, enum image_format format, enum container_mode mode, struct container **ret,
+		 struct error *e)
 {
 	AUTOCONTAINER struct container *c = calloc(1, sizeof(*c));
 	int r;
 	if (!c)
 		return error_oom(e);
-	c->fd = -1;
+	c->fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	c->mode = mode;
+	if (fd >= 0 && c->fd < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot look at %s", path);
 	if (!(c->path = strdup(path)))
 		return error_oom(e);
-	if ((r = image_open(path, mode == CONTAINER_CHANGE, &c->fd, &c->info.file_size, e)) < 0 ||
+	if ((c->fd < 0 && (r = image_open(path, mode == CONTAINER_CHANGE, &c->fd, &c->info.file_size, e)) < 0) ||
 	    (mode == CONTAINER_CHANGE && (r = image_lock(c->fd, path, e)) < 0) ||
 	    /* Again: until the lock was ours somebody could resize it. */
 	    (r = file_size(c->fd, path, &c->info.file_size, e)) < 0 ||
@@ -193,6 +197,17 @@ int container_open(const char *path, enum image_format format, enum container_mo
 		return r;
 	*ret = TAKE_PTR(c);
 	return 0;
+}
+
+int container_open(const char *path, enum image_format format, enum container_mode mode,
+		   struct container **ret, struct error *e)
+{
+	return begin(-1, path, format, mode, ret, e);
+}
+
+int container_look(int fd, const char *path, enum image_format format, struct container **ret, struct error *e)
+{
+	return begin(fd, path, format, CONTAINER_LOOK, ret, e);
 }
 
 void container_free(struct container *c)

@@ -43,6 +43,8 @@ struct container;
  */
 int container_open(const char *path, enum image_format format, enum container_mode mode,
 		   struct container **ret, struct error *e);
+/* To look at what a descriptor (borrowed) has; path is for messages. */
+int container_look(int fd, const char *path, enum image_format format, struct container **ret, struct error *e);
 void container_free(struct container *c);	/* drops the locks; unwritten changes are lost */
 static inline void container_freep(struct container **c)
 {

@@ -1,3 +1,4 @@
+#include "lib/serve/far.h"
 #include "lib/serve/job.h"
 #include "lib/serve/open.h"
 #include "lib/serve/register.h"
@@ -288,6 +289,8 @@ int volume_attach(const struct volume_env *env, struct guest_connection *g, cons
 		result = job_hold(&j, r, false, e);
 	if (result == 0 && !p->dry_run)
 		result = look(&j, j.hold.record, &layers, &a, &disk, e);
+	if (result == 0 && !g->local && !env->shared_storage)
+		result = far_check(g, &layers, e);
 	if (result == 0 && !p->dry_run)
 		result = attach(&j, &layers, disk, &a, e);
 	/* It is attached, whatever can be learned of this. */

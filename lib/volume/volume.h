@@ -23,6 +23,7 @@ struct volume_env {
 	/* One line for a person about something that is no error; or NULL. */
 	void (*note)(void *context, const char *text);
 	void *note_context;
+	bool shared_storage;	/* a person says: where libvirt is another host's, both see one and the same image */
 };
 
 /*

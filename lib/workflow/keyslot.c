@@ -304,6 +304,7 @@ static int undo(struct flow *f, struct error *e)
 const struct workflow workflow_keyslot = {
 	.name = "keyslot",
 	.begun = RECORD_KEYSLOT,
+	.flags = FLOW_HERE,
 	.state_size = sizeof(struct keyslot_state),
 	.undone = "the keyslots are as they were",
 	.finished = "the keyslot was changed, and the record says so now",

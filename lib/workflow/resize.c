@@ -241,6 +241,7 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 const struct workflow workflow_resize = {
 	.name = "resize",
 	.begun = RECORD_RESIZING,
+	.flags = FLOW_HERE,
 	.state_size = sizeof(struct resize_state),
 	.kept = "keeps its size",
 	.done = "has another size now",

@@ -171,6 +171,7 @@ const struct workflow workflow_rotate = {
 	.name = "rotate",
 	.begun = RECORD_ROTATING,
 	.committed = RECORD_RETIRING,
+	.flags = FLOW_HERE,
 	.state_size = sizeof(struct rotate_state),
 	.undone = "the old passphrase is in force, the new keyslot is destroyed",
 	.finished = "the new passphrase is in force, the old keyslot is destroyed",

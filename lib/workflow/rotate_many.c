@@ -91,6 +91,7 @@ static void run(struct many *m, struct keystore *ks, struct guest_connection *g)
 	struct volume_env env = {
 		.ks = ks, .progress = m->p->volume_key ? m->env->progress : NULL,
 		.note = m->env->note ? note_locked : NULL, .note_context = m,
+		.shared_storage = m->env->shared_storage,
 	};
 	size_t i;
 	while (take(m, &i)) {

@@ -283,7 +283,9 @@ int workflow_run(const struct workflow *w, const struct flow_call *call, struct 
 	};
 	AUTOHOLD struct volume_hold own = VOLUME_HOLD_NONE;
 	struct volume_hold *h = call->hold ? call->hold : &own;
-	int r = flow_begin(&f, w, e);
+	int r = w->flags & FLOW_HERE ? guest_require_here(call->g, call->env->shared_storage, e) : 0;
+	if (r == 0)
+		r = flow_begin(&f, w, e);
 	if (r == 0)
 		r = first_look(&f, call, e);
 	if (r < 0)

@@ -60,6 +60,7 @@ enum flow_verdict {
 enum flow_flags {
 	FLOW_NEW = 1,		/* make() makes the record: there is none yet */
 	FLOW_KEEP_WORK = 2,	/* what a person stopped, or had been resumed, is kept for the next run */
+	FLOW_HERE = 4,		/* refused with another host's libvirt, unless env->shared_storage */
 };
 
 typedef int (*flow_step)(struct flow *f, struct error *e);

@@ -105,7 +105,7 @@ sh -c 'echo \$\$ >pid; exec "\$0" unseal' '$KVMCRYPT'
 echo "ended with \$?"
 stty -a
 SCRIPT
-for signal in TERM INT HUP; do
+for signal in TERM INT HUP USR1 ALRM SEGV RTMIN+3; do
 	check "SIG$signal at the prompt" on_terminal "bash asking" '*: ' "!kill -$signal \$(cat pid)"
 	check_is "1 1" "$(grep -c "ended with $((128 + $(kill -l $signal)))" terminal) $(grep -cE '(^| )echo( |;)' terminal)" "  ended by it, and left the echo on"
 done

@@ -334,6 +334,7 @@ const struct workflow workflow_move = {
 	.name = "move",
 	.begun = RECORD_MOVING,
 	.committed = RECORD_MOVED_IN_PLACE,
+	.flags = FLOW_HERE,
 	.state_size = sizeof(struct move_state),
 	.undone = "the volume is where it was",
 	.finished = "the volume is at its new place",

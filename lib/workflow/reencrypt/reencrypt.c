@@ -292,7 +292,7 @@ static int undo(struct flow *f, struct error *e)
 const struct workflow workflow_volume_key = {
 	.name = "volume-key",
 	.begun = RECORD_CONVERTING,
-	.flags = FLOW_KEEP_WORK,
+	.flags = FLOW_KEEP_WORK | FLOW_HERE,
 	.state_size = sizeof(struct reencrypt_state),
 	.undone = "the volume has its old volume key, the copy was removed",
 	.finished = "the volume has its new volume key",
