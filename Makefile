@@ -25,8 +25,9 @@ PKGS_GUEST := qemu-system-x86 libvirt-daemon-system libvirt-daemon-driver-qemu l
               busybox-static cpio kmod jq zstd xz-utils
 PKGS_TEST := $(PKGS_GUEST) libcmocka-dev clang libclang-rt-dev/libclang-rt-14-dev shellcheck strace expect \
              keyutils dmsetup udev lvm2 libnbd-bin e2fsprogs sqlite3 mandoc zsh fish bash-completion procps \
-             psmisc time binutils libxml2-utils auditd swtpm tang clevis-luks socat p11-kit softhsm2 opensc openssl xxd \
-             openssh-server sasl2-bin libsasl2-modules-gssapi-mit krb5-kdc krb5-admin-server krb5-user iproute2
+             psmisc time binutils libxml2-utils auditd nftables libvirt-daemon-config-nwfilter swtpm tang clevis-luks \
+             socat p11-kit softhsm2 opensc openssl xxd openssh-server sasl2-bin libsasl2-modules-gssapi-mit krb5-kdc \
+             krb5-admin-server krb5-user iproute2
 # systemctl and systemd-analyze come with systemd, which is among PKGS_RUN.
 PKGS_REBOOT := debootstrap
 

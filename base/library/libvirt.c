@@ -16,6 +16,7 @@ static void (*before)(void), (*after)(void);
 	F(int, virConnectGetLibVersion, 2, virConnectPtr, unsigned long *) \
 	F(int, virConnectIsSecure, 1, virConnectPtr) \
 	F(int, virConnectListAllDomains, 3, virConnectPtr, virDomainPtr **, unsigned int) \
+	F(int, virConnectListAllNWFilterBindings, 3, virConnectPtr, virNWFilterBindingPtr **, unsigned int) \
 	F(int, virConnectListAllSecrets, 3, virConnectPtr, virSecretPtr **, unsigned int) \
 	F(int, virDomainAttachDeviceFlags, 3, virDomainPtr, const char *, unsigned int) \
 	F(int, virDomainBlockCopy, 6, virDomainPtr, const char *, const char *, virTypedParameterPtr, int, \
@@ -36,6 +37,8 @@ static void (*before)(void), (*after)(void);
 	F(int, virDomainSnapshotFree, 1, virDomainSnapshotPtr) \
 	F(int, virDomainUpdateDeviceFlags, 3, virDomainPtr, const char *, unsigned int) \
 	F(int, virGetLastErrorCode, 0) \
+	F(int, virNWFilterBindingFree, 1, virNWFilterBindingPtr) \
+	F(int, virNWFilterFree, 1, virNWFilterPtr) \
 	F(int, virSecretFree, 1, virSecretPtr) \
 	F(int, virSecretSetValue, 4, virSecretPtr, const unsigned char *, size_t, unsigned int) \
 	F(int, virSecretUndefine, 1, virSecretPtr) \
@@ -54,6 +57,7 @@ static void (*before)(void), (*after)(void);
 	Z(char *, virConnectGetHostname, 1, virConnectPtr) \
 	Z(char *, virConnectGetDomainCapabilities, 6, virConnectPtr, const char *, const char *, const char *, \
 	  const char *, unsigned int) \
+	Z(char *, virConnectGetCapabilities, 1, virConnectPtr) \
 	Z(char *, virConnectGetURI, 1, virConnectPtr) \
 	Z(virConnectPtr, virConnectOpen, 1, const char *) \
 	Z(virConnectPtr, virConnectOpenAuth, 3, const char *, virConnectAuthPtr, unsigned int) \
@@ -68,6 +72,10 @@ static void (*before)(void), (*after)(void);
 	Z(virDomainPtr, virDomainLookupByUUIDString, 2, virConnectPtr, const char *) \
 	Z(const char *, virDomainSnapshotGetName, 1, virDomainSnapshotPtr) \
 	Z(char *, virDomainSnapshotGetXMLDesc, 2, virDomainSnapshotPtr, unsigned int) \
+	Z(const char *, virNWFilterBindingGetFilterName, 1, virNWFilterBindingPtr) \
+	Z(const char *, virNWFilterBindingGetPortDev, 1, virNWFilterBindingPtr) \
+	Z(char *, virNWFilterGetXMLDesc, 2, virNWFilterPtr, unsigned int) \
+	Z(virNWFilterPtr, virNWFilterLookupByName, 2, virConnectPtr, const char *) \
 	Z(virErrorPtr, virGetLastError, 0) \
 	Z(char *, virSecretGetXMLDesc, 2, virSecretPtr, unsigned int) \
 	Z(virSecretPtr, virSecretDefineXML, 3, virConnectPtr, const char *, unsigned int) \

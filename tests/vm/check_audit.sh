@@ -51,3 +51,7 @@ look
 check_is "fail fail 2" "$(verdict tls-key) $(verdict dead-rules) $(said dead-rules | grep -c 'never matches: it names the label')" "rules that name labels never match here"
 auditctl -D >/dev/null
 auditctl -e 0 >/dev/null
+
+# Debian's kernel has AppArmor on unless it is told otherwise.
+kvmcrypt check --json --fail-on never mac.enforcing >"$T/stdout" 2>"$T/stderr"
+check_is "pass AppArmor" "$(jq -r '.findings[] | "\(.verdict) \(.notes[0].subject)"' "$T/stdout")" "AppArmor is seen"
