@@ -57,7 +57,6 @@ static void (*before)(void), (*after)(void);
 	Z(char *, virConnectGetHostname, 1, virConnectPtr) \
 	Z(char *, virConnectGetDomainCapabilities, 6, virConnectPtr, const char *, const char *, const char *, \
 	  const char *, unsigned int) \
-	Z(char *, virConnectGetCapabilities, 1, virConnectPtr) \
 	Z(char *, virConnectGetURI, 1, virConnectPtr) \
 	Z(virConnectPtr, virConnectOpen, 1, const char *) \
 	Z(virConnectPtr, virConnectOpenAuth, 3, const char *, virConnectAuthPtr, unsigned int) \
