@@ -32,9 +32,9 @@ const struct command command_keystore_certificate = {
 	.name = "keystore certificate",
 	.group = GROUP_KEYSTORE,
 	.summary = "print what another host exports volumes to",
-	.description = "Prints the certificate (X.509, PEM) of this keystore's public key, for `kvmcrypt "
-		       "keystore export --to` on another host. It is no secret, but take care that it is the "
-		       "right one. `keystore rekey` changes it.",
+	.description = "Prints the certificates (X.509, PEM) of this keystore's two public keys, for `kvmcrypt "
+		       "keystore export --to` and `kvmcrypt keystore import --from` on another host. They are no "
+		       "secret, but take care that they are the right ones. `keystore rekey` changes them.",
 	.options = options,
 	.options_size = 0,
 	.run = run,

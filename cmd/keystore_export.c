@@ -6,16 +6,13 @@
 #include "cmd/volumes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CERTIFICATE_MAX 65536
 
 struct export_options {
 	const char *output, *to, *passphrase_file;
 	int passphrase_fd;
-	bool all;
+	bool all, sign;
 };
 
 #define OPT(field) offsetof(struct export_options, field)
@@ -23,25 +20,13 @@ static const struct option_spec options[] = {
 	{ "all", OPTION_FLAG, OPT(all), NULL, "every volume", NULL, COMPLETE_NONE, 'a' },
 	{ "output", OPTION_TEXT, OPT(output), "FILE", "write the bundle to the new FILE", NULL, COMPLETE_FILE, 'o' },
 	OPTION_PASSPHRASE(struct export_options, "the bundle's passphrase"),
+	{ "sign", OPTION_FLAG, OPT(sign), NULL,
+	  "sign the bundle, for `keystore import --from` with this keystore's certificate", NULL, COMPLETE_NONE, 0 },
 	{ "to", OPTION_TEXT, OPT(to), "FILE",
 	  "encrypt to this certificate, from `kvmcrypt keystore certificate` on the other host", NULL, COMPLETE_FILE,
 	  0 },
 	{ 0 },
 };
-
-static int read_certificate(const char *file, char **ret, struct error *e)
-{
-	AUTOCLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "%s", file);
-	AUTOFREE char *text = calloc(1, CERTIFICATE_MAX + 1);
-	if (!text)
-		return error_oom(e);
-	if (read(fd, text, CERTIFICATE_MAX) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot read %s", file);
-	*ret = TAKE_PTR(text);
-	return 0;
-}
 
 static int get_records(const struct context *ctx, struct keystore *ks, const struct export_options *o, char **operands,
 		       size_t n, struct record ***ret, size_t *ret_n, struct error *e)
@@ -79,10 +64,11 @@ static int write_bundle(struct keystore *ks, const struct export_options *o, str
 	AUTOFREE char *certificate = NULL;
 	AUTOFREE unsigned char *bundle = NULL;
 	size_t len = 0;
-	int r = o->to ? read_certificate(o->to, &certificate, e)
+	int r = o->to ? person_certificate(o->to, &certificate, e)
 		      : person_passphrase(o->passphrase_file, o->passphrase_fd, "Passphrase for the bundle", true,
 					  &passphrase, e);
-	if (r < 0 || (r = keystore_export(ks, records, n, passphrase, certificate, &bundle, &len, e)) < 0)
+	if (r < 0 || (r = keystore_export(ks, records, n, passphrase, certificate, o->sign, &bundle,
+					       &len, e)) < 0)
 		return r;
 	return file_write_atomic(o->output, bundle, len, 0600, false, e);
 }
@@ -130,7 +116,8 @@ const struct command command_keystore_export = {
 	.summary = "take the keys of volumes to another host",
 	.description = "Writes the records of the volumes, keys included, to a bundle that only the other "
 		       "host's keystore (--to) or who has the passphrase can open. Take it there with the "
-		       "images, and run `kvmcrypt keystore import`. The volumes stay in this keystore too.",
+		       "images, and run `kvmcrypt keystore import`. With --sign the other side can tell who "
+		       "made it. The volumes stay in this keystore too.",
 	.operands = operands,
 	.options = options,
 	.options_size = sizeof(struct export_options),

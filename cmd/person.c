@@ -12,6 +12,7 @@
 
 /* So often a person is asked for what he mistyped. */
 #define TRIES 3
+#define CERTIFICATE_MAX 65536
 
 static int ask_once(int tty, const char *prompt, bool twice, struct secret **ret, struct error *e)
 {
@@ -103,6 +104,20 @@ int person_pin(const char *file, int fd, const char *prompt, bool twice, struct 
 {
 	return file || fd >= 0 ? read_text(file, fd, "the PIN", "pin", ret, e)
 			       : ask(prompt, "the PIN", "pin", twice, NULL, ret, e);
+}
+
+int person_certificate(const char *file, char **ret, struct error *e)
+{
+	AUTOCLOSE int fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s", file);
+	AUTOFREE char *text = calloc(1, CERTIFICATE_MAX + 1);
+	if (!text)
+		return error_oom(e);
+	if (read(fd, text, CERTIFICATE_MAX) < 0)
+		return error_errno(e, ERROR_FAILED, errno, "cannot read %s", file);
+	*ret = TAKE_PTR(text);
+	return 0;
 }
 
 int person_key_file(const char *path, struct secret **ret, struct error *e)

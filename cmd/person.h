@@ -26,6 +26,9 @@ int person_open_with(const char *file, int fd, const char *prompt, const struct 
 /* The PIN of a device, from --pin-file, --pin-fd or the terminal. A device counts wrong ones, so it gets one. */
 int person_pin(const char *file, int fd, const char *prompt, bool twice, struct secret **ret, struct error *e);
 
+/* The text of a file with certificates (PEM). The caller frees. */
+int person_certificate(const char *file, char **ret, struct error *e);
+
 /* The contents of a key file, byte for byte; - is not allowed here. */
 int person_key_file(const char *path, struct secret **ret, struct error *e);
 

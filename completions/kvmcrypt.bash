@@ -30,7 +30,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --from --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -90,6 +90,7 @@ _kvmcrypt() {
     'keystore export --passphrase-file') _kvmcrypt_values file ;;
     'keystore export --to') _kvmcrypt_values file ;;
     'keystore import --directory') _kvmcrypt_values file ;;
+    'keystore import --from') _kvmcrypt_values file ;;
     'keystore import --passphrase-file') _kvmcrypt_values file ;;
     'keystore log --volume') _kvmcrypt_values volumes ;;
     'keystore rekey --credential') _kvmcrypt_values file ;;
@@ -140,9 +141,9 @@ _kvmcrypt() {
     'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore export') _kvmcrypt_words '--all --output= --passphrase-file= --passphrase-fd= --to= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore export') _kvmcrypt_words '--all --output= --passphrase-file= --passphrase-fd= --sign --to= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore forget') _kvmcrypt_words '--dry-run --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore import') _kvmcrypt_words '--directory= --dry-run --passphrase --passphrase-file= --passphrase-fd= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore import') _kvmcrypt_words '--directory= --dry-run --from= --passphrase --passphrase-file= --passphrase-fd= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore log') _kvmcrypt_words '--last= --volume= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;

@@ -11,10 +11,22 @@
 #include <stddef.h>
 
 /*
- * The certificate that others encrypt to: self-signed, for a P-256 key derived from the root key, so it
- * changes with keystore_rekey(). PEM; the caller frees.
+ * Two certificates, self-signed, for P-256 keys derived from the root key, so they change with keystore_rekey(): the
+ * first is what others encrypt to, the second by what they know who signed. PEM; the caller frees.
  */
 int bundle_certificate(const struct secret *root, const char *name, char **ret, struct error *e);
+
+/*
+ * *content becomes itself with this keystore's signature before it. certificate: whom it is for, as in
+ * bundle_encrypt().
+ */
+int bundle_sign(const struct secret *root, const char *certificate, struct secret **content, struct error *e);
+/*
+ * *content loses its signature, if it has one. from: the certificate (PEM) of who must have signed it, for this
+ * keystore or (root NULL) for a passphrase: ERROR_REFUSED when it is not signed, ERROR_DAMAGED when not by that or not
+ * for this one. NULL: whoever it was.
+ */
+int bundle_check_sender(const struct secret *root, const char *from, struct secret **content, struct error *e);
 
 /* One of passphrase and certificate (PEM). *ret: DER, the caller frees. */
 int bundle_encrypt(const struct secret *content, const struct secret *passphrase, const char *certificate,

@@ -187,16 +187,21 @@ int keystore_each(struct keystore *ks, int (*fn)(void *ctx, const struct record 
 
 /*
  * A bundle of these records, of volumes that are READY, for one of: a passphrase, or the certificate (PEM) of the other
- * keystore. Domains are left out. One use of each key in the audit trail. *ret: a CMS message, the caller frees.
+ * keystore. Domains are left out. One use of each key in the audit trail. sign: so that the other side can tell who
+ * made it. *ret: a CMS message, the caller frees.
  */
 int keystore_export(struct keystore *ks, struct record *const *records, size_t n, const struct secret *passphrase,
-		    const char *certificate, unsigned char **ret, size_t *ret_len, struct error *e);
-/* The certificate of this keystore in PEM, named after a host. It changes with the root key. The caller frees. */
+		    const char *certificate, bool sign, unsigned char **ret, size_t *ret_len, struct error *e);
+/* The certificates of this keystore in PEM, named after a host. They change with the root key. The caller frees. */
 int keystore_certificate(struct keystore *ks, const char *name, char **ret, struct error *e);
 
-/* The records of a bundle, revealed; passphrase NULL: it is for this keystore's certificate. */
+/*
+ * The records of a bundle, revealed; passphrase NULL: it is for this keystore's certificate. from: the certificate of
+ * who must have signed it, or NULL; see bundle_check_sender(). What they say is checked by nobody yet: see
+ * volume_arrive().
+ */
 int keystore_open_bundle(struct keystore *ks, const void *data, size_t len, const struct secret *passphrase,
-			 struct record ***ret, size_t *ret_n, struct error *e);
+			 const char *from, struct record ***ret, size_t *ret_n, struct error *e);
 void keystore_records_free(struct record **records, size_t n);
 /* Stores one of them. *ret_changed false: it is there already. ERROR_EXISTS: there with other keys. */
 int keystore_take_in(struct keystore *ks, struct record *r, bool *ret_changed, struct error *e);

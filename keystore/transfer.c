@@ -92,7 +92,7 @@ static int pack(const struct envelopes *l, const struct secret *key, struct secr
 }
 
 int keystore_export(struct keystore *ks, struct record *const *records, size_t n, const struct secret *passphrase,
-		    const char *certificate, unsigned char **ret, size_t *ret_len, struct error *e)
+		    const char *certificate, bool sign, unsigned char **ret, size_t *ret_len, struct error *e)
 {
 	CLEANUP(envelopes_clear) struct envelopes l = { .n = 0 };
 	AUTOSECRET struct secret *key = NULL;
@@ -105,7 +105,8 @@ int keystore_export(struct keystore *ks, struct record *const *records, size_t n
 	if ((r = keystore_reveal(ks, records, n, "export", certificate ? "to a certificate" : "with a passphrase", e)) <
 		    0 ||
 	    (r = secret_random(ROOT_KEY_LEN, &key, e)) < 0 || (r = kdf_root_id(key, id, e)) < 0 ||
-	    (r = seal_all(records, n, key, id, &l, e)) < 0 || (r = pack(&l, key, &content, e)) < 0)
+	    (r = seal_all(records, n, key, id, &l, e)) < 0 || (r = pack(&l, key, &content, e)) < 0 ||
+	    (sign && (r = bundle_sign(ks->root, certificate, &content, e)) < 0))
 		return r;
 	return bundle_encrypt(content, passphrase, certificate, ret, ret_len, e);
 }
@@ -180,11 +181,13 @@ void keystore_records_free(struct record **records, size_t n)
 }
 
 int keystore_open_bundle(struct keystore *ks, const void *data, size_t len, const struct secret *passphrase,
-			 struct record ***ret, size_t *ret_n, struct error *e)
+			 const char *from, struct record ***ret, size_t *ret_n, struct error *e)
 {
 	AUTOSECRET struct secret *content = NULL;
 	int r = keystore_need_root(ks, e);
-	if (r < 0 || (r = bundle_decrypt(data, len, passphrase, passphrase ? NULL : ks->root, &content, e)) < 0)
+	const struct secret *own = passphrase ? NULL : ks->root;
+	if (r < 0 || (r = bundle_decrypt(data, len, passphrase, own, &content, e)) < 0 ||
+	    (r = bundle_check_sender(own, from, &content, e)) < 0)
 		return r;
 	return unpack(content, ret, ret_n, e);
 }

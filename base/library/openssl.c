@@ -76,6 +76,12 @@ _Static_assert(OPENSSL_VERSION_MAJOR == 3, "the name of the library below");
 	FREE(EVP_PKEY_free, EVP_PKEY *) \
 	Z(int, EVP_PKEY_fromdata, 4, EVP_PKEY_CTX *, EVP_PKEY **, int, OSSL_PARAM *) \
 	Z(int, EVP_PKEY_fromdata_init, 1, EVP_PKEY_CTX *) \
+	Z(int, EVP_DigestSign, 5, EVP_MD_CTX *, unsigned char *, size_t *, const unsigned char *, size_t) \
+	Z(int, EVP_DigestSignInit, 5, EVP_MD_CTX *, EVP_PKEY_CTX **, const EVP_MD *, ENGINE *, EVP_PKEY *) \
+	Z(int, EVP_DigestVerify, 5, EVP_MD_CTX *, const unsigned char *, size_t, const unsigned char *, size_t) \
+	Z(int, EVP_DigestVerifyInit, 5, EVP_MD_CTX *, EVP_PKEY_CTX **, const EVP_MD *, ENGINE *, EVP_PKEY *) \
+	FREE(EVP_MD_CTX_free, EVP_MD_CTX *) \
+	Z(EVP_MD_CTX *, EVP_MD_CTX_new, 0) \
 	Z(const EVP_CIPHER *, EVP_aes_128_gcm, 0) \
 	Z(const EVP_CIPHER *, EVP_aes_128_xts, 0) \
 	Z(const EVP_CIPHER *, EVP_aes_256_cbc, 0) \
@@ -104,12 +110,15 @@ _Static_assert(OPENSSL_VERSION_MAJOR == 3, "the name of the library below");
 	Z(int, X509_NAME_add_entry_by_txt, 7, X509_NAME *, const char *, int, const unsigned char *, int, int, int) \
 	Z(int, X509_add_ext, 3, X509 *, X509_EXTENSION *, int) \
 	FREE(X509_free, X509 *) \
+	Z(uint32_t, X509_get_key_usage, 1, X509 *) \
+	Z(EVP_PKEY *, X509_get_pubkey, 1, X509 *) \
 	Z(ASN1_INTEGER *, X509_get_serialNumber, 1, X509 *) \
 	Z(X509_NAME *, X509_get_subject_name, 1, const X509 *) \
 	Z(ASN1_TIME *, X509_getm_notAfter, 1, const X509 *) \
 	Z(ASN1_TIME *, X509_getm_notBefore, 1, const X509 *) \
 	Z(ASN1_TIME *, X509_gmtime_adj, 2, ASN1_TIME *, long) \
 	Z(X509 *, X509_new, 0) \
+	Z(int, X509_pubkey_digest, 4, const X509 *, const EVP_MD *, unsigned char *, unsigned int *) \
 	Z(int, X509_set_issuer_name, 2, X509 *, const X509_NAME *) \
 	Z(int, X509_set_pubkey, 2, X509 *, EVP_PKEY *) \
 	Z(int, X509_set_version, 2, X509 *, long) \

@@ -34,8 +34,8 @@ static int check_size(uint64_t size, const struct container_region *region, stru
 	if (!region->file_size || size == region->file_size)
 		return 0;
 	return error_set(e, ERROR_REFUSED, EFBIG,
-			 "%s has %llu bytes, and the volume has %llu with its header: is it another file? One that was cut "
-			 "is made as long as it was by truncate -s %llu",
+			 "%s has %llu bytes, and the volume has %llu with its header: is it another file? One that was "
+			 "cut is made as long as it was by truncate -s %llu",
 			 region->path, (unsigned long long)size, (unsigned long long)region->file_size,
 			 (unsigned long long)region->file_size);
 }

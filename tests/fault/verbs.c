@@ -60,7 +60,7 @@ const struct verb verbs[] = {
 	{ "keystore-restore new", NULL, "lost", "keystore restore -q --yes b1", .flags = REPEAT_FIRST },
 	{ "keystore-export", NULL, "other", "keystore export -q --to other.pem -o bundle --all",
 	  .again = { 10 }, .proof = "keystore import --dry-run -q --keystore other bundle" },
-	{ "keystore-import", NULL, "bundle", "keystore import -q --keystore other bundle",
+	{ "keystore-import", NULL, "bundle", "keystore import -q --yes --keystore other bundle",
 	  .keystore = "other" },
 };
 const size_t n_verbs = sizeof(verbs) / sizeof(verbs[0]);

@@ -50,10 +50,10 @@ static void assert_bundle(struct keystore *ks, const struct record *r, size_t sa
 	size_t len = 0, n = 0;
 	make_bundle(ks, r, says, cut, &bundle, &len);
 	if (want) {
-		assert_fails(keystore_open_bundle(ks, bundle, len, NULL, &records, &n, &e), ERROR_DAMAGED, want);
+		assert_fails(keystore_open_bundle(ks, bundle, len, NULL, NULL, &records, &n, &e), ERROR_DAMAGED, want);
 		return;
 	}
-	assert_ok(keystore_open_bundle(ks, bundle, len, NULL, &records, &n, &e));
+	assert_ok(keystore_open_bundle(ks, bundle, len, NULL, NULL, &records, &n, &e));
 	assert_int_equal(n, 1);
 	keystore_records_free(records, n);
 }
