@@ -25,6 +25,7 @@ int libvirt_load(struct error *e);
 int libvirt_qemu_load(struct error *e);
 int libxml_load(struct error *e);
 int openssl_load(struct error *e);
+int ssl_load(struct error *e);
 
 /* Called before and after each call into libvirt, which may wait for a daemon. NULL: nothing. */
 void libvirt_around(void (*begin)(void), void (*end)(void));

@@ -107,8 +107,10 @@ int posture_run(const struct posture_params *p, struct posture_report *ret, stru
 	if (h->running && !h->g)
 		snprintf(report.no_libvirt, sizeof(report.no_libvirt), "%s", h->no_libvirt.message);
 	size_t n = 0;
-	while (posture_check_at(n))
-		n++;
+	for (const struct posture_check *c; (c = posture_check_at(n)); n++) {
+		h->wants_service |= wanted(p, c) && !strncmp(c->id, "management.", 11);
+		h->wants_consoles |= wanted(p, c) && !strncmp(c->id, "console.", 8);
+	}
 	report.findings = calloc(n, sizeof(*report.findings));
 	if (!report.findings)
 		return error_oom(e);

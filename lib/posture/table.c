@@ -8,6 +8,8 @@ static const struct {
 	const struct posture_check *checks;
 } topics[] = {
 	{ "process", "A guest is a process of the host", posture_process },
+	{ "management", "Who manages the host", posture_management },
+	{ "console", "Who sees a guest's screen", posture_console },
 	{ "network", "The network", posture_network },
 	{ "mac", "SELinux and AppArmor", posture_mac },
 	{ "audit", "Linux Audit", posture_audit },

@@ -8,13 +8,13 @@ objcopy -O binary --only-section=.note.dlopen "$KVMCRYPT" notes
 tr '\0' '\n' <notes | grep -ao '\[{.*}\]' >notes.json
 noted=$(jq -r '.[].soname[]' notes.json | LC_ALL=C sort | paste -sd ' ')
 xml=$(jq -r '.[].soname[]' notes.json | grep '^libxml2')
-check_is "libaudit.so.1 libaugeas.so.0 libblkid.so.1 libcrypto.so.3 libcryptsetup.so.12 libdevmapper.so.1.02.1 libvirt-qemu.so.0 libvirt.so.0 $xml" \
+check_is "libaudit.so.1 libaugeas.so.0 libblkid.so.1 libcrypto.so.3 libcryptsetup.so.12 libdevmapper.so.1.02.1 libssl.so.3 libvirt-qemu.so.0 libvirt.so.0 $xml" \
 	"$noted" "each library has its note"
 check_is "$(wc -l <notes.json)" "$(xxd -p notes | tr -d '\n' | grep -o 0a0c7c4046444f00 | wc -l)" \
 	"each note has the type and the owner that are looked for"
 check_is "" "$(jq -r '.[] | select((.priority | IN("required", "recommended", "suggested") | not) or .feature == "" or .description == "") | .soname[0]' notes.json)" \
 	"and says what for and how much it is needed"
-check_is "" "$(readelf -dW "$KVMCRYPT" | grep -E 'NEEDED.*(blkid|crypto|cryptsetup|devmapper|virt|xml2)')" "none of them is linked"
+check_is "" "$(readelf -dW "$KVMCRYPT" | grep -E 'NEEDED.*(blkid|crypto|ssl|cryptsetup|devmapper|virt|xml2)')" "none of them is linked"
 
 unshare -m true 2>/dev/null || { skip "a missing library needs mounts of its own: only root can"; exit $FAILED; }
 # without SONAME COMMAND...: the library is there and can't be loaded.

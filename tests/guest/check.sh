@@ -2,14 +2,11 @@
 # kvmcrypt check on a host with a libvirtd of its own: each check of topic "process" once with a guest that passes
 # and once with one that does not.
 . "$(dirname "$0")/../lib/guest.sh"
+. "$(dirname "$0")/../lib/check.sh"
 libvirtd_dirs
 libvirtd_start
 guest_files
 keystore_new
-# verdict ID: of the last report.  said ID: what stands behind it.
-verdict() { jq -r --arg id "$1" '.findings[] | select(.id == $id).verdict' "$T/stdout"; }
-said() { jq -r --arg id "$1" '.findings[] | select(.id == $id).notes[] | "\(.verdict) \(.seen) \(.subject): \(.text)"' "$T/stdout"; }
-look() { check_exit "$1" "$2" kvmcrypt check --json "${@:3}"; }
 conf() { # conf SED: libvirt's qemu.conf anew, for guests that start from now on
 	sed -i "$1" /etc/libvirt/qemu.conf
 	libvirtd_kill

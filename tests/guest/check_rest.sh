@@ -1,11 +1,9 @@
 #!/bin/bash
 # kvmcrypt check rest: disks, layers, saved memory, secrets and master keys, each as it should be and as it should not.
 . "$(dirname "$0")/../lib/guest.sh"
+. "$(dirname "$0")/../lib/check.sh"
 libvirtd_dirs
 guest_begin
-verdict() { jq -r --arg id "$1" '.findings[] | select(.id == $id).verdict' "$T/stdout"; }
-said() { jq -r --arg id "$1" '.findings[] | select(.id == $id).notes[] | "\(.verdict) \(.seen) \(.subject): \(.text)"' "$T/stdout"; }
-look() { check_exit "$1" "$2" kvmcrypt check --json "${@:3}"; }
 
 kvmcrypt create -q web.qcow2 16M
 guest_define web up

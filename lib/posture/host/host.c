@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "lib/guest/xml.h"
 #include "lib/posture/host/conf.h"
+#include "lib/posture/host/probe.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -135,6 +136,7 @@ void host_free(struct host *h)
 	}
 	free(h->guests);
 	conf_close(h);
+	host_probe_free(h->probes);
 	guest_disconnect(h->g);
 	free(h);
 }

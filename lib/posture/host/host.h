@@ -40,6 +40,8 @@ struct host {
 	int64_t deadline;      /* clock_ms(): what waits for others ends then */
 	const char *keystore;  /* its path */
 	struct augeas *augeas; /* of libaugeas; NULL before the first file */
+	bool wants_service, wants_consoles; /* what host_probe() asks: the topics that are looked at */
+	struct host_probes *probes;	    /* of probe.h; NULL before the first check that asks */
 };
 
 /*
