@@ -4,6 +4,8 @@
 . "$(dirname "$0")/../lib/guest.sh"
 . "$(dirname "$0")/../lib/check.sh"
 libvirtd_dirs
+# Whose default is another in newer versions.
+echo 'max_core = 0' >>/etc/libvirt/qemu.conf
 libvirtd_start
 guest_files
 keystore_new
@@ -17,7 +19,6 @@ again() { virsh -q destroy web && virsh -q start web && guest_wait_said web up; 
 guest_define web up
 virsh -q start web
 guest_wait_said web up
-echo 'max_core = 0' >>/etc/libvirt/qemu.conf
 look 0 "a guest as libvirt starts it" process
 check_is "pass pass pass pass" "$(for i in user capabilities sandbox shared-user; do verdict process.$i; done | xargs)" "user, capabilities, sandbox and sharing pass"
 check_is 1 "$(said process.user | grep -c '^pass running domain web: its process runs as user [1-9]')" "it says as whom it runs"
@@ -53,7 +54,12 @@ for i in user core sandbox capabilities; do
 	check_is 1 "$(said process.$i | grep -c '^fail running domain web')" "process.$i: the running guest fails"
 done
 virsh -q destroy web
-conf '/^user\|^group\|^seccomp\|^clear/d; s/^max_core.*/max_core = 0/'
+conf '/^user\|^group\|^seccomp\|^clear/d; s/^max_core.*/max_core = 1/'
+virsh -q start web && guest_wait_said web up
+look 0 "max_core = 1, as boot enable sets it" process.core
+check_is "pass/2" "$(verdict process.core)/$(said process.core | grep -c '^pass .*\b1\b')" "passes, configured and running, and no program gets a dump either"
+virsh -q destroy web
+conf 's/^max_core.*/max_core = 0/'
 
 # What a definition takes out of libvirt's hands.
 virsh -q dumpxml --inactive web | sed "s|<domain type='qemu'>|<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>|; s|</domain>|<qemu:commandline><qemu:arg value='-name'/><qemu:arg value='x'/></qemu:commandline></domain>|; s|</devices>|<filesystem type='mount'><source dir='/srv'/><target dir='x'/></filesystem></devices>|" >odd.xml

@@ -29,7 +29,8 @@ static bool read_text(struct posture_look *l, const char *file, char *buf, size_
 	return false;
 }
 
-/* A limit of 0 does not keep the kernel from starting the program behind a pipe. */
+/* A limit of 0 does not keep the kernel from starting the program behind a pipe; one of 1 does. */
+#define CORE_NEVER 1
 static bool core_goes_to_a_program(struct posture_look *l, char *program, size_t len)
 {
 	char text[512];
@@ -46,13 +47,13 @@ static void look_core_of(struct posture_look *l, const struct host_guest *g)
 	const char *machine = proc_argument(&g->proc, "-machine", 0);
 	if (proc_limit(&g->proc, "Max core file size", &most, &e) < 0)
 		note_unknown(l, POSTURE_RUNNING, g->subject, &e);
-	else if (most && machine && strstr(machine, "dump-guest-core=on"))
+	else if (most > CORE_NEVER && machine && strstr(machine, "dump-guest-core=on"))
 		NOTE_RUNNING(l, POSTURE_FAIL, g, "a crash would write all of the guest's memory to a core dump");
-	else if (most)
+	else if (most > CORE_NEVER)
 		NOTE_RUNNING(l, POSTURE_FAIL, g, "a crash would write QEMU's memory to a core dump (limit: %s)",
 			     most == UINT64_MAX ? "none" : "not 0");
 	else
-		NOTE_RUNNING(l, POSTURE_PASS, g, "no core dump of its process (limit 0)");
+		NOTE_RUNNING(l, POSTURE_PASS, g, "no core dump of its process (limit %" PRIu64 ")", most);
 }
 
 void process_look_core(struct posture_look *l)
@@ -60,23 +61,24 @@ void process_look_core(struct posture_look *l)
 	for (struct host_guest *g = look_next_process(l, NULL); g; g = look_next_process(l, g))
 		look_core_of(l, g);
 	char program[256];
-	if (l->host->running && core_goes_to_a_program(l, program, sizeof(program)))
-		note(l, POSTURE_WARN, POSTURE_RUNNING, "kernel.core_pattern",
-		     "%s gets the memory of what crashes, whatever its limit is", program);
 	AUTOFREE char *most = NULL;
 	long dump;
 	const char *file = host_conf_path(HOST_CONF_QEMU);
-	if (!look_conf_text(l, HOST_CONF_QEMU, "max_core", &most) ||
+	bool known = look_conf_text(l, HOST_CONF_QEMU, "max_core", &most);
+	if (l->host->running && !(most && !strcmp(most, "1")) && core_goes_to_a_program(l, program, sizeof(program)))
+		note(l, POSTURE_WARN, POSTURE_RUNNING, "kernel.core_pattern",
+		     "%s gets the memory of what crashes, also with max_core = 0; max_core = 1 prevents it", program);
+	if (!known ||
 	    !look_conf_number(l, HOST_CONF_QEMU, "dump_guest_core", 0, &dump))
 		return;
 	if (!most)
 		/* The default was 0 and became unlimited, so only what a guest has tells. */
 		NOTE_CONFIGURED(l, POSTURE_WARN, file,
 				"max_core is not set; what it is then differs between libvirt's versions");
-	else if (strcmp(most, "0"))
+	else if (strcmp(most, "0") && strcmp(most, "1"))
 		NOTE_CONFIGURED(l, POSTURE_FAIL, file, "max_core = %s", most);
 	else
-		NOTE_CONFIGURED(l, POSTURE_PASS, file, "max_core = 0");
+		NOTE_CONFIGURED(l, POSTURE_PASS, file, "max_core = %s", most);
 	if (dump)
 		NOTE_CONFIGURED(l, POSTURE_FAIL, file, "dump_guest_core = %ld", dump);
 }
