@@ -1,5 +1,5 @@
 # kvmcrypt. `make help` lists the targets.
-VERSION   := 0.1.0
+VERSION   := 0.2.0
 CC        ?= gcc
 BUILD     ?= build
 JOBS      ?= $(shell nproc)
@@ -160,6 +160,10 @@ test-reboot: test-deps
 test-on:
 	$(Q)tests/test-on $(SUITE) $(TESTS)
 
+# The packages, in such a root: built twice, lintian, installed, their own tests. Of the last commit.
+test-deb:
+	$(Q)tests/test-deb $(SUITE)
+
 quickstart: deps guest-deps
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) all
 	$(Q)BUILD=$(BUILD) tests/guest/quickstart
@@ -187,11 +191,18 @@ dist:
 
 # Packages of this release of Debian, from the last commit, in $(BUILD)/deb.
 deb: dist
-	$(Q)tests/lib/install-packages $(PKGS_BUILD) debhelper dpkg-dev jq
+	$(Q)tests/lib/install-packages $(PKGS_BUILD) debhelper dpkg-dev jq po-debconf
 	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
 	$(Q)tar -xzf $(BUILD)/kvmcrypt-$(VERSION).tar.gz -C $(BUILD)/deb
 	$(Q)cd $(BUILD)/deb/kvmcrypt-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -j$(JOBS) -b -uc -us
 	$(Q)rm -rf $(BUILD)/deb/kvmcrypt-$(VERSION)
+
+# A package for hosts with RPM, from the last commit, in $(BUILD)/rpm; what it needs to build is not looked for by RPM's names.
+rpm: dist
+	$(Q)tests/lib/install-packages $(PKGS_BUILD) rpm
+	$(Q)rm -rf $(BUILD)/rpm
+	$(Q)env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS rpmbuild --quiet --nodeps --define "_topdir $(CURDIR)/$(BUILD)/rpm" \
+		-ta $(BUILD)/kvmcrypt-$(VERSION).tar.gz
 
 install: all
 	install -D -m 755 $(BUILD)/kvmcrypt $(DESTDIR)$(bindir)/kvmcrypt
@@ -225,15 +236,17 @@ help:
 	@echo 'make asan        unit and command tests under ASan and UBSan'
 	@echo 'make test-reboot a host that loses power: TPM, systemd, autostart (under emulation)'
 	@echo 'make test-on     SUITE=trixie: quickstart and tests in a bare root of that release (TESTS as above)'
+	@echo 'make test-deb    SUITE=trixie: the packages in such a root: built twice, lintian, installed, removed'
 	@echo 'make tsan        what runs in threads under the thread sanitizer'
 	@echo 'make fuzz        run every fuzzer for FUZZ_SECONDS (60)'
 	@echo 'make bench       side by side with qemu-img, virsh and QEMU defaults'
 	@echo 'make lint        warnings of gcc and clang as errors, shellcheck'
 	@echo 'make generated   renew completions and man page sections from the option tables'
 	@echo 'make deb         Debian packages in build/deb; dist: the source as build/kvmcrypt-$(VERSION).tar.gz'
+	@echo 'make rpm         an RPM package in build/rpm'
 	@echo 'make deps        Debian packages to build and run; test-deps: those of the tests'
 	@echo 'make install     honours DESTDIR and prefix; uninstall undoes it'
 
-.PHONY: all dist deb unit-tests test test-on test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
+.PHONY: all dist deb rpm unit-tests test test-on test-deb test-reboot check fault asan tsan fuzz bench quickstart lint generated deps guest-deps test-deps \
 	install uninstall clean help
 .DELETE_ON_ERROR:
