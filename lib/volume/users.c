@@ -85,6 +85,44 @@ int volume_check_secrets(struct guest_connection *g, const char *path, const uns
 			 "`kvmcrypt attach --adopt %s %s`", who, path, user.domain, path);
 }
 
+int volume_check_libvirt(struct guest_connection *g, const struct record *r, const char *without, struct error *e)
+{
+	if (g || !r->n_domains)
+		return 0;
+	return error_set(e, ERROR_LIBVIRT, ENOTCONN, "domain %s has %s, and libvirt cannot be %s", r->domains[0].name,
+			 r->path, without);
+}
+
+/* ---- overlays ---- */
+
+struct search {
+	const struct record *base;
+	char *overlay;
+};
+
+static int look_for_overlay(void *ctx, const struct record *r)
+{
+	struct search *s = ctx;
+	bool by_path = r->backing && !strcmp(r->backing, s->base->path);
+	if (!by_path && uuid_compare(r->parent, s->base->uuid))
+		return 0;
+	s->overlay = strdup(r->path);
+	return s->overlay ? 1 : -ENOMEM;
+}
+
+int volume_check_no_overlay(struct keystore *ks, const struct record *r, const char *verb, struct error *e)
+{
+	struct search s = { .base = r };
+	struct error why = { 0 };
+	int result = keystore_each(ks, look_for_overlay, &s, &why);
+	AUTOFREE char *overlay = s.overlay;
+	if (overlay)
+		return error_set(e, ERROR_REFUSED, EBUSY,
+				 "%s is the backing file of volume %s, which would be lost without this key: %s that "
+				 "first", r->path, overlay, verb);
+	return result < 0 ? error_pass(e, &why) : 0;
+}
+
 /* ---- running ---- */
 
 /* QEMU's node is what we want, or the kernel's device: whichever the volume is meant to have. */

@@ -20,6 +20,12 @@ int volume_check_unused(struct guest_connection *g, const struct record *r, stru
  */
 int volume_check_secrets(struct guest_connection *g, const char *path, const unsigned char *volume, struct error *e);
 
+/* ERROR_REFUSED while another volume has this one below it, and would be lost with its key; verb: "erase". */
+int volume_check_no_overlay(struct keystore *ks, const struct record *r, const char *verb, struct error *e);
+
+/* ERROR_LIBVIRT when a domain has the volume and there is no g to be asked; without: "reached to …". */
+int volume_check_libvirt(struct guest_connection *g, const struct record *r, const char *without, struct error *e);
+
 /*
  * A running domain that has the volume as a disk, as QEMU opens it or as the kernel does, with the name of that disk;
  * *ret NULL: none. g NULL: nobody to ask.

@@ -13,34 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct search {
-	const char *path;
-	char *overlay;
-};
-
-static int look_for_overlay(void *ctx, const struct record *r)
-{
-	struct search *s = ctx;
-	if (!r->backing || strcmp(r->backing, s->path) != 0)
-		return 0;
-	s->overlay = strdup(r->path);
-	return 1;
-}
-
-/* An overlay without its backing file is lost as well, so it has to go first. */
-static int refuse_backing(const struct volume_env *env, const struct record *r, struct error *e)
-{
-	struct search s = { .path = r->path };
-	int ret = keystore_each(env->ks, look_for_overlay, &s, e);
-	AUTOFREE char *overlay = s.overlay;
-	if (ret < 0)
-		return ret;
-	if (overlay)
-		return error_set(e, ERROR_REFUSED, EBUSY, "%s is the backing file of volume %s: erase that first",
-				 r->path, overlay);
-	return 0;
-}
-
 /* What an erase works on, locked against QEMU from the check under the volume's lock on. */
 struct target {
 	bool open;
@@ -85,22 +57,17 @@ static int open_target(const struct record *r, enum container_mode mode, const s
 		ret = volume_check_binding(r, luks_info(container_luks(t->image)), why);
 	if (ret == 0)
 		return r->header_path && mode == CONTAINER_CHANGE ? lock_data(r, &t->data, e) : 0;
-	container_free(t->image);
-	t->image = NULL;
+	container_free(TAKE_PTR(t->image));
+	/* An erase that was interrupted has itself destroyed the header, keyslots first. */
+	bool begun = r->state == RECORD_ERASING;
 	/* It may lie on a file system that is not mounted, or have been moved, with its key still wanted. */
 	if (why->kind == ERROR_NOT_FOUND)
-		return (p && p->missing) || r->state == RECORD_ERASING
-			       ? 0
-			       : error_set(e, ERROR_REFUSED, ENOENT,
-					   "%.700s: mount its file system, or `kvmcrypt move` the volume to where it "
-					   "is now (--missing destroys the record and its key without it)",
-					   why->message);
-	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE) {
-		*e = *why;
-		return ret;
-	}
-	/* An erase that was interrupted has itself destroyed the header, keyslots first. */
-	if ((p && p->damaged) || r->state == RECORD_ERASING)
+		return begun || p->missing ? 0 : error_set(e, ERROR_REFUSED, ENOENT,
+			"%.700s: mount its file system, or `kvmcrypt move` the volume to where it is now (--missing "
+			"destroys the record and its key without it)", why->message);
+	if (why->kind != ERROR_DAMAGED && why->err != EMEDIUMTYPE)
+		return error_pass(e, why);
+	if (begun || p->damaged)
 		return 0;
 	return error_set(e, ERROR_DAMAGED, EBADMSG,
 			 "%.700s; its keyslots cannot be destroyed, so nothing was changed (--damaged destroys the "
@@ -146,7 +113,7 @@ static int check(struct flow *f, struct error *e)
 	if (ret == 0)
 		ret = volume_check_unmapped(r, e);
 	if (ret == 0)
-		ret = refuse_backing(f->env, r, e);
+		ret = volume_check_no_overlay(f->env->ks, r, "erase", e);
 	if (ret == 0)
 		ret = refuse_two(r, f->params, e);
 	return ret < 0 ? ret : open_state(f, e);
@@ -197,20 +164,7 @@ static int act(struct flow *f, struct error *e)
 		*(bool *)f->result = t->image;
 	flow_say(f, "%s", t->image ? "keyslots and record destroyed; the file itself was kept"
 				   : "the record was destroyed; no image of it was there any more");
-	return 0;
-}
-
-static int commit(struct flow *f, struct error *e)
-{
-	(void)e;
 	f->gone = true;
-	return 0;
-}
-
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
-{
-	(void)f, (void)e;
-	*ret = FLOW_RESUME;
 	return 0;
 }
 
@@ -224,8 +178,7 @@ const struct workflow workflow_erase = {
 	.check = check,
 	.intend = intend,
 	.act = act,
-	.commit = commit,
-	.judge = judge,
+	.verdict = FLOW_RESUME,
 	.clear = target_close,
 };
 

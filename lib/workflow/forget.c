@@ -11,35 +11,6 @@
 #include <errno.h>
 #include <string.h>
 
-struct search {
-	const struct record *base;
-	char *overlay;
-};
-
-static int look_for_overlay(void *ctx, const struct record *r)
-{
-	struct search *s = ctx;
-	bool by_path = r->backing && !strcmp(r->backing, s->base->path);
-	if (!by_path && uuid_compare(r->parent, s->base->uuid))
-		return 0;
-	s->overlay = strdup(r->path);
-	return s->overlay ? 1 : -ENOMEM;
-}
-
-/* Whoever has a volume above this one would lose it with this key. */
-static int refuse_base(const struct volume_env *env, const struct record *r, struct error *e)
-{
-	struct search s = { .base = r };
-	struct error why = { 0 };
-	int ret = keystore_each(env->ks, look_for_overlay, &s, &why);
-	AUTOFREE char *overlay = s.overlay;
-	if (overlay)
-		return error_set(e, ERROR_REFUSED, EBUSY,
-				 "%s is the backing file of volume %s, which would be lost without this key: forget "
-				 "that first", r->path, overlay);
-	return ret < 0 ? error_pass(e, &why) : 0;
-}
-
 static int check(const struct volume_env *env, struct guest_connection *g, const struct record *r, struct error *e)
 {
 	int ret = g ? volume_check_unused(g, r, e) : 0;
@@ -47,7 +18,7 @@ static int check(const struct volume_env *env, struct guest_connection *g, const
 		ret = volume_check_unmapped(r, e);
 	if (ret == 0)
 		ret = volume_check_ready(r, e);
-	return ret < 0 ? ret : refuse_base(env, r, e);
+	return ret < 0 ? ret : volume_check_no_overlay(env->ks, r, "forget", e);
 }
 
 int volume_forget(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, bool dry_run,

@@ -215,13 +215,9 @@ static int intend(struct flow *f, struct error *e)
 	struct record *r = f->record;
 	const struct container_region region = region_of(r);
 	int result = s->found.condition == HEADER_MISSING ? 0 : keep_old(&region, p->backup, e);
-	if (result < 0)
-		return result;
-	record_work_clear(&r->work);
-	r->work = (struct record_work){
-		.version = RECORD_WORK_VERSION, .number = RECORD_RESTORING, .step = BEGUN, .mark = r->state,
-	};
-	return 0;
+	r->work.step = BEGUN;
+	r->work.mark = r->state;
+	return result;
 }
 
 static int build(struct flow *f, struct luks **l, struct error *e)
@@ -256,12 +252,6 @@ static int act(struct flow *f, struct error *e)
 	return result < 0 ? result : container_region_write(&region, bytes, header_metadata_length(luks_info(l)), e);
 }
 
-static int prove(struct flow *f, struct error *e)
-{
-	int slot;
-	return volume_prove(f->record, volume_header_path(f->record), &slot, e);
-}
-
 /* An interrupted rotation or resize, which could not end without a header, is what it was. */
 static int commit(struct flow *f, struct error *e)
 {
@@ -274,26 +264,21 @@ static int commit(struct flow *f, struct error *e)
 
 /* ---- after an interruption ---- */
 
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	struct restore_state *s = f->state;
 	int result = header_look(f->record, &s->found, e);
 	if (result < 0)
 		return result;
-	*ret = s->found.condition == HEADER_GOOD ? FLOW_FINISH
-	       : f->record->work.step == BEGUN	 ? FLOW_UNDO
-						 : FLOW_RESUME;
-	return 0;
-}
-
-static int undo(struct flow *f, struct error *e)
-{
-	return commit(f, e);
+	if (s->found.condition == HEADER_GOOD)
+		return FLOW_FINISH;
+	return f->record->work.step == BEGUN ? FLOW_UNDO : FLOW_RESUME;
 }
 
 const struct workflow workflow_header_restore = {
 	.name = "header-restore",
 	.begun = RECORD_RESTORING,
+	.flags = FLOW_NOTES,
 	.state_size = sizeof(struct restore_state),
 	.undone = "the header is as it was found",
 	.finished = "the header is restored",
@@ -302,10 +287,10 @@ const struct workflow workflow_header_restore = {
 	.check = check,
 	.intend = intend,
 	.act = act,
-	.prove = prove,
+	.prove = flow_prove,
 	.commit = commit,
 	.judge = judge,
-	.undo = undo,
+	.undo = commit,
 };
 
 int volume_header_restore(const struct volume_env *env, const uuid_t volume, const struct header_restore *p,

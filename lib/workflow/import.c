@@ -208,43 +208,27 @@ static int act(struct flow *f, struct error *e)
 	return r < 0 ? r : container_write_back(s->c, e);
 }
 
-static int prove(struct flow *f, struct error *e)
-{
-	int slot;
-	return volume_prove(f->record, volume_header_path(f->record), &slot, e);
-}
-
 static int commit(struct flow *f, struct error *e)
 {
 	(void)e;
-	f->record->state = f->record->work.version ? RECORD_REPLACING : RECORD_READY;
+	if (f->record->work.version)
+		f->record->state = RECORD_REPLACING;
 	return 0;
 }
 
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	struct error why = { 0 };
-	int r = prove(f, &why);
-	if (r == 0) {
-		*ret = FLOW_FINISH;
-	} else if (why.kind == ERROR_BAD_KEY) {
-		/* Our keyslot opens nothing, so the record is worth nothing and the image was not changed. */
-		*ret = FLOW_UNDO;
-	} else if (why.kind == ERROR_NOT_FOUND || why.kind == ERROR_DAMAGED) {
-		/* The record may be what rebuilds the header one day. */
-		*ret = FLOW_STUCK;
-		flow_say(f, "%s", why.message);
-	} else {
+	if (flow_prove(f, &why) == 0)
+		return FLOW_FINISH;
+	/* Our keyslot opens nothing, so the record is worth nothing and the image was not changed. */
+	if (why.kind == ERROR_BAD_KEY)
+		return FLOW_UNDO;
+	if (why.kind != ERROR_NOT_FOUND && why.kind != ERROR_DAMAGED)
 		return error_pass(e, &why);
-	}
-	return 0;
-}
-
-static int undo(struct flow *f, struct error *e)
-{
-	(void)e;
-	f->gone = true;
-	return 0;
+	/* The record may be what rebuilds the header one day. */
+	flow_say(f, "%s", why.message);
+	return FLOW_STUCK;
 }
 
 const struct workflow workflow_import = {
@@ -258,10 +242,9 @@ const struct workflow workflow_import = {
 	.check = check,
 	.make = make,
 	.act = act,
-	.prove = prove,
+	.prove = flow_prove,
 	.commit = commit,
 	.judge = judge,
-	.undo = undo,
 	.clear = clear,
 };
 

@@ -8,6 +8,9 @@
 int flow_begin(struct flow *f, const struct workflow *w, struct error *e);
 void flow_end(struct flow *f);
 
+/* The number that comes next where a step has left it as it was; 0: READY. */
+void flow_leave(struct flow *f, uint32_t next);
+
 /* The step, if the workflow has it. */
 int flow_do(struct flow *f, flow_step step, struct error *e);
 

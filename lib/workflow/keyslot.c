@@ -163,9 +163,6 @@ static int intend(struct flow *f, struct error *e)
 {
 	const struct keyslot_params *p = f->params;
 	struct record_work *w = &f->record->work;
-	record_work_clear(w);
-	w->version = RECORD_WORK_VERSION;
-	w->number = RECORD_KEYSLOT;
 	w->step = (uint32_t)p->step;
 	int r = active_slots(f->record, &w->mark, e);
 	return r < 0 || !p->file ? r : intend_file(w, p, e);
@@ -260,21 +257,16 @@ static int commit(struct flow *f, struct error *e)
 	r->recovery_slots &= (uint32_t)(now & ~(now & ~before));
 	if (r->work.step == ADD_RECOVERY)
 		r->recovery_slots |= (uint32_t)(now & ~before);
-	record_work_clear(&r->work);
-	r->state = RECORD_READY;
 	return 0;
 }
 
 /* ---- after an interruption ---- */
 
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	uint64_t now;
 	int r = active_slots(f->record, &now, e);
-	if (r < 0)
-		return r;
-	*ret = now == f->record->work.mark ? FLOW_UNDO : FLOW_FINISH;
-	return 0;
+	return r < 0 ? r : now == f->record->work.mark ? FLOW_UNDO : FLOW_FINISH;
 }
 
 /* The file of a key that opens nothing, if it is ours. */
@@ -297,14 +289,13 @@ static int undo(struct flow *f, struct error *e)
 {
 	(void)e;
 	drop_file(f->record);
-	record_work_clear(&f->record->work);
 	return 0;
 }
 
 const struct workflow workflow_keyslot = {
 	.name = "keyslot",
 	.begun = RECORD_KEYSLOT,
-	.flags = FLOW_HERE,
+	.flags = FLOW_HERE | FLOW_NOTES,
 	.state_size = sizeof(struct keyslot_state),
 	.undone = "the keyslots are as they were",
 	.finished = "the keyslot was changed, and the record says so now",

@@ -24,8 +24,9 @@ static int undo(struct flow *f, struct error *e)
 	uint32_t was = f->record->state;
 	int r = flow_do(f, f->workflow->undo, e);
 	/* Unless it has said itself where that leads; one of several steps under way may be undone. */
-	if (r == 0 && !f->gone && f->record->state == was)
-		f->record->state = RECORD_READY;
+	if (r == 0 && f->record->state == was)
+		flow_leave(f, 0);
+	f->gone = r == 0 && f->workflow->flags & FLOW_NEW;
 	return r < 0 ? r : flow_store_as(f, "-undone", e);
 }
 
@@ -45,10 +46,9 @@ static void tell(const struct flow *f, const char *words, char *detail)
 static int settle_one(struct flow *f, bool may_resume, enum flow_outcome *ret, char *detail, struct error *e)
 {
 	const struct workflow *w = f->workflow;
-	enum flow_verdict verdict = FLOW_STUCK;
-	int r = w->judge(f, &verdict, e);
-	if (r < 0)
-		return r;
+	int r, verdict = w->judge ? w->judge(f, e) : (int)w->verdict;
+	if (verdict < 0)
+		return verdict;
 	switch (verdict) {
 	case FLOW_UNDO:
 		r = undo(f, e);

@@ -80,24 +80,14 @@ static int finish(struct flow *f, struct error *e)
 		if (result == 0)
 			flow_note(f, "keyslot %d, which the given passphrase opened, was destroyed", slot);
 	}
-	if (result < 0)
-		return result;
-	record_work_clear(&r->work);
-	r->state = RECORD_READY;
-	return 0;
-}
-
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
-{
-	(void)f, (void)e;
-	*ret = FLOW_FINISH;
-	return 0;
+	return result;
 }
 
 const struct workflow workflow_replace = {
 	.name = "replace",
 	.begun = RECORD_REPLACING,
 	.committed = RECORD_REPLACING,
+	.flags = FLOW_NOTES,
 	.state_size = sizeof(struct replace_state),
 	.finished = "it is imported, and the keyslot of the given passphrase is destroyed",
 	.kept = "keeps its keyslots",
@@ -105,7 +95,7 @@ const struct workflow workflow_replace = {
 	.check = check,
 	.intend = intend,
 	.finish = finish,
-	.judge = judge,
+	.verdict = FLOW_FINISH,
 	.clear = clear,
 };
 

@@ -113,10 +113,10 @@ static int resize_mapped(const struct record *r, const struct volume_mapping *m,
 	return ret;
 }
 
-static int resize_live(virDomainPtr d, const char *target, const struct volume_resize *p, struct error *e)
+static int resize_live(const struct flow *f, uint64_t size, struct error *e)
 {
-	if (virDomainBlockResize(d, target, p->size, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0)
-		return guest_error(e, "cannot resize disk %s of running domain %s", target, virDomainGetName(d));
+	if (virDomainBlockResize(f->guest, f->target, size, VIR_DOMAIN_BLOCK_RESIZE_BYTES) < 0)
+		return guest_error(e, "cannot resize disk %s of running domain %s", f->target, flow_guest_name(f));
 	return 0;
 }
 
@@ -124,16 +124,7 @@ struct resize_state {
 	uint64_t now;
 	struct volume_resize want;	/* in bytes, whatever it has */
 	struct volume_mapping mapping;
-	virDomainPtr domain;	/* the guest that runs with it, or NULL */
-	char target[32];
 };
-
-static void clear(void *state)
-{
-	struct resize_state *s = state;
-	if (s->domain)
-		virDomainFree(s->domain);
-}
 
 static int check_size(const struct record *r, const struct volume_resize *p, uint64_t now, struct error *e)
 {
@@ -178,15 +169,15 @@ static int check(struct flow *f, struct error *e)
 	if (ret == 0 && r->integrity)
 		ret = resize_integrity_check(r, p, s->now, &s->mapping, e);
 	if (ret == 0)
-		ret = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
+		ret = flow_find_guest(f, e);
 	if (ret < 0)
 		return ret;
 	done->old_size = s->now;
 	done->size = p->size;
-	snprintf(done->domain, sizeof(done->domain), "%s", s->domain ? virDomainGetName(s->domain) : "");
+	snprintf(done->domain, sizeof(done->domain), "%s", flow_guest_name(f));
 	f->unchanged = p->size == s->now && r->size == s->now &&
 		       !(s->mapping.name[0] && s->mapping.status.size != p->size);
-	if (!s->domain && image_is_in_use(r->path))
+	if (!f->guest && image_is_in_use(r->path))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", r->path);
 	return 0;
 }
@@ -199,12 +190,12 @@ static int act(struct flow *f, struct error *e)
 	if (s->mapping.name[0]) {
 		int ret = resize_mapped(r, &s->mapping, p, s->now, e);
 		/* A guest that has the block device learns of its size from QEMU. */
-		return ret < 0 || !s->domain ? ret : resize_live(s->domain, s->target, p, e);
+		return ret < 0 || !f->guest ? ret : resize_live(f, p->size, e);
 	}
 	if (r->integrity)
 		return resize_integrity(f->env, r, p, e);
-	if (s->domain)
-		return resize_live(s->domain, s->target, p, e);
+	if (f->guest)
+		return resize_live(f, p->size, e);
 	return r->format == RECORD_FORMAT_QCOW2 ? resize_qcow2(f->env, r, p, e) : resize_raw(r, p, e);
 }
 
@@ -220,12 +211,11 @@ static int commit(struct flow *f, struct error *e)
 	if (ret < 0)
 		return ret;
 	f->record->size = size;
-	f->record->state = RECORD_READY;
 	return 0;
 }
 
 /* Without its tags a new part of a volume with integrity is none. */
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	uint64_t size;
 	int r = f->record->integrity ? resize_integrity_undo(f->record, e) : 0;
@@ -234,8 +224,7 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 	if (r < 0)
 		return r;
 	flow_say(f, "the image has %llu bytes", (unsigned long long)size);
-	*ret = size == f->record->size ? FLOW_UNDO : FLOW_FINISH;
-	return 0;
+	return size == f->record->size ? FLOW_UNDO : FLOW_FINISH;
 }
 
 const struct workflow workflow_resize = {
@@ -249,7 +238,6 @@ const struct workflow workflow_resize = {
 	.act = act,
 	.commit = commit,
 	.judge = judge,
-	.clear = clear,
 };
 
 int volume_resize(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,

@@ -39,27 +39,24 @@ static void clear(void *state)
 
 /* ---- check ---- */
 
+#define NO_SECRET "reached to renew its secret (--no-libvirt rotates without)"
+
 static int look(struct flow *f, struct error *e)
 {
 	const struct volume_rotate *p = f->params;
 	struct volume_rotated *done = f->result;
 	const struct record *r = f->record;
-	AUTODOMAIN virDomainPtr d = NULL;
 	struct volume_mapping m = { 0 };
-	char target[32];
-	if (!f->g && r->n_domains && !p->without_libvirt)
-		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be reached to renew its secret (--no-libvirt "
-				 "rotates without)",
-				 r->domains[0].name, r->path);
-	int result = volume_mapping(r, &m, e);
+	int result = p->without_libvirt ? 0 : volume_check_libvirt(f->g, r, NO_SECRET, e);
+	if (result == 0)
+		result = volume_mapping(r, &m, e);
 	if (result == 0 && !volume_is_mapped_for_guests(r))
-		result = volume_find_guest(f->g, r, &d, target, sizeof(target), e);
+		result = flow_find_guest(f, e);
 	if (result < 0)
 		return result;
 	done->changed = true;
-	done->how = d ? "live" : m.name[0] ? "mapped" : "at rest";
-	snprintf(done->domain, sizeof(done->domain), "%s", d ? virDomainGetName(d) : "");
+	done->how = f->guest ? "live" : m.name[0] ? "mapped" : "at rest";
+	snprintf(done->domain, sizeof(done->domain), "%s", flow_guest_name(f));
 	return 0;
 }
 
@@ -97,14 +94,17 @@ static void swap(struct record *r)
 	r->pending = other;
 }
 
-static int commit(struct flow *f, struct error *e)
+void rotate_take_next(struct record *r)
 {
-	struct record *r = f->record;
-	(void)e;
 	swap(r);
 	r->generation++;
 	r->rotated = (int64_t)time(NULL);
-	r->state = RECORD_RETIRING;
+}
+
+static int commit(struct flow *f, struct error *e)
+{
+	(void)e;
+	rotate_take_next(f->record);
 	return 0;
 }
 
@@ -140,7 +140,6 @@ static int retire(struct flow *f, struct error *e)
 	}
 	secret_free(f->record->pending);
 	f->record->pending = NULL;
-	f->record->state = RECORD_READY;
 	return 0;
 }
 
@@ -150,7 +149,7 @@ static int retire(struct flow *f, struct error *e)
  * No keyslot is destroyed before the other passphrase was seen to open the volume: what the record says may be
  * younger or older than what the disk has, after a power cut of either.
  */
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	struct rotate_state *s = f->state;
 	struct error why = { 0 };
@@ -163,8 +162,7 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 		return error_pass(e, &why);
 	if (r < 0 && !begun)
 		swap(f->record);
-	*ret = begun && r == 0 ? FLOW_UNDO : FLOW_FINISH;
-	return 0;
+	return begun && r == 0 ? FLOW_UNDO : FLOW_FINISH;
 }
 
 const struct workflow workflow_rotate = {

@@ -29,12 +29,10 @@ int volume_rotate(const struct volume_env *env, struct guest_connection *g, cons
 		  const struct volume_rotate *p, struct volume_rotated *ret, struct error *e);
 
 /*
- * The rest of an interrupted rotation, under the volume's lock: what is recorded stays, the other
- * passphrase goes. r is revealed. *ret_finished false: the rotation was taken back. The recorded
- * passphrase is given to libvirt where that has the volume's secret.
+ * The next passphrase is the one in force from now on, and what it replaces is pending: to be retired. Where a commit
+ * leaves RECORD_RETIRING behind.
  */
-int volume_rotate_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			 bool *ret_finished, struct error *e);
+void rotate_take_next(struct record *r);
 
 /* ---- rotate_many.c ---- */
 

@@ -55,33 +55,19 @@ static void report(struct many *m, const struct volume_rotation *one)
 	pthread_mutex_unlock(&m->lock);
 }
 
-static void rotate(struct many *m, const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		   struct volume_rotation *one)
-{
-	const struct volume_reencrypt p = { .dry_run = m->p->dry_run, .without_libvirt = m->p->without_libvirt };
-	struct volume_reencrypted done = { 0 };
-	if (!m->p->volume_key) {
-		volume_rotate(env, g, volume, m->p, &one->done, &one->error);
-		return;
-	}
-	if (volume_reencrypt(env, g, volume, &p, &done, &one->error) < 0)
-		return;
-	one->done.changed = true;
-	one->done.how = done.how;
-	one->done.generation = done.generation;
-	snprintf(one->done.domain, sizeof(one->done.domain), "%s", done.domain);
-}
-
 static void rotate_one(struct many *m, const struct volume_env *env, struct guest_connection *g, const uuid_t volume)
 {
 	AUTORECORD struct record *r = NULL;
 	struct volume_rotation one = { .uuid = volume };
+	int (*rotate)(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
+		      const struct volume_rotate *p, struct volume_rotated *ret, struct error *e) =
+		m->p->volume_key ? volume_reencrypt : volume_rotate;
 	int result = keystore_get(env->ks, volume, &r, &one.error);
 	one.record = r;
 	if (result == 0) {
 		one.done.generation = r->generation;
 		if (!m->before || r->rotated < m->before || volume_key_from_future(r))
-			rotate(m, env, g, volume, &one);
+			rotate(env, g, volume, m->p, &one.done, &one.error);
 	}
 	report(m, &one);
 }

@@ -1,5 +1,6 @@
 #include "lib/workflow/internal.h"
 #include "lib/volume/internal.h"
+#include "lib/volume/users.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -30,6 +31,8 @@ void flow_end(struct flow *f)
 	if (f->state && f->workflow->clear)
 		f->workflow->clear(f->state);
 	free(TAKE_PTR(f->state));
+	if (f->guest)
+		virDomainFree(TAKE_PTR(f->guest));
 }
 
 static void flow_free(struct flow *f)
@@ -52,6 +55,22 @@ void flow_say(struct flow *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+int flow_find_guest(struct flow *f, struct error *e)
+{
+	return f->guest ? 0 : volume_find_guest(f->g, f->record, &f->guest, f->target, sizeof(f->target), e);
+}
+
+const char *flow_guest_name(const struct flow *f)
+{
+	return f->guest ? virDomainGetName(f->guest) : "";
+}
+
+int flow_prove(struct flow *f, struct error *e)
+{
+	int slot;
+	return volume_prove(f->record, volume_header_path(f->record), &slot, e);
+}
+
 int flow_store(struct flow *f, const char *action, struct error *e)
 {
 	/* A link beside the image outlives the workflow that made it. */
@@ -72,11 +91,21 @@ int flow_store_as(struct flow *f, const char *suffix, struct error *e)
 
 /* ---- the steps ---- */
 
+void flow_leave(struct flow *f, uint32_t next)
+{
+	if (!next && f->workflow->flags & FLOW_NOTES)
+		record_work_clear(&f->record->work);
+	f->record->state = next ? next : RECORD_READY;
+}
+
 int flow_commit(struct flow *f, struct error *e)
 {
-	int r = flow_do(f, f->workflow->commit, e);
+	const struct workflow *w = f->workflow;
+	int r = flow_do(f, w->commit, e);
 	if (r == 0 && !f->gone)
 		volume_learn(f->record);
+	if (r == 0 && f->record->state == w->begun)
+		flow_leave(f, w->committed);
 	return r < 0 ? r : flow_store_as(f, "", e);
 }
 
@@ -116,9 +145,8 @@ int flow_finish(struct flow *f, struct error *e)
 		r = enter(f, e);
 		if (r == 0)
 			r = flow_do(f, f->workflow->finish, e);
-		if (r == 0 && !f->gone && f->record->state == was)
-			return error_set(e, ERROR_FAILED, EIO, "%s: workflow %s does not come to an end",
-					 f->record->path, f->workflow->name);
+		if (r == 0 && f->record->state == was)
+			flow_leave(f, 0);
 		if (r == 0)
 			r = flow_store_as(f, "-end", e);
 	}
@@ -127,6 +155,11 @@ int flow_finish(struct flow *f, struct error *e)
 
 static int begin(struct flow *f, struct error *e)
 {
+	if (f->workflow->flags & FLOW_NOTES) {
+		record_work_clear(&f->record->work);
+		f->record->work.version = RECORD_WORK_VERSION;
+		f->record->work.number = f->workflow->begun;
+	}
 	int r = flow_do(f, f->workflow->intend, e);
 	if (r < 0 || !f->workflow->begun)
 		return r;
@@ -182,6 +215,7 @@ static int settle_older(struct flow *f, const struct flow_call *call, struct vol
 	if (f->resumed && w->resumable) {
 		struct flow held = { .env = f->env, .g = f->g, .record = h->record };
 		f->resumed = w->resumable(&held);
+		flow_end(&held);
 	}
 	if (f->resumed || (call->as_it_is && older != w))
 		return 0;

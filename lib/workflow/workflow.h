@@ -36,6 +36,8 @@ struct flow {
 	const void *params;		/* of the verb; NULL when an interrupted one is judged */
 	void *result;			/* of the verb, for its steps to fill; NULL likewise */
 	void *state;			/* the workflow's own, zeroed; clear() ends it */
+	virDomainPtr guest;		/* by flow_find_guest(), until the state ends; or NULL */
+	char target[64];		/* its disk */
 	struct record *record;		/* check() before the lock: as first read, or NULL of a new volume; from then on
 					   fresh and revealed. The engine frees it. */
 	struct flow_other *others;	/* under the lock: in the order of their UUIDs */
@@ -44,7 +46,7 @@ struct flow {
 	bool locked;			/* what check() finds now counts; what it opens in state stays open */
 	bool resumed;			/* act() goes on where an earlier run stopped */
 	bool unchanged;			/* set by check(): it is so already, nothing is to be done */
-	bool gone;			/* set by commit(), finish(), undo(): the record goes */
+	bool gone; /* set by act(), commit(), finish(): the record goes; with undo() a new one does */
 	char detail[512];		/* for a person: what judge, finish or undo found; or "" */
 };
 
@@ -61,11 +63,15 @@ enum flow_flags {
 	FLOW_NEW = 1,		/* make() makes the record: there is none yet */
 	FLOW_KEEP_WORK = 2,	/* what a person stopped, or had been resumed, is kept for the next run */
 	FLOW_HERE = 4,		/* refused with another host's libvirt, unless env->shared_storage */
+	FLOW_NOTES = 8,		/* record.work is its own from intend() to the end; version and number are set */
 };
 
 typedef int (*flow_step)(struct flow *f, struct error *e);
 
-/* Steps return 0 or -errno and may be NULL; intend() to undo() change the record in memory, the engine stores it. */
+/*
+ * Steps return 0 or -errno and may be NULL; intend() to undo() change the record in memory, the engine stores it. A
+ * number that they leave as it is becomes the next one: committed after commit(), READY in the end.
+ */
 struct workflow {
 	const char *name;		/* of the audit rows: "rotate", with "-begin", "-end", "-undone" */
 	uint32_t begun;			/* the record's number from intend() on; 0: the commit is the only step */
@@ -82,7 +88,8 @@ struct workflow {
 	flow_step intend, act, prove, commit;
 	flow_step finish;		/* may be repeated */
 	flow_step undo;			/* may be repeated */
-	int (*judge)(struct flow *f, enum flow_verdict *ret, struct error *e);
+	int (*judge)(struct flow *f, struct error *e);	/* enum flow_verdict or -errno; NULL: it is always `verdict` */
+	enum flow_verdict verdict;
 	void (*clear)(void *state);	/* frees what it holds */
 };
 
@@ -119,6 +126,12 @@ int workflow_run(const struct workflow *w, const struct flow_call *call, struct 
 
 /* Stores the record in the middle of a step: a further number, another file. */
 int flow_store(struct flow *f, const char *action, struct error *e);
+/* The running guest that has the volume, into f->guest and f->target. */
+int flow_find_guest(struct flow *f, struct error *e);
+/* "" for none. */
+const char *flow_guest_name(const struct flow *f);
+/* A prove() of whatever changes a header: does the record's passphrase open it to the record's volume key? */
+int flow_prove(struct flow *f, struct error *e);
 /* What `recover` shows of it. */
 void flow_say(struct flow *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* A line for a person, by env->note. */

@@ -1,11 +1,12 @@
 #include "lib/workflow/create/base.h"
 
-#include "lib/guest/users.h"
 #include "lib/image/file/lock.h"
+#include "lib/volume/users.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
+#define NOT_ASKED "asked whether as its own disk (--backing-in-use goes on without)"
 #define WAY_ON "freeze it (chmod a-w) or copy it first; --backing-in-use goes on if it surely does not change"
 
 static bool is_frozen(const struct record *r, const char *backing)
@@ -46,9 +47,5 @@ int create_base_check(const struct volume_env *env, struct guest_connection *g, 
 				 "%s is open to be written to by a guest or another process: " WAY_ON, backing);
 	if (g)
 		return ask_libvirt(g, r, backing, e);
-	if (r && r->n_domains)
-		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be asked whether as its own disk "
-				 "(--backing-in-use goes on without)", r->domains[0].name, backing);
-	return 0;
+	return r ? volume_check_libvirt(NULL, r, NOT_ASKED, e) : 0;
 }

@@ -227,36 +227,30 @@ static int commit(struct flow *f, struct error *e)
 	if (r < 0)
 		return r;
 	free(TAKE_PTR(f->record->beside));
-	f->record->state = RECORD_READY;
 	return 0;
 }
 
 /* ---- after an interruption ---- */
 
 /* Renamed: it was synced and proven before, so only the record is behind. */
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	const struct record *r = f->record;
 	struct image_look look = { 0 };
 	struct error why = { 0 };
-	int slot;
 	bool unfinished = r->beside && volume_path_taken(r->beside);
-	*ret = FLOW_UNDO;
 	/* A detached header gets its name before the data does. */
 	if (r->header_path && (unfinished || !volume_path_taken(r->path)))
-		return 0;
-	if (volume_prove(r, volume_header_path(r), &slot, &why) == 0) {
-		*ret = FLOW_FINISH;
-		return 0;
-	}
+		return FLOW_UNDO;
+	if (flow_prove(f, &why) == 0)
+		return FLOW_FINISH;
 	if (why.kind == ERROR_FAILED)
 		return error_pass(e, &why);
+	if (image_look(r->path, &look, NULL) < 0 || uuid_compare(look.luks_uuid, r->luks_uuid) != 0)
+		return FLOW_UNDO;
 	/* Renamed and damaged since: the record may be what rebuilds its header. */
-	if (image_look(r->path, &look, NULL) == 0 && uuid_compare(look.luks_uuid, r->luks_uuid) == 0) {
-		*ret = FLOW_STUCK;
-		flow_say(f, "%s", why.message);
-	}
-	return 0;
+	flow_say(f, "%s", why.message);
+	return FLOW_STUCK;
 }
 
 /* Only a name that create itself makes may be removed, whatever a record says. */
@@ -288,10 +282,7 @@ static int undo(struct flow *f, struct error *e)
 	int ret = r->format == RECORD_FORMAT_RAW ? create_raw_unmap(r, e) : 0;
 	if (ret == 0 && r->beside)
 		remove_temporary(r->beside);
-	if (ret == 0 && r->header_path)
-		ret = undo_detached(r, e);
-	f->gone = ret == 0;
-	return ret;
+	return ret < 0 || !r->header_path ? ret : undo_detached(r, e);
 }
 
 const struct workflow workflow_create = {

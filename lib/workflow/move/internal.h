@@ -36,8 +36,6 @@ struct move_state {
 	size_t n;
 	struct container *image;	/* the file with the LUKS header, under QEMU's locks; or NULL */
 	int data;			/* the data beside a detached header likewise, or 0 */
-	virDomainPtr domain;		/* the guest that runs with it, or NULL */
-	char target[64];
 };
 
 /* ---- plan.c: which pieces go from where to where, and how ---- */

@@ -10,7 +10,7 @@
 #include "lib/guest/users.h"
 #include "lib/image/container_like.h"
 #include "lib/image/file/copy.h"
-#include "lib/volume/layers.h"
+#include "lib/workflow/live_copy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,17 +18,6 @@
 
 /* record.work.mark: from then on the new image may be the newer one. */
 #define PIVOTING 1
-
-static int open_now(const struct record *r, const char *path, struct container **ret, struct error *e)
-{
-	int result = container_open(path, volume_image_format(r), CONTAINER_LOOK, ret, e);
-	if (result == 0 && container_info(*ret)->qcow2.n_snapshots)
-		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				   "%s has internal snapshots, which a copy under a running guest would lose: stop the "
-				   "guest first",
-				   path);
-	return result;
-}
 
 /* The keys stay: the header is copied as it is. Nobody changes it while we have the volume's lock. */
 static int write_header(const struct container *old, const struct move_piece *p, int fd, uint64_t offset,
@@ -48,7 +37,9 @@ static int make_destination(struct flow *f, struct move_piece *p, struct error *
 	AUTOCLOSE int fd = -1;
 	AUTOFREE char *backing = NULL;
 	uint64_t offset;
-	int slot, r = open_now(f->record, p->from, &old, e);
+	int slot, r = container_open(p->from, volume_image_format(f->record), CONTAINER_LOOK, &old, e);
+	if (r == 0)
+		r = live_copy_check(old, p->from, e);
 	if (r == 0)
 		r = move_make_file(f, p, &fd, e);
 	const struct image_copy c = {
@@ -67,47 +58,25 @@ static int make_destination(struct flow *f, struct move_piece *p, struct error *
 	return r < 0 ? r : move_name_copy(p, fd, e);
 }
 
-static int start(struct flow *f, const struct move_piece *p, struct error *e)
+static void pivoting(struct record *r)
 {
-	const struct move_state *s = f->state;
-	CLEANUP(layers_clear) struct layers layers = { 0 };
-	int r = layers_find(f->env->ks, f->record, &layers, e);
-	if (r < 0)
-		return r;
-	layers.guest[0].path = p->to;
-	const struct guest_disk disk = {
-		.layers = layers.guest, .n_layers = layers.n, .target = s->target, .bus = "virtio",
-	};
-	return guest_copy_start(s->domain, &disk, e);
+	r->work.mark = PIVOTING;
 }
 
 int move_live(struct flow *f, struct move_piece *p, struct error *e)
 {
-	const struct move_state *s = f->state;
+	const struct live_copy copy = { p->to, "copying", pivoting, "move-pivot" };
 	int r = make_destination(f, p, e);
 	/* After a restart of its daemon libvirt may not have it any more. */
 	if (r == 0)
 		r = guest_secret_register(f->g, f->record->uuid, p->to, f->record->passphrase, NULL, NULL, e);
-	if (r == 0)
-		r = start(f, p, e);
-	if (r < 0)
-		return r;
-	r = guest_copy_wait(s->domain, s->target, "copying", f->env->progress, e);
-	if (r == 0) {
-		f->record->work.mark = PIVOTING;
-		r = flow_store(f, "move-pivot", e);
-	}
-	if (r < 0) {
-		guest_copy_abort(s->domain, s->target);
-		return r;
-	}
-	return guest_copy_pivot(s->domain, s->target, e);
+	return r < 0 ? r : live_copy_run(f, &copy, e);
 }
 
 /* ---- after an interruption ---- */
 
-/* The one that it was begun with; *ret NULL: it is gone. */
-static int find_domain(struct flow *f, virDomainPtr *ret, struct error *e)
+/* The one that it was begun with; f->guest NULL: it is gone. */
+static int find_domain(struct flow *f, struct error *e)
 {
 	const struct record *r = f->record;
 	char text[37] = "";
@@ -120,23 +89,23 @@ static int find_domain(struct flow *f, virDomainPtr *ret, struct error *e)
 				 "a move of %s under a running guest was interrupted, and only libvirt can tell which "
 				 "image is in use",
 				 r->path);
+	const char *name = "";
 	for (size_t i = 0; i < r->n_domains; i++)
 		if (!uuid_compare(r->domains[i].uuid, uuid))
-			return guest_find_recorded(f->g, uuid, r->domains[i].name, ret, e) < 0 ? -EIO : 0;
-	return guest_find_recorded(f->g, uuid, "", ret, e) < 0 ? -EIO : 0;
+			name = r->domains[i].name;
+	return guest_find_recorded(f->g, uuid, name, &f->guest, e) < 0 ? -EIO : 0;
 }
 
 static int find_target(struct flow *f, const struct move_piece *p, struct error *e)
 {
-	struct move_state *s = f->state;
 	struct guest_user user = { 0 };
 	AUTOGUESTIMAGE struct guest_image image;
 	guest_image_begin(&image, f->g, f->record->uuid);
 	int r = guest_image_add(&image, p->from, false, e);
 	if (r == 0)
-		r = guest_user_of(s->domain, &image, GUEST_LIVE, &user, e);
+		r = guest_user_of(f->guest, &image, GUEST_LIVE, &user, e);
 	if (r == 0)
-		snprintf(s->target, sizeof(s->target), "%s", user.use.target);
+		snprintf(f->target, sizeof(f->target), "%s", user.use.target);
 	return r;
 }
 
@@ -144,27 +113,22 @@ int move_live_judge(struct flow *f, bool *ret_pivoted, struct error *e)
 {
 	struct move_state *s = f->state;
 	const struct move_piece *p = move_piece_of(s, false);
-	struct guest_domain_xml xml = { 0 };
-	int r = find_domain(f, &s->domain, e);
+	bool copying = false;
+	int r = find_domain(f, e);
 	*ret_pivoted = false;
 	if (r < 0)
 		return r;
-	if (!s->domain && f->record->work.mark != PIVOTING)
+	if (!f->guest && f->record->work.mark != PIVOTING)
 		return 0;
-	if (!s->domain)
+	if (!f->guest)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
 				 "no domain tells whether %s or %s is the newer image: look at both, remove the other",
 				 p->from, p->to);
-	r = guest_domain_xml(s->domain, &xml, e);
-	if (r < 0)
+	r = live_copy_look(f, p->to, ret_pivoted, &copying, e);
+	if (r < 0 || *ret_pivoted || !copying)
 		return r;
-	*ret_pivoted = guest_disk_mentions(xml.live, p->to, false) || guest_disk_mentions(xml.config, p->to, false);
-	bool copying = guest_disk_mentions(xml.live, p->to, true);
-	guest_domain_xml_clear(&xml);
-	if (*ret_pivoted || !copying)
-		return 0;
 	r = find_target(f, p, e);
-	if (r == 0 && s->target[0])
-		guest_copy_abort(s->domain, s->target);
+	if (r == 0 && f->target[0])
+		guest_copy_abort(f->guest, f->target);
 	return r;
 }

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NO_NAME "reached to tell it the new place"
+
 static bool is_live(const struct move_state *s)
 {
 	return s->n && s->pieces[0].how == MOVE_LIVE;
@@ -98,13 +100,13 @@ static int check_users(struct flow *f, struct error *e)
 				 "a guest runs with %s since a live change of its volume key: it can be moved after "
 				 "its restart",
 				 r->path);
-	if (s->domain && !p->live)
+	if (f->guest && !p->live)
 		return error_set(e, ERROR_BUSY, EBUSY, "domain %s runs with %s: stop it first, or give --live",
-				 virDomainGetName(s->domain), r->path);
-	if (s->domain && !is_live(s))
+				 flow_guest_name(f), r->path);
+	if (f->guest && !is_live(s))
 		return error_set(e, ERROR_BUSY, EBUSY,
 				 "domain %s runs with %s, which was moved under it: stop it first",
-				 virDomainGetName(s->domain), r->path);
+				 flow_guest_name(f), r->path);
 	return 0;
 }
 
@@ -127,7 +129,7 @@ static void tell(struct flow *f)
 	done->changed = !f->unchanged;
 	done->how = f->unchanged ? NULL : how_of(s);
 	snprintf(done->from, sizeof(done->from), "%s", f->record->path);
-	snprintf(done->domain, sizeof(done->domain), "%s", is_live(s) ? virDomainGetName(s->domain) : "");
+	snprintf(done->domain, sizeof(done->domain), "%s", is_live(s) ? flow_guest_name(f) : "");
 }
 
 static int check(struct flow *f, struct error *e)
@@ -136,15 +138,14 @@ static int check(struct flow *f, struct error *e)
 	const struct volume_move *p = f->params;
 	const struct record *r = f->record;
 	bool stale = false;
-	if (!f->g && r->n_domains && !p->without_libvirt)
-		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be reached to tell it the new place "
-				 "(--no-libvirt goes on without)",
-				 r->domains[0].name, r->path);
+	int result =
+		p->without_libvirt ? 0 : volume_check_libvirt(f->g, r, NO_NAME " (--no-libvirt goes on without)", e);
+	if (result < 0)
+		return result;
 	/* An interrupted one has left files at both places, and is settled first. */
 	if (!f->locked && !volume_is_ready(r))
 		return f->dry_run ? volume_check_ready(r, e) : 0;
-	int result = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
+	result = flow_find_guest(f, e);
 	if (result == 0)
 		result = move_plan(f, e);
 	if (result == 0 && s->n)
@@ -173,7 +174,7 @@ static int intend(struct flow *f, struct error *e)
 	int r = move_note(f, e);
 	if (r < 0 || !is_live(s))
 		return r;
-	virDomainGetUUID(s->domain, domain);
+	virDomainGetUUID(f->guest, domain);
 	uuid_unparse_lower(domain, text);
 	return asprintf(&w->params, "\"%s\"", text) < 0 ? w->params = NULL, error_oom(e) : 0;
 }
@@ -246,7 +247,6 @@ static int commit(struct flow *f, struct error *e)
 		result = set_path(&f->others[i].hold.record->backing, r->path, e);
 		f->others[i].changed = true;
 	}
-	r->state = RECORD_MOVED_IN_PLACE;
 	return result;
 }
 
@@ -255,19 +255,13 @@ static int finish(struct flow *f, struct error *e)
 	const struct move_state *s = f->state;
 	struct record *r = f->record;
 	int result = move_read(f, e);
-	if (result == 0 && !f->g && r->n_domains && !(r->work.step & MOVE_WITHOUT_LIBVIRT))
-		result = error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				   "domain %s has %s, and libvirt cannot be reached to tell it the new place",
-				   r->domains[0].name, r->path);
+	if (result == 0 && !(r->work.step & MOVE_WITHOUT_LIBVIRT))
+		result = volume_check_libvirt(f->g, r, NO_NAME, e);
 	if (result == 0)
 		result = move_names(f, e);
 	for (size_t i = 0; i < s->n && result == 0; i++)
 		result = move_remove_old(f, &s->pieces[i], e);
-	if (result < 0)
-		return result;
-	record_work_clear(&r->work);
-	r->state = RECORD_READY;
-	return 0;
+	return result;
 }
 
 /* ---- after an interruption ---- */
@@ -280,32 +274,32 @@ static int is_named_by_guest(struct flow *f, bool *ret, struct error *e)
 	struct guest_domain_xml xml = { 0 };
 	*ret = false;
 	int r = p && p->how != MOVE_NOTED
-			? volume_find_guest(f->g, f->record, &s->domain, s->target, sizeof(s->target), e) : 0;
-	if (r == 0 && s->domain)
-		r = guest_domain_xml(s->domain, &xml, e);
-	if (r == 0 && s->domain)
+			? flow_find_guest(f, e) : 0;
+	if (r == 0 && f->guest)
+		r = guest_domain_xml(f->guest, &xml, e);
+	if (r == 0 && f->guest)
 		*ret = guest_disk_mentions(xml.live, p->from, false);
 	guest_domain_xml_clear(&xml);
 	return r;
 }
 
-static int judge_committed(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge_committed(struct flow *f, struct error *e)
 {
 	bool named;
 	int r = is_named_by_guest(f, &named, e);
-	*ret = r == 0 && named ? FLOW_LATER : FLOW_FINISH;
-	if (r == 0 && named)
-		flow_say(f, "it is at its new place; a guest that runs with it knows the old one until it stops");
-	return r;
+	if (r < 0 || !named)
+		return r < 0 ? r : FLOW_FINISH;
+	flow_say(f, "it is at its new place; a guest that runs with it knows the old one until it stops");
+	return FLOW_LATER;
 }
 
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	struct move_state *s = f->state;
 	bool any = false;
 	int slot, r = move_read(f, e);
 	if (r == 0 && f->record->state == RECORD_MOVED_IN_PLACE)
-		return judge_committed(f, ret, e);
+		return judge_committed(f, e);
 	for (size_t i = 0; i < s->n && r == 0 && !any; i++) {
 		r = move_is_switched(&s->pieces[i], &any, e);
 		if (r == 0 && !any && s->pieces[i].how == MOVE_LIVE)
@@ -315,8 +309,7 @@ static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
 		return r;
 	if (!any && s->n && is_noted(s))
 		any = volume_prove(f->record, move_path_now(f, true), &slot, NULL) == 0;
-	*ret = any ? FLOW_FINISH : FLOW_UNDO;
-	return 0;
+	return any ? FLOW_FINISH : FLOW_UNDO;
 }
 
 static int undo(struct flow *f, struct error *e)
@@ -325,8 +318,6 @@ static int undo(struct flow *f, struct error *e)
 	int r = move_read(f, e);
 	for (size_t i = 0; i < s->n && r == 0; i++)
 		r = move_take_back(&s->pieces[i], e);
-	if (r == 0)
-		record_work_clear(&f->record->work);
 	return r;
 }
 
@@ -334,7 +325,7 @@ const struct workflow workflow_move = {
 	.name = "move",
 	.begun = RECORD_MOVING,
 	.committed = RECORD_MOVED_IN_PLACE,
-	.flags = FLOW_HERE,
+	.flags = FLOW_HERE | FLOW_NOTES,
 	.state_size = sizeof(struct move_state),
 	.undone = "the volume is where it was",
 	.finished = "the volume is at its new place",

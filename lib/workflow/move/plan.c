@@ -31,8 +31,6 @@ void move_clear(void *state)
 	container_free(s->image);
 	if (s->data > 0)
 		close(s->data);
-	if (s->domain)
-		virDomainFree(s->domain);
 }
 
 const struct move_piece *move_piece_of(const struct move_state *s, bool header)
@@ -151,7 +149,6 @@ int move_check_copy(const struct move_piece *p, struct error *e)
 static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 {
 	const struct volume_move *params = f->params;
-	const struct move_state *s = f->state;
 	struct stat st, dir_from, dir_to;
 	if (lstat(p->from, &st) < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s", p->from);
@@ -171,7 +168,7 @@ static int plan_way(const struct flow *f, struct move_piece *p, struct error *e)
 	if (r < 0)
 		return r;
 	p->inode = st.st_ino;
-	p->how = s->domain && params->live ? MOVE_LIVE : dir_to.st_dev == st.st_dev ? MOVE_RENAME : MOVE_COPY;
+	p->how = f->guest && params->live ? MOVE_LIVE : dir_to.st_dev == st.st_dev ? MOVE_RENAME : MOVE_COPY;
 	return p->how == MOVE_RENAME ? 0 : move_check_copy(p, e);
 }
 
@@ -263,9 +260,6 @@ int move_note(struct flow *f, struct error *e)
 	struct move_state *s = f->state;
 	struct record_work *w = &f->record->work;
 	int r = 0;
-	record_work_clear(w);
-	w->version = RECORD_WORK_VERSION;
-	w->number = RECORD_MOVING;
 	w->step = f->g ? 0 : MOVE_WITHOUT_LIBVIRT;
 	for (size_t i = 0; i < s->n && r == 0; i++) {
 		struct move_piece *p = &s->pieces[i];

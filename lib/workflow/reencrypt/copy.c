@@ -133,7 +133,7 @@ static int replace(const struct volume_env *env, struct record *r, struct contai
 	struct error why = { 0 };
 	int result = reencrypt_take_name(r, container_fd(old), e);
 	if (result == 0)
-		result = reencrypt_adopt(r, r->path, e);
+		result = reencrypt_prove(r, r->path, e);
 	/* Nobody else has the old file now; its blocks go back to the file system as noise. */
 	if (result == 0 && container_erase(old, &why) < 0)
 		volume_note(env, "the old image is gone, but its LUKS header could not be overwritten: %s",
@@ -144,10 +144,10 @@ static int replace(const struct volume_env *env, struct record *r, struct contai
 int reencrypt_copy(struct flow *f, struct error *e)
 {
 	struct record *r = f->record;
-	struct volume_reencrypted *ret = f->result;
 	AUTOCONTAINER struct container *old = NULL;
 	CLEANUP(copy_clear) struct copy c = { .to = -1 };
 	struct recrypt job;
+	uint64_t kept;
 	/* Locked to the end: nobody can write what would not be in the copy. */
 	int result = volume_open_header(r, CONTAINER_CHANGE, &old, e);
 	if (result == 0 && fstat(container_fd(old), &c.st) < 0)
@@ -162,7 +162,7 @@ int reencrypt_copy(struct flow *f, struct error *e)
 		result = write_header(r, &c, e);
 	if (result == 0) {
 		job = job_of(f->env, r, old, &c);
-		result = recrypt_run(&job, &ret->kept, e);
+		result = recrypt_run(&job, &kept, e);
 	}
 	if (result == 0)
 		result = file_sync(c.to, r->beside, e);
@@ -171,8 +171,5 @@ int reencrypt_copy(struct flow *f, struct error *e)
 		result = prove_copy(r, old, &job, e);
 	if (result == 0)
 		result = copy_attributes(r, container_fd(old), &c, e);
-	if (result < 0)
-		return error_prefix(e, "%s keeps its volume key", r->path);
-	ret->bytes = container_info(old)->file_size;
-	return replace(f->env, r, old, e);
+	return result < 0 ? result : replace(f->env, r, old, e);
 }

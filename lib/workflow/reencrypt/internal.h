@@ -47,8 +47,6 @@ enum reencrypt_way { REENCRYPT_COPY, REENCRYPT_LIVE, REENCRYPT_ONLINE };
 /* The workflow's state. */
 struct reencrypt_state {
 	enum reencrypt_way way;
-	virDomainPtr domain;	/* the guest that runs with the volume, or NULL */
-	char target[64];	/* its disk */
 };
 
 /* ---- online.c: in place, by libcryptsetup ---- */
@@ -58,10 +56,9 @@ bool reencrypt_is_online(const struct record *r);
 int reencrypt_online_check(const struct record *r, struct error *e);
 /* To the end, from wherever the header says that it is. */
 int reencrypt_online(struct flow *f, struct error *e);
-/* READY with the new volume key and the old passphrase. */
-int reencrypt_online_commit(struct flow *f, struct error *e);
-int reencrypt_online_judge(const struct record *r, enum flow_verdict *ret, struct error *e);
-int reencrypt_online_undo(const struct record *r, struct error *e);
+int reencrypt_online_judge(struct flow *f, struct error *e);
+/* Before it and after it the header has no keyslot of another volume key than the data's. */
+int reencrypt_online_clean(const struct record *r, struct error *e);
 
 /* ---- live.c: the copy by the QEMU of a running guest ---- */
 
@@ -69,7 +66,7 @@ int reencrypt_online_undo(const struct record *r, struct error *e);
 int reencrypt_live(struct flow *f, struct error *e);
 /* From the pivot on: name and configuration. */
 int reencrypt_live_commit(struct flow *f, struct error *e);
-/* What libvirt says of an interrupted one; *ret stays 0 when the copy is not in use, and can go. */
-int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e);
+/* What libvirt says of an interrupted one; 0: the copy is not in use, and can go. */
+int reencrypt_live_judge(struct flow *f, struct error *e);
 
 #endif

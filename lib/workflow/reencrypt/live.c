@@ -12,8 +12,8 @@
 #include "lib/guest/secret.h"
 #include "lib/image/container_like.h"
 #include "lib/image/file/copy.h"
-#include "lib/volume/layers.h"
 #include "lib/volume/users.h"
+#include "lib/workflow/live_copy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -61,20 +61,6 @@ static int make_destination(struct flow *f, const struct container *old, struct 
 
 /* ---- the copy ---- */
 
-static int start(const struct volume_env *env, virDomainPtr d, const char *target, const struct record *r,
-		 struct error *e)
-{
-	CLEANUP(layers_clear) struct layers layers = { 0 };
-	int result = layers_find(env->ks, r, &layers, e);
-	if (result < 0)
-		return result;
-	layers.guest[0].path = r->beside;
-	const struct guest_disk disk = {
-		.layers = layers.guest, .n_layers = layers.n, .target = target, .bus = "virtio",
-	};
-	return guest_copy_start(d, &disk, e);
-}
-
 /* QEMU lets go of the old image a moment after the pivot. Then nobody has it, and its keys can go. */
 static void open_old(const struct volume_env *env, const struct record *r, struct container **ret)
 {
@@ -116,104 +102,72 @@ static int take_name(const struct volume_env *env, const struct record *r, struc
 
 int reencrypt_live_commit(struct flow *f, struct error *e)
 {
-	const struct reencrypt_state *s = f->state;
 	int result = take_name(f->env, f->record, e);
-	return result < 0 ? result : guest_copy_rename(s->domain, s->target, f->record->beside, f->record->path, e);
+	return result < 0 ? result : guest_copy_rename(f->guest, f->target, f->record->beside, f->record->path, e);
 }
 
-static int check(const struct record *r, struct container **ret_old, struct error *e)
+/* From here on nobody removes it without asking libvirt. */
+static void pivoting(struct record *r)
 {
-	int result = volume_open_header(r, CONTAINER_LOOK, ret_old, e);
-	if (result == 0 && container_info(*ret_old)->qcow2.n_snapshots)
-		result = error_set(e, ERROR_FAILED, EOPNOTSUPP,
-				   "%s has internal snapshots, which a copy under a running guest would lose: stop the "
-				   "guest first",
-				   r->path);
-	return result < 0 ? result : reencrypt_check_space(r, e);
+	r->state = RECORD_PIVOTING;
 }
 
 int reencrypt_live(struct flow *f, struct error *e)
 {
 	AUTOCONTAINER struct container *old = NULL;
-	const struct reencrypt_state *s = f->state;
 	struct record *r = f->record;
-	int result = check(r, &old, e);
+	const struct live_copy copy = { r->beside, "re-encrypting", pivoting, "volume-key-pivot" };
+	int result = volume_open_header(r, CONTAINER_LOOK, &old, e);
+	if (result == 0)
+		result = live_copy_check(old, r->path, e);
+	if (result == 0)
+		result = reencrypt_check_space(r, e);
 	if (result == 0)
 		result = make_destination(f, old, e);
-	if (result == 0)
-		result = start(f->env, s->domain, s->target, r, e);
-	if (result < 0)
-		return result;
-	result = guest_copy_wait(s->domain, s->target, "re-encrypting", f->env->progress, e);
-	/* From here on the copy may be newer than the original: nobody removes it without asking libvirt. */
-	if (result == 0) {
-		r->state = RECORD_PIVOTING;
-		result = flow_store(f, "volume-key-pivot", e);
-	}
-	if (result < 0) {
-		guest_copy_abort(s->domain, s->target);
-		return result;
-	}
-	return guest_copy_pivot(s->domain, s->target, e);
+	return result < 0 ? result : live_copy_run(f, &copy, e);
 }
 
 /* ---- after an interruption ---- */
 
-/* Where the domain's disk is now. */
-static int has_pivoted(virDomainPtr d, const struct record *r, bool *ret, bool *ret_copying, struct error *e)
-{
-	struct guest_domain_xml xml = { 0 };
-	int result = guest_domain_xml(d, &xml, e);
-	if (result < 0)
-		return result;
-	*ret = guest_disk_mentions(xml.live, r->beside, false) || guest_disk_mentions(xml.config, r->beside, false);
-	*ret_copying = guest_disk_mentions(xml.live, r->beside, true);
-	guest_domain_xml_clear(&xml);
-	return 0;
-}
-
-/* The domain with either of the two images, by whatever name; *ret NULL: none. */
-static int find_disk(struct guest_connection *g, const struct record *r, virDomainPtr *ret, char *target, size_t len,
-		     struct error *e)
+/* The domain with either of the two images, by whatever name, into f->guest. */
+static int find_disk(struct flow *f, struct error *e)
 {
 	AUTOGUESTIMAGE struct guest_image image = { 0 };
 	struct guest_user user = { 0 };
-	if (!g && r->n_domains)
-		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and only libvirt can tell which of two images it uses",
-				 r->domains[0].name, r->path);
-	int result = g ? volume_image(g, r, &image, e) : 0;
-	if (result == 0 && g && r->beside)
+	const struct record *r = f->record;
+	int result = volume_check_libvirt(f->g, r, "asked which of two images it uses", e);
+	if (result < 0 || !f->g)
+		return result;
+	result = volume_image(f->g, r, &image, e);
+	if (result == 0 && r->beside)
 		result = guest_image_add(&image, r->beside, false, e);
-	if (result == 0 && g)
+	if (result == 0)
 		result = guest_user_any(&image, NULL, GUEST_LIVE | GUEST_CONFIG, &user, e);
 	if (result < 0 || !user.place)
 		return result;
-	snprintf(target, len, "%s", user.use.target);
-	result = guest_find_recorded(g, user.uuid, user.domain, ret, e);
+	snprintf(f->target, sizeof(f->target), "%s", user.use.target);
+	result = guest_find_recorded(f->g, user.uuid, user.domain, &f->guest, e);
 	return result < 0 ? result : 0;
 }
 
-int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+int reencrypt_live_judge(struct flow *f, struct error *e)
 {
 	struct reencrypt_state *s = f->state;
 	const struct record *r = f->record;
 	bool pivoted = false, copying = false;
-	int result = find_disk(f->g, r, &s->domain, s->target, sizeof(s->target), e);
-	if (result == 0 && s->domain)
-		result = has_pivoted(s->domain, r, &pivoted, &copying, e);
+	int result = find_disk(f, e);
+	if (result == 0 && f->guest)
+		result = live_copy_look(f, r->beside, &pivoted, &copying, e);
 	if (result < 0)
 		return result;
-	*ret = 0;
 	if (pivoted) {
 		s->way = REENCRYPT_LIVE;
-		*ret = FLOW_FINISH;
-		return 0;
+		return FLOW_FINISH;
 	}
 	if (copying)
-		guest_copy_abort(s->domain, s->target);
+		guest_copy_abort(f->guest, f->target);
 	/* No domain that could tell, and the copy may be the newer one. */
-	if (!s->domain && r->state == RECORD_PIVOTING)
+	if (!f->guest && r->state == RECORD_PIVOTING)
 		return error_set(e, ERROR_NOT_FOUND, ENOENT,
 				 "no domain tells whether %s or %s is the newer image: look at both, remove the other",
 				 r->path, r->beside);
@@ -222,16 +176,13 @@ int reencrypt_live_judge(struct flow *f, enum flow_verdict *ret, struct error *e
 
 /* ---- the link that a finished one left for the running guest ---- */
 
-static int judge_link(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge_link(struct flow *f, struct error *e)
 {
-	AUTODOMAIN virDomainPtr d = NULL;
-	char target[64];
 	bool used = false, copying;
-	int result = f->g ? find_disk(f->g, f->record, &d, target, sizeof(target), e) : 0;
-	if (result == 0 && d)
-		result = has_pivoted(d, f->record, &used, &copying, e);
-	*ret = !f->g || used ? FLOW_LATER : FLOW_FINISH;
-	return result;
+	int result = f->g ? find_disk(f, e) : 0;
+	if (result == 0 && f->guest)
+		result = live_copy_look(f, f->record->beside, &used, &copying, e);
+	return result < 0 ? result : !f->g || used ? FLOW_LATER : FLOW_FINISH;
 }
 
 static int commit_link(struct flow *f, struct error *e)
@@ -241,7 +192,6 @@ static int commit_link(struct flow *f, struct error *e)
 	if (r->beside && lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->beside) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
 	free(TAKE_PTR(r->beside));
-	r->state = RECORD_READY;
 	return 0;
 }
 

@@ -173,7 +173,7 @@ static int write_final_header(const struct record *r, struct error *e)
 	return result < 0 ? result : container_region_write(&region, bytes, header_metadata_length(luks_info(l)), e);
 }
 
-static int remove_unbound(const struct record *r, struct error *e)
+int reencrypt_online_clean(const struct record *r, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	int result = container_open(volume_header_path(r), IMAGE_FORMAT_RAW, CONTAINER_CHANGE, &c, e);
@@ -243,7 +243,7 @@ int reencrypt_online_check(const struct record *r, struct error *e)
 
 int reencrypt_online(struct flow *f, struct error *e)
 {
-	struct volume_reencrypted *done = f->result;
+	struct volume_rotated *done = f->result;
 	enum inplace_stage stage = INPLACE_NONE;
 	bool mapped = false;
 	int result = f->resumed ? look(f->record, &stage, e) : 0;
@@ -256,33 +256,16 @@ int reencrypt_online(struct flow *f, struct error *e)
 	return result;
 }
 
-int reencrypt_online_commit(struct flow *f, struct error *e)
-{
-	struct record *r = f->record;
-	int result = remove_unbound(r, e);
-	if (result == 0)
-		result = reencrypt_adopt(r, volume_header_path(r), e);
-	if (result < 0)
-		return result;
-	secret_free(r->next_volume_key);
-	r->next_volume_key = NULL;
-	r->state = RECORD_READY;
-	return 0;
-}
-
-int reencrypt_online_judge(const struct record *r, enum flow_verdict *ret, struct error *e)
+int reencrypt_online_judge(struct flow *f, struct error *e)
 {
 	enum inplace_stage stage;
-	int result = look(r, &stage, e);
+	int result = look(f->record, &stage, e);
 	if (result == 0 && stage == INPLACE_NONE)
-		result = is_untouched(r, e);
+		result = is_untouched(f->record, e);
 	if (result < 0)
 		return result;
-	*ret = result == 1 ? FLOW_UNDO : stage == INPLACE_NONE ? FLOW_FINISH : FLOW_RESUME;
-	return 0;
-}
-
-int reencrypt_online_undo(const struct record *r, struct error *e)
-{
-	return remove_unbound(r, e);
+	if (result == 0)
+		return stage == INPLACE_NONE ? FLOW_FINISH : FLOW_RESUME;
+	flow_say(f, "the volume has its old volume key, nothing had been encrypted anew");
+	return FLOW_UNDO;
 }

@@ -41,16 +41,13 @@ int reencrypt_prove(const struct record *r, const char *path, struct error *e)
 int reencrypt_adopt(struct record *r, const char *path, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
-	AUTOSECRET struct secret *key = NULL;
 	int result = open_new(r, path, &c, e);
-	if (result == 0)
-		result = secret_copy(r->next_volume_key->data, r->next_volume_key->len, &key, e);
 	if (result < 0)
 		return result;
 	const struct container_info *info = container_info(c);
 	volume_fill_from_luks(r, luks_info(container_luks(c)), info->header_offset, info->header_length);
 	secret_free(r->volume_key);
-	r->volume_key = TAKE_PTR(key);
+	r->volume_key = TAKE_PTR(r->next_volume_key);
 	r->recovery_slots = 0;
 	return 0;
 }
@@ -72,14 +69,9 @@ static void drop(struct secret **s)
 	*s = NULL;
 }
 
-static void clear(void *state)
-{
-	struct reencrypt_state *s = state;
-	if (s->domain)
-		virDomainFree(s->domain);
-}
-
 /* ---- check ---- */
+
+#define NOT_ASKED "asked whether it runs (--no-libvirt goes on without)"
 
 static int check_way(const struct record *r, bool online, struct error *e)
 {
@@ -118,10 +110,10 @@ static int find_way(struct flow *f, struct volume_mapping *m, struct error *e)
 	s->way = reencrypt_is_online(r) ? REENCRYPT_ONLINE : REENCRYPT_COPY;
 	if (s->way == REENCRYPT_ONLINE)
 		return volume_mapping(r, m, e);
-	int result = volume_find_guest(f->g, r, &s->domain, s->target, sizeof(s->target), e);
+	int result = flow_find_guest(f, e);
 	if (result == 0)
 		result = volume_check_unmapped(r, e);
-	if (s->domain)
+	if (f->guest)
 		s->way = REENCRYPT_LIVE;
 	return result;
 }
@@ -129,44 +121,36 @@ static int find_way(struct flow *f, struct volume_mapping *m, struct error *e)
 static int check(struct flow *f, struct error *e)
 {
 	struct reencrypt_state *s = f->state;
-	const struct volume_reencrypt *p = f->params;
-	struct volume_reencrypted *done = f->result;
+	const struct volume_rotate *p = f->params;
+	struct volume_rotated *done = f->result;
 	const struct record *r = f->record;
 	struct volume_mapping m = { 0 };
-	if (!f->g && r->n_domains && !p->without_libvirt)
-		return error_set(e, ERROR_LIBVIRT, ENOTCONN,
-				 "domain %s has %s, and libvirt cannot be asked whether it runs (--no-libvirt goes on "
-				 "without)",
-				 r->domains[0].name, r->path);
-	int result = find_way(f, &m, e);
+	int result = p->without_libvirt ? 0 : volume_check_libvirt(f->g, r, NOT_ASKED, e);
+	if (result == 0)
+		result = find_way(f, &m, e);
 	if (result == 0)
 		result = check_way(r, s->way == REENCRYPT_ONLINE, e);
 	/* Interrupted, the header may say of itself that it is not whole, or be the new one already. */
-	done->bytes = r->size;
-	if (result == 0 && volume_is_ready(r))
-		result = volume_actual_size(r, &done->bytes, e);
 	if (result == 0 && s->way == REENCRYPT_COPY && volume_is_ready(r))
 		result = reencrypt_copy_check(r, e);
+	if (result == 0 && s->way == REENCRYPT_ONLINE && f->locked && !f->resumed)
+		result = reencrypt_online_check(r, e);
 	if (result < 0)
 		return result;
 	if (f->locked && r->state == RECORD_LINKED)
 		return error_set(e, ERROR_BUSY, EBUSY,
 				 "a guest runs with %s since a live change of its volume key: the next one is possible "
-				 "after its restart",
-				 r->path);
-	done->resumed = f->locked ? f->resumed : r->state == RECORD_CONVERTING && !s->domain;
-	done->how = s->domain ? "live" : s->way == REENCRYPT_COPY ? "copy" : m.name[0] ? "online" : "in place";
-	snprintf(done->domain, sizeof(done->domain), "%s", s->domain ? virDomainGetName(s->domain) : "");
-	return f->locked && s->way == REENCRYPT_ONLINE && !f->resumed ? reencrypt_online_check(r, e) : 0;
+				 "after its restart", r->path);
+	done->changed = true;
+	done->how = f->guest ? "live" : s->way == REENCRYPT_COPY ? "copy" : m.name[0] ? "online" : "in place";
+	snprintf(done->domain, sizeof(done->domain), "%s", flow_guest_name(f));
+	return 0;
 }
 
 /* An interrupted copy at rest is no use to a running guest, whose QEMU makes its own. */
 static bool resumable(struct flow *f)
 {
-	AUTODOMAIN virDomainPtr d = NULL;
-	char target[64];
-	return reencrypt_is_online(f->record) ||
-	       (volume_find_guest(f->g, f->record, &d, target, sizeof(target), NULL) == 0 && !d);
+	return reencrypt_is_online(f->record) || (flow_find_guest(f, NULL) == 0 && !f->guest);
 }
 
 /* ---- the way there ---- */
@@ -185,7 +169,6 @@ static int intend(struct flow *f, struct error *e)
 	if (result < 0)
 		return result;
 	r->beside = TAKE_PTR(file->tmp);
-	record_work_clear(&r->work);
 	return reencrypt_note_file(r, 0, e);
 }
 
@@ -210,20 +193,16 @@ static int commit(struct flow *f, struct error *e)
 {
 	struct reencrypt_state *s = f->state;
 	struct record *r = f->record;
-	if (s->way == REENCRYPT_ONLINE)
-		return reencrypt_online_commit(f, e);
 	/* An earlier run may have ended between the rename and its sync; the old passphrase goes after this. */
-	int result = s->way == REENCRYPT_LIVE ? reencrypt_live_commit(f, e) : file_sync_dir_of(r->path, e);
+	int result = s->way == REENCRYPT_ONLINE ? reencrypt_online_clean(r, e)
+		   : s->way == REENCRYPT_LIVE	? reencrypt_live_commit(f, e)
+						: file_sync_dir_of(r->path, e);
 	if (result == 0)
-		result = reencrypt_adopt(r, r->path, e);
-	if (result < 0)
+		result = reencrypt_adopt(r, volume_header_path(r), e);
+	/* In place the passphrase cannot change in the same step. */
+	if (result < 0 || s->way == REENCRYPT_ONLINE)
 		return result;
-	struct secret *old = r->passphrase;
-	r->passphrase = r->pending;
-	r->pending = old;
-	r->generation++;
-	r->rotated = (int64_t)time(NULL);
-	drop(&r->next_volume_key);
+	rotate_take_next(r);
 	record_work_clear(&r->work);
 	/* Under a guest it names the link from now on. */
 	if (s->way != REENCRYPT_LIVE)
@@ -241,7 +220,7 @@ static bool copy_is_beside(const struct record *r)
 	return r->beside && lstat(r->beside, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static int judge_copy(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge_copy(struct flow *f, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	const struct record *r = f->record;
@@ -253,36 +232,30 @@ static int judge_copy(struct flow *f, enum flow_verdict *ret, struct error *e)
 		return error_pass(e, &why);
 	/* Not renamed yet: the old image is as it was. */
 	bool old = result < 0 || volume_check_binding(r, luks_info(container_luks(c)), &why) == 0;
-	*ret = old ? FLOW_UNDO : FLOW_FINISH;
-	return 0;
+	return old ? FLOW_UNDO : FLOW_FINISH;
 }
 
-static int judge(struct flow *f, enum flow_verdict *ret, struct error *e)
+static int judge(struct flow *f, struct error *e)
 {
 	struct reencrypt_state *s = f->state;
 	s->way = reencrypt_is_online(f->record) ? REENCRYPT_ONLINE : REENCRYPT_COPY;
-	if (s->way == REENCRYPT_ONLINE) {
-		int online = reencrypt_online_judge(f->record, ret, e);
-		if (online == 0 && *ret == FLOW_UNDO)
-			flow_say(f, "the volume has its old volume key, nothing had been encrypted anew");
-		return online;
-	}
-	int r = reencrypt_live_judge(f, ret, e);
-	return r < 0 || *ret ? r : judge_copy(f, ret, e);
+	if (s->way == REENCRYPT_ONLINE)
+		return reencrypt_online_judge(f, e);
+	int verdict = reencrypt_live_judge(f, e);
+	return verdict ? verdict : judge_copy(f, e);
 }
 
 static int undo(struct flow *f, struct error *e)
 {
 	struct reencrypt_state *s = f->state;
 	struct record *r = f->record;
-	int result = s->way == REENCRYPT_ONLINE ? reencrypt_online_undo(r, e) : 0;
+	int result = s->way == REENCRYPT_ONLINE ? reencrypt_online_clean(r, e) : 0;
 	if (result < 0)
 		return result;
 	if (r->beside)
 		result = reencrypt_remove_file(r, e);
 	if (result < 0)
 		return result;
-	record_work_clear(&r->work);
 	drop(&r->next_volume_key);
 	drop(&r->pending);
 	free(TAKE_PTR(r->beside));
@@ -292,7 +265,7 @@ static int undo(struct flow *f, struct error *e)
 const struct workflow workflow_volume_key = {
 	.name = "volume-key",
 	.begun = RECORD_CONVERTING,
-	.flags = FLOW_KEEP_WORK | FLOW_HERE,
+	.flags = FLOW_KEEP_WORK | FLOW_HERE | FLOW_NOTES,
 	.state_size = sizeof(struct reencrypt_state),
 	.undone = "the volume has its old volume key, the copy was removed",
 	.finished = "the volume has its new volume key",
@@ -305,27 +278,14 @@ const struct workflow workflow_volume_key = {
 	.commit = commit,
 	.judge = judge,
 	.undo = undo,
-	.clear = clear,
 };
 
-/* In place the passphrase could not change in the same step. */
-static int rotate_passphrase(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-			     const struct volume_reencrypt *p, struct volume_reencrypted *done, struct error *e)
-{
-	const struct volume_rotate rotate = { .without_libvirt = p->without_libvirt };
-	struct volume_rotated rotated;
-	int result = volume_rotate(env, g, volume, &rotate, &rotated, e);
-	if (result < 0)
-		return error_prefix(e, "the volume key is new, the passphrase is not (`kvmcrypt rotate`)");
-	done->generation = rotated.generation;
-	return 0;
-}
-
 int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e)
+		     const struct volume_rotate *p, struct volume_rotated *ret, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
-	struct volume_reencrypted done = { 0 };
+	struct volume_rotated done = { 0 };
+	const struct volume_rotate rest = { .without_libvirt = p->without_libvirt };
 	const struct flow_call call = {
 		.env = env, .g = g, .volume = volume, .params = p, .result = &done, .dry_run = p->dry_run,
 	};
@@ -333,9 +293,10 @@ int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, c
 	if (result < 0)
 		return result;
 	done.generation = r->generation;
-	if (!p->dry_run && (!strcmp(done.how, "online") || !strcmp(done.how, "in place")))
-		result = rotate_passphrase(env, g, volume, p, &done, e);
-	if (result == 0)
-		*ret = done;
-	return result;
+	*ret = done;
+	if (p->dry_run || (strcmp(done.how, "online") && strcmp(done.how, "in place")))
+		return 0;
+	result = volume_rotate(env, g, volume, &rest, &done, e);
+	ret->generation = done.generation;
+	return result < 0 ? error_prefix(e, "the volume key is new, the passphrase is not (`kvmcrypt rotate`)") : 0;
 }

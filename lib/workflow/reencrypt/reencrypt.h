@@ -2,21 +2,7 @@
 #ifndef LIB_WORKFLOW_REENCRYPT_REENCRYPT_H
 #define LIB_WORKFLOW_REENCRYPT_REENCRYPT_H
 
-#include "lib/guest/connection.h"
-#include "lib/volume/volume.h"
-
-struct volume_reencrypt {
-	bool dry_run;
-	bool without_libvirt;
-};
-
-struct volume_reencrypted {
-	const char *how;	/* "copy", "online", "live" */
-	char domain[256];	/* live: the guest */
-	uint64_t bytes, kept;	/* of the file; already done by an earlier, interrupted run */
-	uint64_t generation;	/* of the passphrase */
-	bool resumed;
-};
+#include "lib/workflow/rotate.h"
 
 /*
  * Gives the volume a new volume key and a new passphrase. The new image has a keyslot for the old
@@ -28,10 +14,6 @@ struct volume_reencrypted {
  * where it was; volume_recover() takes it back instead.
  */
 int volume_reencrypt(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
-		     const struct volume_reencrypt *p, struct volume_reencrypted *ret, struct error *e);
-
-/* Finishes what was renamed already, removes an unfinished copy. r is revealed; under the lock. */
-int volume_reencrypt_settle(const struct volume_env *env, struct guest_connection *g, struct record *r,
-			    bool *ret_finished, struct error *e);
+		     const struct volume_rotate *p, struct volume_rotated *ret, struct error *e);
 
 #endif
