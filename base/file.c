@@ -1,6 +1,8 @@
 #include "base/file.h"
 #include "base/walk.h"
 
+#include "base/random.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -10,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -158,8 +159,9 @@ int file_new_plan(const char *path, struct file_new **ret, struct error *e)
 {
 	uint64_t salt;
 	char tag[24];
-	if (getrandom(&salt, sizeof(salt), 0) != sizeof(salt))
-		return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
+	int r = random_bytes(&salt, sizeof(salt), e);
+	if (r < 0)
+		return r;
 	snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)salt);
 	return file_new_plan_tagged(path, tag, ret, e);
 }

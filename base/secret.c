@@ -1,5 +1,7 @@
 #include "base/secret.h"
 
+#include "base/random.h"
+
 #include <errno.h>
 #include <nettle/base64.h>
 #include <nettle/memops.h>
@@ -7,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 
 int secret_protect_process(struct error *e)
@@ -122,16 +123,10 @@ int secret_random(size_t len, struct secret **ret, struct error *e)
 	int r = secret_new(len, &s, e);
 	if (r < 0)
 		return r;
-	for (size_t done = 0; done < len;) {
-		ssize_t n = getrandom(s->data + done, len - done, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
-		done += (size_t)n;
-	}
-	*ret = TAKE_PTR(s);
-	return 0;
+	r = random_bytes(s->data, len, e);
+	if (r == 0)
+		*ret = TAKE_PTR(s);
+	return r;
 }
 
 int secret_copy(const void *data, size_t len, struct secret **ret, struct error *e)

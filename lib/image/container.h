@@ -64,6 +64,11 @@ int container_fd(const struct container *c);	/* borrowed; of the file that is lo
  */
 int container_write_back(struct container *c, struct error *e);
 
+/* luks_add_keyslot() in the first free place, and luks_remove_keyslot(), with what changed written back. */
+int container_add_keyslot(struct container *c, const struct secret *volume_key, const struct secret *passphrase,
+			  enum luks_kdf_cost cost, struct error *e);
+int container_remove_keyslot(struct container *c, int slot, struct error *e);
+
 /*
  * Crypto-erase: overwrites every keyslot's key material, syncs, then the header, syncs, and reads
  * back. After it no passphrase opens the data, ours or another's; interrupted, it can be repeated

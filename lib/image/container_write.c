@@ -9,13 +9,13 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "base/random.h"
 #include "lib/image/file/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SECTOR 512u
 
@@ -198,17 +198,22 @@ int container_write_back(struct container *c, struct error *e)
 	return 0;
 }
 
-static int fill_random(unsigned char *buf, uint64_t len, struct error *e)
+int container_add_keyslot(struct container *c, const struct secret *volume_key, const struct secret *passphrase,
+			  enum luks_kdf_cost cost, struct error *e)
 {
-	for (uint64_t done = 0; done < len;) {
-		ssize_t n = getrandom(buf + done, len - done, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
-		done += (uint64_t)n;
-	}
-	return 0;
+	int slot, r = luks_add_keyslot(c->luks, -1, volume_key, passphrase, cost, &slot, e);
+	return r < 0 ? r : container_write_back(c, e);
+}
+
+int container_remove_keyslot(struct container *c, int slot, struct error *e)
+{
+	int r = luks_remove_keyslot(c->luks, slot, e);
+	return r < 0 ? r : container_write_back(c, e);
+}
+
+int container_remove(struct container *c, struct error *e)
+{
+	return image_remove(c->fd, c->path, e);
 }
 
 /*
@@ -216,11 +221,6 @@ static int fill_random(unsigned char *buf, uint64_t len, struct error *e)
  * again. Then the header. One pass is what the disk's own interface can do; copies that a file
  * system, an SSD or a snapshot keeps are out of reach of any number of passes.
  */
-int container_remove(struct container *c, struct error *e)
-{
-	return image_remove(c->fd, c->path, e);
-}
-
 int container_erase(struct container *c, struct error *e)
 {
 	uint64_t len = c->info.header_length;
@@ -230,7 +230,7 @@ int container_erase(struct container *c, struct error *e)
 	AUTOFREE unsigned char *noise = malloc(len);
 	if (!buf || !noise)
 		return error_oom(e);
-	if ((r = check_writable(c, e)) < 0 || (r = fill_random(noise + split, len - split, e)) < 0)
+	if ((r = check_writable(c, e)) < 0 || (r = random_bytes(noise + split, len - split, e)) < 0)
 		return r;
 	memset(noise, 0, split);
 	uint64_t offset = c->info.header_offset;

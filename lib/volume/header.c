@@ -70,9 +70,39 @@ int header_look(const struct record *r, struct header_state *ret, struct error *
 	return 0;
 }
 
-uint64_t header_metadata_length(const struct luks_info *info)
+/*
+ * A resize that was interrupted has the one size or the other, of a volume that is encrypted anew in place the header
+ * is what counts; a detached header tells nothing of its data.
+ */
+static bool has_one_size(const struct record *r)
 {
-	return info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size;
+	return r->state != RECORD_RESIZING && r->work.mark != RECORD_RESIZING && r->state != RECORD_CONVERTING;
+}
+
+struct container_region header_region(const struct record *r)
+{
+	bool qcow2 = r->format == RECORD_FORMAT_QCOW2, one = has_one_size(r);
+	return (struct container_region){
+		.path = volume_header_path(r),
+		.format = volume_image_format(r),
+		.offset = r->geometry.header_offset,
+		.length = r->geometry.header_length,
+		.file_size = one && !qcow2 && !r->header_path ? r->geometry.data_offset + r->size : 0,
+		.disk_size = one && qcow2 ? r->size : 0,
+	};
+}
+
+int header_write(const struct record *r, struct luks *l, struct error *e)
+{
+	const struct luks_info *info = luks_info(l);
+	const struct container_region region = header_region(r);
+	const unsigned char *bytes;
+	size_t len;
+	int result = luks_bytes(l, &bytes, &len, e);
+	if (result < 0)
+		return result;
+	return container_region_write(&region, bytes, info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size,
+				      e);
 }
 
 int header_build(const struct record *r, const struct secret *volume_key, struct luks **ret, struct error *e)

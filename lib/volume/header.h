@@ -2,6 +2,7 @@
 #ifndef LIB_VOLUME_HEADER_H
 #define LIB_VOLUME_HEADER_H
 
+#include "lib/image/container_restore.h"
 #include "lib/volume/volume.h"
 
 enum header_condition {
@@ -46,7 +47,9 @@ int volume_header_restore(const struct volume_env *env, const uuid_t volume, con
  */
 int header_build(const struct record *r, const struct secret *volume_key, struct luks **ret, struct error *e);
 
-/* Bytes at its beginning that name the keyslots, and are written last. */
-uint64_t header_metadata_length(const struct luks_info *info);
+/* Where r's geometry says that the header is. */
+struct container_region header_region(const struct record *r);
+/* Writes it there, the bytes that name the keyslots last. */
+int header_write(const struct record *r, struct luks *l, struct error *e);
 
 #endif

@@ -25,6 +25,36 @@ void volume_note(const struct volume_env *env, const char *fmt, ...)
 	env->note(env->note_context, text);
 }
 
+int volume_new_record(const char *path, const char *header, const char *integrity, const char *backing,
+		      struct record **ret, struct error *e)
+{
+	AUTORECORD struct record *r = NULL;
+	int result = record_new(&r, e);
+	if (result < 0)
+		return result;
+	const struct {
+		char **to;
+		const char *from;
+	} names[] = {
+		{ &r->path, path }, { &r->header_path, header }, { &r->integrity, integrity }, { &r->backing, backing },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (names[i].from && !(*names[i].to = strdup(names[i].from)))
+			return error_oom(e);
+	r->revealed = 1;
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+int volume_at(struct keystore *ks, const char *path, struct record **ret, struct error *e)
+{
+	struct error why = { 0 };
+	*ret = NULL;
+	if (keystore_find_path(ks, path, ret, &why) < 0 && why.kind != ERROR_NOT_FOUND)
+		return error_pass(e, &why);
+	return 0;
+}
+
 enum record_format volume_record_format(enum image_format format)
 {
 	return format == IMAGE_FORMAT_QCOW2 ? RECORD_FORMAT_QCOW2 : RECORD_FORMAT_RAW;

@@ -23,6 +23,13 @@ const char *volume_integrity_name(const char *luks);
  */
 void volume_learn(struct record *r);
 
+/* A new record, revealed; its sealed fields are the caller's to fill. The last three names may be NULL. */
+int volume_new_record(const char *path, const char *header, const char *integrity, const char *backing,
+		      struct record **ret, struct error *e);
+
+/* The volume that the keystore has for this path; *ret NULL: none. */
+int volume_at(struct keystore *ks, const char *path, struct record **ret, struct error *e);
+
 /* The path as the keystore knows it: links resolved, but for the name of a block device. */
 int volume_canonical(const char *path, char **ret, struct error *e);
 

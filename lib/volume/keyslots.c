@@ -52,15 +52,9 @@ int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, st
 
 int keyslots_add(struct keyslots *k, const struct secret *current, const struct secret *fresh, struct error *e)
 {
-	int slot, result;
-	if (k->amend) {
-		result = guest_amend_add(k->amend, current, fresh, k->env->note, k->env->note_context, e);
-	} else {
-		result = luks_add_keyslot(container_luks(k->container), -1, k->record->volume_key, fresh,
-					  LUKS_KDF_GENERATED, &slot, e);
-		if (result == 0)
-			result = container_write_back(k->container, e);
-	}
+	int result = k->amend
+			     ? guest_amend_add(k->amend, current, fresh, k->env->note, k->env->note_context, e)
+			     : container_add_keyslot(k->container, k->record->volume_key, fresh, LUKS_KDF_GENERATED, e);
 	if (result < 0)
 		return result;
 	result = keyslots_prove(k, fresh, e);
@@ -69,49 +63,30 @@ int keyslots_add(struct keyslots *k, const struct secret *current, const struct 
 
 /* ---- remove ---- */
 
-/* Which keyslot on disk does it open, foreign and costly ones included? -1: none. */
-static int find_slot(const struct keyslots *k, const struct secret *passphrase, int *ret, struct error *e)
+int keyslots_find(const struct record *r, const struct secret *passphrase, int *ret, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	struct error why = { 0 };
-	int result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
+	int result = volume_open_header(r, CONTAINER_LOOK, &c, e);
 	if (result < 0)
 		return result;
 	result = volume_unlock_cheap(container_luks(c), passphrase, ret, NULL, &why);
 	if (result == 0)
 		return 0;
 	*ret = -1;
-	if (why.kind == ERROR_BAD_KEY)
-		return 0;
-	*e = why;
-	return result;
-}
-
-static int remove_slot(struct keyslots *k, int slot, struct error *e)
-{
-	if (k->amend)
-		return guest_amend_remove(k->amend, slot, e);
-	int result = luks_remove_keyslot(container_luks(k->container), slot, e);
-	return result < 0 ? result : container_write_back(k->container, e);
+	return why.kind == ERROR_BAD_KEY ? 0 : error_pass(e, &why);
 }
 
 int keyslots_remove_number(struct keyslots *k, int slot, struct error *e)
 {
-	AUTOCONTAINER struct container *c = NULL;
-	int result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
-	if (result < 0)
-		return result;
-	const struct luks_info *info = luks_info(container_luks(c));
-	if (slot < 0 || slot >= info->n_keyslots || !info->keyslots[slot].active)
-		return error_set(e, ERROR_NOT_FOUND, ENOENT, "keyslot %d of %s is not in use", slot, k->record->path);
-	return remove_slot(k, slot, e);
+	return k->amend ? guest_amend_remove(k->amend, slot, e) : container_remove_keyslot(k->container, slot, e);
 }
 
 int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e)
 {
 	int slot, result, removed = 0;
-	while ((result = find_slot(k, gone, &slot, e)) == 0 && slot >= 0) {
-		if ((result = remove_slot(k, slot, e)) < 0)
+	while ((result = keyslots_find(k->record, gone, &slot, e)) == 0 && slot >= 0) {
+		if ((result = keyslots_remove_number(k, slot, e)) < 0)
 			return result;
 		/* A keyslot that comes back is no reason to go on for ever. */
 		if (++removed > LUKS_KEYSLOTS_MAX)

@@ -29,6 +29,9 @@ void keyslots_end(struct keyslots *k);
 /* Does it open the record's volume key, as the disk is now? ERROR_BAD_KEY: no. */
 int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, struct error *e);
 
+/* Which keyslot on the disk opens with it, foreign and costly ones included? *ret_slot -1: none. */
+int keyslots_find(const struct record *r, const struct secret *passphrase, int *ret_slot, struct error *e);
+
 /*
  * Adds a keyslot for `fresh`, a generated passphrase, and proves by reading the disk again that it
  * opens the volume key. `current` opens the volume now. After an error it may be there all the same.
@@ -41,7 +44,7 @@ int keyslots_add(struct keyslots *k, const struct secret *current, const struct 
  */
 int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e);
 
-/* Destroys the keyslot with this number. ERROR_NOT_FOUND when it is not in use. */
+/* Destroys the keyslot with this number, which is in use. */
 int keyslots_remove_number(struct keyslots *k, int slot, struct error *e);
 
 #endif

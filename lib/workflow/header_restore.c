@@ -19,25 +19,6 @@ struct restore_state {
 	struct header_state found;
 };
 
-/* A resize that was interrupted has the one size or the other; a detached header tells nothing of its data. */
-static bool has_one_size(const struct record *r)
-{
-	return r->state != RECORD_RESIZING && r->work.mark != RECORD_RESIZING;
-}
-
-static struct container_region region_of(const struct record *r)
-{
-	bool qcow2 = r->format == RECORD_FORMAT_QCOW2, one = has_one_size(r);
-	return (struct container_region){
-		.path = volume_header_path(r),
-		.format = volume_image_format(r),
-		.offset = r->geometry.header_offset,
-		.length = r->geometry.header_length,
-		.file_size = one && !qcow2 && !r->header_path ? r->geometry.data_offset + r->size : 0,
-		.disk_size = one && qcow2 ? r->size : 0,
-	};
-}
-
 /* What is overwritten may be all that a person's own passphrase still opens. */
 static int keep_old(const struct container_region *region, const char *backup, struct error *e)
 {
@@ -113,11 +94,8 @@ static int refuse(const struct record *r, const struct header_state *found, cons
 static int add_our_keyslot(const struct record *r, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
-	int slot, result = volume_open_header(r, CONTAINER_CHANGE, &c, e);
-	if (result == 0)
-		result = luks_add_keyslot(container_luks(c), -1, r->volume_key, r->passphrase, LUKS_KDF_GENERATED,
-					  &slot, e);
-	return result < 0 ? result : container_write_back(c, e);
+	int result = volume_open_header(r, CONTAINER_CHANGE, &c, e);
+	return result < 0 ? result : container_add_keyslot(c, r->volume_key, r->passphrase, LUKS_KDF_GENERATED, e);
 }
 
 /* What can be read of others' keyslots stays; ours is among them, or comes to them. */
@@ -126,7 +104,7 @@ static int keep_keyslots(const struct volume_env *env, const struct record *r, c
 {
 	AUTOFREE unsigned char *old = NULL;
 	AUTOLUKS struct luks *ours = NULL;
-	const struct container_region region = region_of(r);
+	const struct container_region region = header_region(r);
 	int kept, slot;
 	/* Of the same volume; or of one whose digest is what is damaged. */
 	if (found->condition != HEADER_DAMAGED &&
@@ -166,7 +144,7 @@ static int check_place(const struct record *r, const struct header_state *found,
 		       struct error *e)
 {
 	AUTOFREE unsigned char *bytes = NULL;
-	const struct container_region region = region_of(r);
+	const struct container_region region = header_region(r);
 	char what[64] = "";
 	if (found->condition == HEADER_MISSING)
 		return 0;
@@ -213,18 +191,11 @@ static int intend(struct flow *f, struct error *e)
 	const struct restore_state *s = f->state;
 	const struct header_restore *p = f->params;
 	struct record *r = f->record;
-	const struct container_region region = region_of(r);
+	const struct container_region region = header_region(r);
 	int result = s->found.condition == HEADER_MISSING ? 0 : keep_old(&region, p->backup, e);
 	r->work.step = BEGUN;
 	r->work.mark = r->state;
 	return result;
-}
-
-static int build(struct flow *f, struct luks **l, struct error *e)
-{
-	struct restore_state *s = f->state;
-	int result = header_build(f->record, f->record->volume_key, l, e);
-	return result < 0 ? result : keep_keyslots(f->env, f->record, &s->found, l, e);
 }
 
 /* The record first: it has the digest of the header that is about to be there. */
@@ -233,14 +204,12 @@ static int act(struct flow *f, struct error *e)
 	AUTOLUKS struct luks *l = NULL;
 	struct restore_state *s = f->state;
 	struct record *r = f->record;
-	const struct container_region region = region_of(r);
-	const unsigned char *bytes;
-	size_t len;
+	const struct container_region region = header_region(r);
 	if (s->found.condition == HEADER_LOCKED)
 		return add_our_keyslot(r, e);
-	int result = build(f, &l, e);
+	int result = header_build(r, r->volume_key, &l, e);
 	if (result == 0)
-		result = luks_bytes(l, &bytes, &len, e);
+		result = keep_keyslots(f->env, r, &s->found, &l, e);
 	if (result == 0 && s->found.condition == HEADER_MISSING)
 		result = make_file(&region, e);
 	if (result < 0)
@@ -249,7 +218,7 @@ static int act(struct flow *f, struct error *e)
 	r->recovery_slots = 0;
 	r->work.step = WRITING;
 	result = flow_store(f, "header-restore-write", e);
-	return result < 0 ? result : container_region_write(&region, bytes, header_metadata_length(luks_info(l)), e);
+	return result < 0 ? result : header_write(r, l, e);
 }
 
 /* An interrupted rotation or resize, which could not end without a header, is what it was. */

@@ -31,26 +31,24 @@ static void clear(void *state)
 static int check_known(struct flow *f, const struct import_state *s, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
-	struct error none = { 0 };
+	struct error why = { 0 };
 	const struct luks_info *info = luks_info(container_luks(s->c));
-	int found = keystore_find_path(f->env->ks, s->path, &r, &none);
-	if (found == -ENOENT) {
-		none = (struct error){ 0 };
-		found = keystore_find_luks(f->env->ks, info->uuid, &r, &none);
-		if (found == 0)
-			return error_set(e, ERROR_EXISTS, EEXIST,
-					 "%s has the LUKS UUID of the volume at %s: a copy needs its own UUID and key "
-					 "first",
-					 s->path, r->path);
+	int ret = volume_at(f->env->ks, s->path, &r, e);
+	if (ret == 0 && !r) {
+		ret = keystore_find_luks(f->env->ks, info->uuid, &r, &why);
+		if (ret < 0)
+			return ret == -ENOENT ? 0 : error_pass(e, &why);
+		return error_set(e, ERROR_EXISTS, EEXIST,
+				 "%s has the LUKS UUID of the volume at %s: a copy needs its own UUID and key first",
+				 s->path, r->path);
 	}
-	if (found < 0)
-		return found == -ENOENT ? 0 : error_pass(e, &none);
-	if (volume_check_binding(r, info, NULL) < 0)
+	if (ret == 0 && volume_check_binding(r, info, NULL) < 0)
 		return error_set(e, ERROR_EXISTS, EEXIST,
 				 "the keystore has another volume for %s: `kvmcrypt keystore forget` or `kvmcrypt "
 				 "move` that one first",
 				 s->path);
-	int ret = volume_check_ready(r, e);
+	if (ret == 0)
+		ret = volume_check_ready(r, e);
 	if (ret < 0)
 		return ret;
 	f->record = TAKE_PTR(r);
@@ -136,63 +134,49 @@ static int detached_size(const char *path, struct container *c, uint64_t *ret, s
 	return r;
 }
 
-static int fill_integrity(struct record *r, const struct luks_info *info, struct error *e)
+static const char *integrity_name(const struct luks_info *info)
 {
-	if (!info->integrity[0])
-		return 0;
-	r->integrity = strdup(volume_integrity_name(info->integrity));
-	return r->integrity ? 0 : error_oom(e);
+	return info->integrity[0] ? volume_integrity_name(info->integrity) : NULL;
 }
 
-static int make_record(const char *path, const char *header, struct container *c, struct secret **volume_key,
-		       struct record **ret, struct error *e)
+static int make_record(struct flow *f, struct error *e)
 {
-	AUTORECORD struct record *r = NULL;
-	const struct container_info *info = container_info(c);
-	int result = record_new(&r, e);
+	struct import_state *s = f->state;
+	AUTOFREE char *backing = NULL;
+	const struct container_info *info = container_info(s->c);
+	const struct luks_info *luks = luks_info(container_luks(s->c));
+	int result = info->qcow2.backing[0] ? canonical_backing(s->path, info->qcow2.backing, &backing, e) : 0;
 	if (result == 0)
-		result = secret_generate_passphrase(&r->passphrase, e);
+		result = volume_new_record(s->path, s->header, integrity_name(luks), backing, &f->record, e);
 	if (result < 0)
 		return result;
-	uuid_generate_random(r->uuid);
-	r->generation = 1;
-	r->path = strdup(path);
-	if (!r->path)
-		return error_oom(e);
+	struct record *r = f->record;
 	r->format = volume_record_format(info->format);
 	r->size = info->size;
-	if (header && (!(r->header_path = strdup(header)) || (result = detached_size(path, c, &r->size, e)) < 0))
-		return r->header_path ? result : error_oom(e);
-	if ((result = fill_integrity(r, luks_info(container_luks(c)), e)) < 0)
-		return result;
-	if (info->qcow2.backing[0] && (result = canonical_backing(path, info->qcow2.backing, &r->backing, e)) < 0)
-		return result;
-	r->created = r->rotated = (int64_t)time(NULL);
-	volume_fill_from_luks(r, luks_info(container_luks(c)), info->header_offset, info->header_length);
-	r->volume_key = TAKE_PTR(*volume_key);
-	r->revealed = 1;
-	*ret = TAKE_PTR(r);
-	return 0;
+	volume_fill_from_luks(r, luks, info->header_offset, info->header_length);
+	if (s->header)
+		result = detached_size(s->path, s->c, &r->size, e);
+	return result < 0 ? result : secret_generate_passphrase(&r->passphrase, e);
 }
 
 static int make(struct flow *f, struct error *e)
 {
 	struct import_state *s = f->state;
 	const struct volume_import *p = f->params;
+	const struct luks_info *info = luks_info(container_luks(s->c));
 	AUTOSECRET struct secret *volume_key = NULL;
+	const char *why;
 	int slot, r = luks_unlock(container_luks(s->c), -1, p->passphrase, &slot, &volume_key, e);
 	if (r < 0)
 		return error_prefix(e, "%s", s->path);
-	const char *why;
-	const struct luks_info *info = luks_info(container_luks(s->c));
 	if (info->version == 1 && !luks_qemu_can_open(info, &why))
 		flow_note(f, "%s is only for dm-crypt (`kvmcrypt open`), not for a guest: QEMU does not know %s",
 			  s->path, why);
-	r = make_record(s->path, s->header, s->c, &volume_key, &f->record, e);
+	if ((r = make_record(f, e)) < 0)
+		return r;
+	f->record->volume_key = TAKE_PTR(volume_key);
 	/* Whoever finishes this does not know the passphrase. */
-	if (r == 0 && p->replace)
-		r = replace_note(f->record, container_luks(s->c), p->passphrase, e);
-	return r;
+	return p->replace ? replace_note(f->record, container_luks(s->c), p->passphrase, e) : 0;
 }
 
 /* ---- the way there ---- */
@@ -203,9 +187,7 @@ static int act(struct flow *f, struct error *e)
 	if (luks_free_keyslots(luks_info(container_luks(s->c))) == 1)
 		flow_note(f, "this takes the last free keyslot of %s: `kvmcrypt rotate` needs one, so remove another",
 			  s->path);
-	int slot, r = luks_add_keyslot(container_luks(s->c), -1, f->record->volume_key, f->record->passphrase,
-				       LUKS_KDF_GENERATED, &slot, e);
-	return r < 0 ? r : container_write_back(s->c, e);
+	return container_add_keyslot(s->c, f->record->volume_key, f->record->passphrase, LUKS_KDF_GENERATED, e);
 }
 
 static int commit(struct flow *f, struct error *e)
@@ -252,11 +234,8 @@ int volume_import(const struct volume_env *env, const struct volume_import *p, s
 		  bool *ret_existed, struct error *e)
 {
 	const struct flow_call call = { .env = env, .params = p, .dry_run = p->dry_run };
-	AUTOFREE char *path = NULL;
 	AUTORECORD struct record *r = NULL;
-	int result = volume_new_path(p->path, &path, e);
-	if (result == 0 && !p->dry_run)
-		result = workflow_settle_path(env, NULL, path, e);
+	int result = p->dry_run ? 0 : workflow_settle_path(env, NULL, p->path, e);
 	if (result == 0)
 		result = workflow_run(&workflow_import, &call, &r, ret_existed, e);
 	/* Of an image that was imported before, and with a passphrase that may open keyslots still. */
@@ -270,16 +249,13 @@ int volume_import(const struct volume_env *env, const struct volume_import *p, s
 int volume_import_look(const struct volume_env *env, const struct volume_import *p, bool *ret_known, struct error *e)
 {
 	struct import_state s = { 0 };
-	AUTOFREE char *path = NULL;
 	struct flow f = { .workflow = &workflow_import, .env = env, .params = p, .state = &s };
-	int r = volume_new_path(p->path, &path, e);
 	/* One that was interrupted is none of the known ones yet. */
-	if (r == 0 && !p->dry_run)
-		r = workflow_settle_path(env, NULL, path, e);
+	int r = p->dry_run ? 0 : workflow_settle_path(env, NULL, p->path, e);
 	if (r == 0)
 		r = check(&f, e);
-	if (r == 0 && !f.unchanged && image_is_in_use(path))
-		r = error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", path);
+	if (r == 0 && !f.unchanged && image_is_in_use(s.path))
+		r = error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", s.path);
 	if (r == 0)
 		*ret_known = f.unchanged;
 	record_free(f.record);

@@ -49,26 +49,8 @@ static int active_slots(const struct record *r, uint64_t *ret, struct error *e)
 	int result = volume_open_header(r, CONTAINER_LOOK, &c, e);
 	if (result < 0)
 		return result;
-	const struct luks_info *info = luks_info(container_luks(c));
-	*ret = 0;
-	for (int i = 0; i < info->n_keyslots; i++)
-		if (info->keyslots[i].active)
-			*ret |= UINT64_C(1) << info->keyslots[i].slot;
+	*ret = luks_active_slots(luks_info(container_luks(c)));
 	return 0;
-}
-
-int volume_keyslot_find(const struct record *r, const struct secret *passphrase, int *ret, struct error *e)
-{
-	AUTOCONTAINER struct container *c = NULL;
-	struct error why = { 0 };
-	int result = volume_open_header(r, CONTAINER_LOOK, &c, e);
-	if (result < 0)
-		return result;
-	result = volume_unlock_cheap(container_luks(c), passphrase, ret, NULL, &why);
-	if (result == 0)
-		return 0;
-	*ret = -1;
-	return why.kind == ERROR_BAD_KEY ? 0 : error_pass(e, &why);
 }
 
 /* ---- check ---- */
@@ -94,7 +76,7 @@ static int check_room(const struct record *record, bool last, struct error *e)
 
 static int check_add(struct flow *f, const struct keyslot_params *p, struct error *e)
 {
-	int slot, r = volume_keyslot_find(f->record, p->passphrase, &slot, e);
+	int slot, r = keyslots_find(f->record, p->passphrase, &slot, e);
 	if (r == 0 && slot >= 0)
 		r = error_set(e, ERROR_EXISTS, EEXIST, "keyslot %d of %s opens with it already", slot, f->record->path);
 	return r < 0 ? r : check_room(f->record, p->last, e);
@@ -102,7 +84,7 @@ static int check_add(struct flow *f, const struct keyslot_params *p, struct erro
 
 static int check_remove(struct flow *f, const struct keyslot_params *p, struct error *e)
 {
-	int ours, r = volume_keyslot_find(f->record, f->record->passphrase, &ours, e);
+	int ours, r = keyslots_find(f->record, f->record->passphrase, &ours, e);
 	if (r == 0 && p->slot == ours)
 		r = error_set(e, ERROR_REFUSED, EPERM,
 			      "keyslot %d of %s is kvmcrypt's own: `kvmcrypt rotate` replaces it", p->slot,
@@ -211,13 +193,6 @@ static int read_file(const char *file, struct secret **ret, struct error *e)
 	return r;
 }
 
-static int add_slow(struct keyslots *k, const struct secret *passphrase, struct error *e)
-{
-	int slot, r = luks_add_keyslot(container_luks(k->container), -1, k->record->volume_key, passphrase,
-				       LUKS_KDF_PERSON, &slot, e);
-	return r < 0 ? r : container_write_back(k->container, e);
-}
-
 static int act(struct flow *f, struct error *e)
 {
 	struct keyslot_state *s = f->state;
@@ -232,7 +207,7 @@ static int act(struct flow *f, struct error *e)
 			return r;
 		return keyslots_add(&s->k, f->record->passphrase, p->passphrase, e);
 	default:
-		return add_slow(&s->k, p->passphrase, e);
+		return container_add_keyslot(s->k.container, f->record->volume_key, p->passphrase, LUKS_KDF_PERSON, e);
 	}
 }
 
@@ -241,7 +216,7 @@ static int prove(struct flow *f, struct error *e)
 {
 	const struct keyslot_params *p = f->params;
 	int *slot = f->result;
-	int r = p->step == REMOVE ? 0 : volume_keyslot_find(f->record, p->passphrase, slot, e);
+	int r = p->step == REMOVE ? 0 : keyslots_find(f->record, p->passphrase, slot, e);
 	if (r == 0 && p->step != REMOVE && *slot < 0)
 		r = error_set(e, ERROR_FAILED, EIO, "the new keyslot of %s does not open", f->record->path);
 	return r;
@@ -331,7 +306,7 @@ static int find_written(const struct volume_env *env, const uuid_t volume, const
 		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
 	result = keystore_get(env->ks, volume, &r, e);
 	if (result == 0)
-		result = volume_keyslot_find(r, key, ret_slot, e);
+		result = keyslots_find(r, key, ret_slot, e);
 	/* A file that somebody keeps his own passphrase in is not ours. */
 	if (result == 0 && (*ret_slot < 0 || !(r->recovery_slots >> *ret_slot & 1)))
 		result = error_set(e, ERROR_EXISTS, EEXIST, "%s exists already", file);

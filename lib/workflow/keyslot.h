@@ -21,9 +21,6 @@ struct volume_keyslot_add {
 int volume_keyslot_add(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,
 		       const struct volume_keyslot_add *p, int *ret_slot, bool *ret_existed, struct error *e);
 
-/* Which keyslot on the disk opens with it? *ret_slot -1: none. Asks the header, and is slow where keyslots are. */
-int volume_keyslot_find(const struct record *r, const struct secret *passphrase, int *ret_slot, struct error *e);
-
 /* Destroys a keyslot by number. Our own is ERROR_REFUSED; one not in use ERROR_NOT_FOUND. */
 int volume_keyslot_remove(const struct volume_env *env, struct guest_connection *g, const uuid_t volume, int slot,
 			  struct error *e);

@@ -164,12 +164,12 @@ static int settle_seen(const struct volume_env *env, struct guest_connection *g,
 
 int workflow_settle_path(const struct volume_env *env, struct guest_connection *g, const char *path, struct error *e)
 {
+	AUTOFREE char *whole = NULL;
 	AUTORECORD struct record *seen = NULL;
-	struct error why = { 0 };
-	int r = keystore_find_path(env->ks, path, &seen, &why);
-	if (r < 0)
-		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
-	return settle_seen(env, g, seen, e);
+	int r = volume_new_path(path, &whole, e);
+	if (r == 0)
+		r = volume_at(env->ks, whole, &seen, e);
+	return r < 0 || !seen ? r : settle_seen(env, g, seen, e);
 }
 
 int workflow_settle_volume(const struct volume_env *env, struct guest_connection *g, const uuid_t volume,

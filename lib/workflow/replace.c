@@ -4,6 +4,10 @@
 #include "lib/volume/internal.h"
 #include "lib/volume/users.h"
 
+/* A keyslot in record.work.mark. */
+#define BIT(slot) (UINT64_C(1) << (slot))
+#define SLOTS 64
+
 struct replace_state {
 	struct container *c;
 	int ours;	/* the keyslot of the record's passphrase */
@@ -16,15 +20,14 @@ static void clear(void *state)
 
 int replace_note(struct record *r, struct luks *luks, const struct secret *passphrase, struct error *e)
 {
-	const struct luks_info *info = luks_info(luks);
-	uint64_t mask = 0;
-	for (int i = 0; i < info->n_keyslots; i++) {
+	uint64_t mask = 0, active = luks_active_slots(luks_info(luks));
+	for (int slot = 0; slot < SLOTS; slot++) {
 		struct error why = { 0 };
-		int slot;
-		if (!info->keyslots[i].active)
+		int opened;
+		if (!(active & BIT(slot)))
 			continue;
-		if (luks_unlock(luks, info->keyslots[i].slot, passphrase, &slot, NULL, &why) == 0)
-			mask |= UINT64_C(1) << slot;
+		if (luks_unlock(luks, slot, passphrase, &opened, NULL, &why) == 0)
+			mask |= BIT(slot);
 		else if (why.kind != ERROR_BAD_KEY)
 			return error_pass(e, &why);
 	}
@@ -53,17 +56,9 @@ static int intend(struct flow *f, struct error *e)
 {
 	struct replace_state *s = f->state;
 	int r = replace_note(f->record, container_luks(s->c), f->params, e);
-	if (r == 0 && !(f->record->work.mark & ~(UINT64_C(1) << s->ours)))
+	if (r == 0 && !(f->record->work.mark & ~BIT(s->ours)))
 		flow_note(f, "the given passphrase opens no keyslot of %s: nothing to replace", f->record->path);
 	return r;
-}
-
-static bool is_active(const struct luks_info *info, int slot)
-{
-	for (int i = 0; i < info->n_keyslots; i++)
-		if (info->keyslots[i].slot == slot)
-			return info->keyslots[i].active;
-	return false;
 }
 
 static int finish(struct flow *f, struct error *e)
@@ -71,12 +66,10 @@ static int finish(struct flow *f, struct error *e)
 	struct replace_state *s = f->state;
 	struct record *r = f->record;
 	int result = open_header(f, e);
-	for (int slot = 0; slot < 64 && result == 0; slot++) {
-		if (!(r->work.mark >> slot & 1) || slot == s->ours || !is_active(luks_info(container_luks(s->c)), slot))
+	for (int slot = 0; slot < SLOTS && result == 0; slot++) {
+		if (slot == s->ours || !(r->work.mark & luks_active_slots(luks_info(container_luks(s->c))) & BIT(slot)))
 			continue;
-		result = luks_remove_keyslot(container_luks(s->c), slot, e);
-		if (result == 0)
-			result = container_write_back(s->c, e);
+		result = container_remove_keyslot(s->c, slot, e);
 		if (result == 0)
 			flow_note(f, "keyslot %d, which the given passphrase opened, was destroyed", slot);
 	}

@@ -81,6 +81,8 @@ struct luks_info {
 	struct luks_keyslot keyslots[LUKS_KEYSLOTS_MAX];
 };
 
+/* The keyslots in use, a bit each by their number. */
+uint64_t luks_active_slots(const struct luks_info *info);
 /* How many keyslots of the format are not in use. */
 int luks_free_keyslots(const struct luks_info *info);
 

@@ -4,12 +4,18 @@
 #include <errno.h>
 #include <string.h>
 
+uint64_t luks_active_slots(const struct luks_info *info)
+{
+	uint64_t mask = 0;
+	for (int i = 0; i < info->n_keyslots; i++)
+		if (info->keyslots[i].active)
+			mask |= UINT64_C(1) << info->keyslots[i].slot;
+	return mask;
+}
+
 int luks_free_keyslots(const struct luks_info *info)
 {
-	int n = 0;
-	for (int i = 0; i < info->n_keyslots; i++)
-		n += !info->keyslots[i].active;
-	return n;
+	return info->n_keyslots - __builtin_popcountll(luks_active_slots(info));
 }
 
 /* Of those that open the volume, or of all. */

@@ -7,12 +7,12 @@
 #include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/random.h"
 
 #include <errno.h>
 #include <nettle/xts.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define SECTOR 512u		/* what the sectors are counted in */
 #define SECTOR_MAX 4096u
@@ -83,10 +83,10 @@ static int compare(const struct sampler *s, uint64_t at, uint64_t there)
 
 static int pick(uint64_t below, uint64_t *ret, struct error *e)
 {
-	if (getrandom(ret, sizeof(*ret), 0) != sizeof(*ret))
-		return error_errno(e, ERROR_FAILED, errno, "cannot get random bytes");
-	*ret %= below;
-	return 0;
+	int r = random_bytes(ret, sizeof(*ret), e);
+	if (r == 0)
+		*ret %= below;
+	return r;
 }
 
 /* In [from, to) of the file one sector, at random. */

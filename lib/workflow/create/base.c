@@ -1,6 +1,7 @@
 #include "lib/workflow/create/base.h"
 
 #include "lib/image/file/lock.h"
+#include "lib/volume/internal.h"
 #include "lib/volume/users.h"
 
 #include <errno.h>
@@ -37,11 +38,9 @@ static int ask_libvirt(struct guest_connection *g, const struct record *r, const
 int create_base_check(const struct volume_env *env, struct guest_connection *g, const char *backing, struct error *e)
 {
 	AUTORECORD struct record *r = NULL;
-	struct error why = { 0 };
-	if (keystore_find_path(env->ks, backing, &r, &why) < 0 && why.kind != ERROR_NOT_FOUND)
-		return error_pass(e, &why);
-	if (is_frozen(r, backing))
-		return 0;
+	int result = volume_at(env->ks, backing, &r, e);
+	if (result < 0 || is_frozen(r, backing))
+		return result;
 	if (image_is_written(backing))
 		return error_set(e, ERROR_REFUSED, EBUSY,
 				 "%s is open to be written to by a guest or another process: " WAY_ON, backing);

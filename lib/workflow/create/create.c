@@ -13,14 +13,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-struct create_state {
-	struct create_plan plan;
-	bool planned;
-	struct luks *luks;		/* NULL with integrity until act() made it */
-	struct file_new *file;		/* NULL for a device */
-	struct file_new *header;	/* NULL without a detached one */
-};
-
 static void clear(void *state)
 {
 	struct create_state *s = state;
@@ -53,18 +45,16 @@ static int check(struct flow *f, struct error *e)
 	struct create_state *s = f->state;
 	struct create_plan *plan = &s->plan;
 	AUTORECORD struct record *r = NULL;
-	struct error none = { 0 };
 	int ret = s->planned ? 0 : create_plan_make(f->params, plan, e);
 	if (ret < 0)
 		return ret;
 	s->planned = true;
 	if (plan->backing && !plan->p.backing_in_use && (ret = create_base_check(f->env, f->g, plan->backing, e)) < 0)
 		return ret;
-	int found = keystore_find_path(f->env->ks, plan->path, &r, &none);
-	if (found < 0 && none.kind != ERROR_NOT_FOUND)
-		return error_pass(e, &none);
+	if ((ret = volume_at(f->env->ks, plan->path, &r, e)) < 0)
+		return ret;
 	/* Under the lock it is ours, or somebody was faster. */
-	if (found == 0 && !(f->locked && f->record && !uuid_compare(r->uuid, f->record->uuid)))
+	if (r && !(f->locked && f->record && !uuid_compare(r->uuid, f->record->uuid)))
 		return f->locked ? error_set(e, ERROR_EXISTS, EEXIST, "%s is a volume of the keystore already",
 					     plan->path)
 				 : check_same(f, plan, &r, e);
@@ -82,22 +72,6 @@ static int check(struct flow *f, struct error *e)
 }
 
 /* ---- the file ---- */
-
-static int write_qcow2(const struct volume_env *env, const struct create_plan *plan, struct luks *luks, int fd,
-		       struct error *e)
-{
-	size_t len = luks_len(luks);
-	uint64_t offset;
-	struct qcow2_params q = {
-		.size = plan->p.size,
-		.cluster_size = plan->p.cluster_size,
-		.prealloc = plan->p.prealloc,
-		.backing = plan->backing,
-		.backing_format = plan->backing_format,
-	};
-	int r = qcow2_write(fd, &q, len, env->progress, &offset, e);
-	return r < 0 ? r : luks_write_used(luks, 0, len, fd, offset, plan->p.path, e);
-}
 
 static int set_owner(int fd, const struct volume_create *p, struct error *e)
 {
@@ -121,83 +95,75 @@ static void fill_from_plan(const struct create_plan *plan, struct record *r)
 	r->sector_size = plan->p.sector_size;
 }
 
-static int make_record(const struct create_plan *plan, const struct luks *luks, struct secret **passphrase,
-		       struct secret **volume_key, struct record **ret, struct error *e)
-{
-	AUTORECORD struct record *r = NULL;
-	int result = record_new(&r, e);
-	if (result < 0)
-		return result;
-	r->path = strdup(plan->path);
-	r->backing = plan->backing ? strdup(plan->backing) : NULL;
-	r->header_path = plan->header ? strdup(plan->header) : NULL;
-	r->integrity = plan->p.integrity ? strdup(plan->p.integrity) : NULL;
-	if (!r->path || (plan->backing && !r->backing) || (plan->header && !r->header_path) ||
-	    (plan->p.integrity && !r->integrity))
-		return error_oom(e);
-	r->format = volume_record_format(plan->p.format);
-	r->size = plan->p.size;
-	r->created = r->rotated = (int64_t)time(NULL);
-	if (luks)
-		volume_fill_from_luks(r, luks_info(luks), 0, luks_info(luks)->data_offset);
-	else
-		fill_from_plan(plan, r);
-	r->passphrase = TAKE_PTR(*passphrase);
-	r->volume_key = TAKE_PTR(*volume_key);
-	r->revealed = 1;
-	*ret = TAKE_PTR(r);
-	return 0;
-}
-
 /* Where the image and a detached header are made, before they have their names. */
-static int plan_files(const struct create_plan *plan, struct record *r, struct file_new **file,
-		      struct file_new **header, struct error *e)
+static int plan_files(struct create_state *s, struct record *r, struct error *e)
 {
-	int ret = plan->device ? 0 : file_new_plan(plan->path, file, e);
-	if (ret == 0 && plan->header)
-		ret = create_raw_plan_header(plan->header, r->uuid, header, e);
+	int ret = s->plan.device ? 0 : file_new_plan(s->plan.path, &s->file, e);
+	if (ret == 0 && s->plan.header)
+		ret = create_raw_plan_header(s->plan.header, r->uuid, &s->header, e);
 	if (ret < 0)
 		return ret;
-	if (*file) {
-		(*file)->image = true;
-		(*file)->owner = plan->p.uid;
+	if (s->file) {
+		s->file->image = true;
+		s->file->owner = s->plan.p.uid;
 	}
-	if (*header)
-		(*header)->image = true;
-	r->beside = *file ? strdup((*file)->tmp) : NULL;
-	return *file && !r->beside ? error_oom(e) : 0;
+	if (s->header)
+		s->header->image = true;
+	r->beside = s->file ? strdup(s->file->tmp) : NULL;
+	return s->file && !r->beside ? error_oom(e) : 0;
 }
 
 static int make(struct flow *f, struct error *e)
 {
 	struct create_state *s = f->state;
-	AUTOSECRET struct secret *passphrase = NULL;
-	AUTOSECRET struct secret *volume_key = NULL;
-	const struct luks_params lp = create_plan_params(&s->plan);
-	int r = secret_generate_passphrase(&passphrase, e);
-	if (r == 0)
-		r = s->plan.integrity ? secret_random(luks_volume_key_len(&lp), &volume_key, e)
-				      : luks_format(&lp, passphrase, LUKS_KDF_GENERATED, &s->luks, &volume_key, e);
-	if (r == 0)
-		r = make_record(&s->plan, s->luks, &passphrase, &volume_key, &f->record, e);
-	return r < 0 ? r : plan_files(&s->plan, f->record, &s->file, &s->header, e);
+	const struct create_plan *plan = &s->plan;
+	const struct luks_params lp = create_plan_params(plan);
+	int result = volume_new_record(plan->path, plan->header, plan->p.integrity, plan->backing, &f->record, e);
+	struct record *r = f->record;
+	if (result == 0)
+		result = secret_generate_passphrase(&r->passphrase, e);
+	if (result == 0)
+		result = plan->integrity
+				 ? secret_random(luks_volume_key_len(&lp), &r->volume_key, e)
+				 : luks_format(&lp, r->passphrase, LUKS_KDF_GENERATED, &s->luks, &r->volume_key, e);
+	if (result < 0)
+		return result;
+	r->format = volume_record_format(plan->p.format);
+	r->size = plan->p.size;
+	if (s->luks)
+		volume_fill_from_luks(r, luks_info(s->luks), 0, luks_info(s->luks)->data_offset);
+	else
+		fill_from_plan(plan, r);
+	return plan_files(s, r, e);
 }
 
 /* ---- act ---- */
 
-static int act_qcow2(struct flow *f, struct create_state *s, struct error *e)
+static int act_qcow2(struct flow *f, struct error *e)
 {
+	struct create_state *s = f->state;
+	const struct create_plan *plan = &s->plan;
+	size_t len = luks_len(s->luks);
+	uint64_t offset;
+	const struct qcow2_params q = {
+		.size = plan->p.size,
+		.cluster_size = plan->p.cluster_size,
+		.prealloc = plan->p.prealloc,
+		.backing = plan->backing,
+		.backing_format = plan->backing_format,
+	};
 	int r = file_new_open(s->file, e);
 	if (r == 0)
-		r = write_qcow2(f->env, &s->plan, s->luks, s->file->fd, e);
+		r = qcow2_write(s->file->fd, &q, len, f->env->progress, &offset, e);
+	if (r == 0)
+		r = luks_write_used(s->luks, 0, len, s->file->fd, offset, plan->p.path, e);
 	return r < 0 ? r : volume_prove_new(f->record, s->file->tmp, e);
 }
 
 static int act(struct flow *f, struct error *e)
 {
 	struct create_state *s = f->state;
-	const struct create_raw raw = { f->env, &s->plan, &s->luks, s->file, s->header };
-	int r = s->plan.p.format == IMAGE_FORMAT_RAW ? create_raw_build(&raw, f->record, e) : act_qcow2(f, s, e);
+	int r = s->plan.p.format == IMAGE_FORMAT_RAW ? create_raw_build(f, e) : act_qcow2(f, e);
 	if (r == 0 && s->file)
 		r = set_owner(s->file->fd, &s->plan.p, e);
 	/* The data's file is the last to appear: with it the volume is complete. */
@@ -302,25 +268,18 @@ const struct workflow workflow_create = {
 	.clear = clear,
 };
 
-/* Somebody is at it, or was: wait for the one, clean up after the other. */
-static int settle_path(const struct volume_env *env, const struct volume_create *p, struct error *e)
-{
-	AUTOFREE char *path = NULL;
-	int r = volume_new_path(p->path, &path, e);
-	return r < 0 ? r : workflow_settle_path(env, NULL, path, e);
-}
-
 int volume_create(const struct volume_env *env, struct guest_connection *g, const struct volume_create *p,
 		  struct record **ret, bool *ret_existed, struct error *e)
 {
 	const struct flow_call call = { .env = env, .g = g, .params = p, .dry_run = p->dry_run };
-	int r = p->dry_run ? 0 : settle_path(env, p, e);
+	/* Somebody is at it, or was: wait for the one, clean up after the other. */
+	int r = p->dry_run ? 0 : workflow_settle_path(env, NULL, p->path, e);
 	if (r == 0)
 		r = workflow_run(&workflow_create, &call, ret, ret_existed, e);
 	/* Two pipelines at once: the one that came second finds the volume of the first. */
 	if (r == -EEXIST && p->if_absent && !p->dry_run) {
 		*e = (struct error){ 0 };
-		r = settle_path(env, p, e);
+		r = workflow_settle_path(env, NULL, p->path, e);
 		if (r == 0)
 			r = workflow_run(&workflow_create, &call, ret, ret_existed, e);
 	}

@@ -123,15 +123,23 @@ int create_plan_make(const struct volume_create *p, struct create_plan *plan, st
 
 /* ---- --if-absent ---- */
 
-static int differs(struct error *e, const char *path, const char *what)
+static bool same_text(const char *a, const char *b)
 {
-	return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already with another %s", path, what);
+	return !strcmp(a ? a : "", b ? b : "");
+}
+
+static int read_cluster_size(const struct record *r, uint32_t *ret, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int result = container_open(r->path, IMAGE_FORMAT_QCOW2, CONTAINER_LOOK, &c, e);
+	if (result == 0)
+		*ret = UINT32_C(1) << container_info(c)->qcow2.cluster_bits;
+	return result;
 }
 
 int create_plan_check_same(const struct create_plan *plan, const struct record *r, struct error *e)
 {
 	struct volume_state state;
-	AUTOCONTAINER struct container *c = NULL;
 	int ret = volume_look(r, &state, e);
 	if (ret < 0)
 		return ret;
@@ -141,30 +149,30 @@ int create_plan_check_same(const struct create_plan *plan, const struct record *
 				 "or `kvmcrypt move` the volume to where it is now", r->path);
 	if (state.condition != VOLUME_OK)
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s", state.problem);
-	/* The room that dm-integrity leaves on a device is not known before it is there. */
-	if (r->size != plan->p.size && !(r->integrity && plan->device))
-		return differs(e, r->path, "size");
-	if ((r->format == RECORD_FORMAT_QCOW2) != (plan->p.format == IMAGE_FORMAT_QCOW2))
-		return differs(e, r->path, "format");
-	if (r->luks_version != plan->p.luks_version)
-		return differs(e, r->path, "LUKS version");
 	const struct luks_params lp = create_plan_params(plan);
-	if (strcmp(r->cipher, plan->p.cipher) != 0 || r->key_bits != 8 * luks_volume_key_len(&lp))
-		return differs(e, r->path, "cipher or key size");
-	if (strcmp(r->integrity ? r->integrity : "", plan->p.integrity ? plan->p.integrity : "") != 0)
-		return differs(e, r->path, "integrity");
-	if (strcmp(r->header_path ? r->header_path : "", plan->header ? plan->header : "") != 0)
-		return differs(e, r->path, "header file");
-	if (r->luks_version == 2 && plan->p.sector_size != r->sector_size)
-		return differs(e, r->path, "sector size");
-	if (strcmp(state.backing, plan->backing ? plan->backing : "") != 0)
-		return differs(e, r->path, "backing file");
-	if (plan->p.format == IMAGE_FORMAT_RAW)
-		return 0;
-	ret = container_open(r->path, plan->p.format, CONTAINER_LOOK, &c, e);
-	if (ret < 0)
+	const struct volume_create *p = &plan->p;
+	bool qcow2 = p->format == IMAGE_FORMAT_QCOW2;
+	uint32_t cluster_size = 0;
+	if (r->format == RECORD_FORMAT_QCOW2 && (ret = read_cluster_size(r, &cluster_size, e)) < 0)
 		return ret;
-	if (UINT64_C(1) << container_info(c)->qcow2.cluster_bits != plan->p.cluster_size)
-		return differs(e, r->path, "cluster size");
+	const struct {
+		const char *what;
+		bool same;
+	} fields[] = {
+		/* The room that dm-integrity leaves on a device is not known before it is there. */
+		{ "size", r->size == p->size || (r->integrity && plan->device) },
+		{ "format", (r->format == RECORD_FORMAT_QCOW2) == qcow2 },
+		{ "LUKS version", r->luks_version == p->luks_version },
+		{ "cipher or key size", !strcmp(r->cipher, p->cipher) && r->key_bits == 8 * luks_volume_key_len(&lp) },
+		{ "integrity", same_text(r->integrity, p->integrity) },
+		{ "header file", same_text(r->header_path, plan->header) },
+		{ "sector size", r->luks_version != 2 || r->sector_size == p->sector_size },
+		{ "backing file", same_text(state.backing, plan->backing) },
+		{ "cluster size", !qcow2 || cluster_size == p->cluster_size },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (!fields[i].same)
+			return error_set(e, ERROR_EXISTS, EEXIST, "%s exists already with another %s", r->path,
+					 fields[i].what);
 	return 0;
 }

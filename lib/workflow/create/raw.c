@@ -134,25 +134,28 @@ int create_raw_unmap(const struct record *r, struct error *e)
 }
 
 /* dm-integrity's superblock on the data, and a first tag for every sector. */
-static int build_integrity(const struct create_raw *c, const char *data, struct record *r, struct error *e)
+static int build_integrity(struct flow *f, const char *data, struct error *e)
 {
+	struct create_state *s = f->state;
+	struct record *r = f->record;
+	uint64_t offset = create_plan_data_offset(&s->plan);
 	char name[MAPPING_NAME_LEN];
 	struct volume_mapping m = { 0 };
-	struct luks_params lp = create_plan_params(c->plan);
+	struct luks_params lp = create_plan_params(&s->plan);
 	lp.uuid = r->luks_uuid;
 	lp.volume_key = r->volume_key;
 	lp.data_device = data;
-	int result = luks_format(&lp, r->passphrase, LUKS_KDF_GENERATED, c->luks, NULL, e);
+	int result = luks_format(&lp, r->passphrase, LUKS_KDF_GENERATED, &s->luks, NULL, e);
 	/* The kernel gave what there was room for; from now on it is what was asked for. */
-	if (result == 0 && c->file)
-		result = integrity_fit(c->file->fd, data, create_plan_data_offset(c->plan), c->plan->p.size, e);
+	if (result == 0 && s->file)
+		result = integrity_fit(s->file->fd, data, offset, s->plan.p.size, e);
 	if (result < 0)
 		return result;
 	create_raw_wipe_name(r, name, sizeof(name));
-	result = mapping_open(*c->luks, data, name, r->volume_key, MAPPING_NO_JOURNAL, e);
+	result = mapping_open(s->luks, data, name, r->volume_key, MAPPING_NO_JOURNAL, e);
 	if (result < 0)
 		return result;
-	result = mapping_zero(name, 0, c->env->progress, e);
+	result = mapping_zero(name, 0, f->env->progress, e);
 	if (result == 0)
 		result = volume_mapping(r, &m, e);
 	int closed = create_raw_unmap(r, result < 0 ? NULL : e);
@@ -160,15 +163,15 @@ static int build_integrity(const struct create_raw *c, const char *data, struct 
 		return result < 0 ? result : closed;
 	/* The kernel has written down by now what it makes of the file. */
 	uint64_t size = m.status.size;
-	if (c->file && (result = integrity_size(c->file->fd, data, create_plan_data_offset(c->plan), &size, e)) < 0)
+	if (s->file && (result = integrity_size(s->file->fd, data, offset, &size, e)) < 0)
 		return result;
-	if (size != m.status.size || (c->file && size != c->plan->p.size))
+	if (size != m.status.size || (s->file && size != s->plan.p.size))
 		return error_set(e, ERROR_FAILED, ENOSPC, "dm-integrity gives %llu bytes, not %llu",
-				 (unsigned long long)size, (unsigned long long)c->plan->p.size);
-	volume_fill_from_luks(r, luks_info(*c->luks), 0, luks_info(*c->luks)->data_offset);
+				 (unsigned long long)size, (unsigned long long)s->plan.p.size);
+	volume_fill_from_luks(r, luks_info(s->luks), 0, luks_info(s->luks)->data_offset);
 	r->size = size;
 	/* The digest of the key was not known when the record was first written. */
-	return keystore_put(c->env->ks, r, "create-formatted", c->plan->path, e);
+	return flow_store(f, "create-formatted", e);
 }
 
 /* ---- the header ---- */
@@ -196,19 +199,16 @@ int create_raw_plan_header(const char *header, const uuid_t volume, struct file_
 
 /* ---- all of it ---- */
 
-static int put_header(const struct create_raw *c, int data_fd, const char *data, struct record *r, struct error *e)
+static int put_header(struct flow *f, int data_fd, const char *data, struct error *e)
 {
-	int ret;
-	if (c->header) {
-		ret = file_new_open(c->header, e);
-		if (ret == 0 && ftruncate(c->header->fd, LUKS2_DATA_OFFSET) < 0)
-			ret = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", c->header->path);
-		if (ret == 0)
-			ret = write_header(*c->luks, c->header->fd, c->header->path, e);
-		return ret < 0 ? ret : volume_prove_new(r, c->header->tmp, e);
-	}
-	ret = write_header(*c->luks, data_fd, data, e);
-	return ret < 0 ? ret : volume_prove_new(r, data, e);
+	struct create_state *s = f->state;
+	int ret = s->header ? file_new_open(s->header, e) : 0;
+	if (ret == 0 && s->header && ftruncate(s->header->fd, LUKS2_DATA_OFFSET) < 0)
+		ret = error_errno(e, ERROR_FAILED, errno, "cannot set the size of %s", s->header->path);
+	if (ret == 0)
+		ret = s->header ? write_header(s->luks, s->header->fd, s->header->path, e)
+				: write_header(s->luks, data_fd, data, e);
+	return ret < 0 ? ret : volume_prove_new(f->record, s->header ? s->header->tmp : data, e);
 }
 
 /* A device that was not finished looks like an empty one; what fails here the key's loss makes good. */
@@ -218,27 +218,27 @@ static void take_back_header(int fd, const struct create_plan *plan)
 		write_zeros(fd, plan->path, 0, create_plan_data_offset(plan), NULL, NULL);
 }
 
-int create_raw_build(const struct create_raw *c, struct record *r, struct error *e)
+int create_raw_build(struct flow *f, struct error *e)
 {
+	struct create_state *s = f->state;
+	const struct create_plan *plan = &s->plan;
 	AUTOCLOSE int device = -1;
-	const char *data = c->file ? c->file->tmp : c->plan->path;
-	int ret;
-	if (c->file) {
-		if ((ret = file_new_open(c->file, e)) < 0 ||
-		    (ret = prepare_file(c->file->fd, c->plan, c->env->progress, e)) < 0)
-			return ret;
-	} else if ((ret = claim(data, &device, e)) < 0 || (ret = prepare_device(device, c->plan, e)) < 0) {
-		return ret;
-	}
-	if (c->plan->integrity) {
+	const char *data = s->file ? s->file->tmp : plan->path;
+	int ret = s->file ? file_new_open(s->file, e) : claim(data, &device, e);
+	if (ret == 0)
+		ret = s->file ? prepare_file(s->file->fd, plan, f->env->progress, e) : prepare_device(device, plan, e);
+	if (ret == 0 && plan->integrity) {
 		/* The kernel claims the device for itself meanwhile. */
 		cleanup_close(&device);
 		device = -1;
-		if ((ret = build_integrity(c, data, r, e)) < 0 || (!c->file && (ret = claim(data, &device, e)) < 0))
-			return ret;
+		ret = build_integrity(f, data, e);
+		if (ret == 0 && !s->file)
+			ret = claim(data, &device, e);
 	}
-	ret = put_header(c, c->file ? c->file->fd : device, data, r, e);
 	if (ret < 0)
-		take_back_header(device, c->plan);
+		return ret;
+	ret = put_header(f, s->file ? s->file->fd : device, data, e);
+	if (ret < 0)
+		take_back_header(device, plan);
 	return ret;
 }

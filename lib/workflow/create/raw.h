@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "lib/workflow/create/plan.h"
+#include "lib/workflow/workflow.h"
 
 /*
  * May this device be overwritten? ERROR_REFUSED names what is on it and the option that allows it;
@@ -14,10 +15,11 @@ int create_raw_check_device(const struct create_plan *plan, struct error *e);
 /* Where a detached header is written before it has its name; recover knows it from the record. */
 int create_raw_plan_header(const char *header, const uuid_t volume, struct file_new **ret, struct error *e);
 
-struct create_raw {
-	const struct volume_env *env;
-	const struct create_plan *plan;
-	struct luks **luks;		/* made already, or with integrity made here */
+/* The state of `create`. */
+struct create_state {
+	struct create_plan plan;
+	bool planned;
+	struct luks *luks;		/* with integrity NULL until create_raw_build() has made it */
 	struct file_new *file;		/* planned; NULL for a device */
 	struct file_new *header;	/* planned; NULL without a detached one */
 };
@@ -26,7 +28,7 @@ struct create_raw {
  * Makes the volume of a record that is in the keystore, and proves it. The record's LUKS fields
  * and size are what came out. On failure a device has no header of ours, and nothing is mapped.
  */
-int create_raw_build(const struct create_raw *c, struct record *r, struct error *e);
+int create_raw_build(struct flow *f, struct error *e);
 
 /* The name of the mapping through which an integrity volume gets its tags. */
 void create_raw_wipe_name(const struct record *r, char *buf, size_t len);

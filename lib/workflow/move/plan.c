@@ -84,13 +84,10 @@ static int refuse_two(const struct record *r, const char *from, const char *to, 
 static int refuse_taken(const struct flow *f, const char *to, struct error *e)
 {
 	AUTORECORD struct record *other = NULL;
-	struct error why = { 0 };
-	int r = keystore_find_path(f->env->ks, to, &other, &why);
-	if (r < 0)
-		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
-	return uuid_compare(other->uuid, f->record->uuid) == 0
-		       ? 0
-		       : error_set(e, ERROR_EXISTS, EEXIST, "the keystore has a volume at %s already", to);
+	int r = volume_at(f->env->ks, to, &other, e);
+	if (r < 0 || !other || !uuid_compare(other->uuid, f->record->uuid))
+		return r;
+	return error_set(e, ERROR_EXISTS, EEXIST, "the keystore has a volume at %s already", to);
 }
 
 /* ---- how ---- */

@@ -117,9 +117,7 @@ static int check_header(const struct record *r, const struct luks_info *info, st
 
 static void note_keyslots(const struct volume_env *env, const struct record *r, const struct luks_info *info)
 {
-	int n = 0;
-	for (int i = 0; i < info->n_keyslots; i++)
-		n += info->keyslots[i].active;
+	int n = info->n_keyslots - luks_free_keyslots(info);
 	if (n > 1)
 		volume_note(env, "%s: %d keyslot%s of others cannot follow to the new volume key and will be gone",
 			    r->path, n - 1, n > 2 ? "s" : "");
@@ -159,18 +157,8 @@ static int add_keyslot(const struct volume_env *env, const struct record *r, int
 static int write_final_header(const struct record *r, struct error *e)
 {
 	AUTOLUKS struct luks *l = NULL;
-	const unsigned char *bytes;
-	size_t len;
-	const struct container_region region = {
-		.path = volume_header_path(r),
-		.format = IMAGE_FORMAT_RAW,
-		.offset = r->geometry.header_offset,
-		.length = r->geometry.header_length,
-	};
 	int result = header_build(r, r->next_volume_key, &l, e);
-	if (result == 0)
-		result = luks_bytes(l, &bytes, &len, e);
-	return result < 0 ? result : container_region_write(&region, bytes, header_metadata_length(luks_info(l)), e);
+	return result < 0 ? result : header_write(r, l, e);
 }
 
 int reencrypt_online_clean(const struct record *r, struct error *e)
