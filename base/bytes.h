@@ -67,6 +67,23 @@ static inline void put_be64(unsigned char *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+/* Of any width, for a format whose fields are not all alike. */
+static inline void put_be(unsigned char *p, uint64_t v, size_t bytes)
+{
+	while (bytes--) {
+		p[bytes] = (unsigned char)v;
+		v >>= 8;
+	}
+}
+
+static inline uint64_t get_be(const unsigned char *p, size_t bytes)
+{
+	uint64_t v = 0;
+	while (bytes--)
+		v = v << 8 | *p++;
+	return v;
+}
+
 /* len > 0 */
 static inline bool bytes_are_zero(const unsigned char *p, size_t len)
 {

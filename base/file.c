@@ -133,6 +133,19 @@ int file_canonical_dir(const char *path, char **ret, struct error *e)
 	return r;
 }
 
+bool file_is_same(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) || S_ISBLK(b->st_mode))
+		return S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode) && a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool file_is_same_at(const char *a, const char *b)
+{
+	struct stat of_a, of_b;
+	return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && file_is_same(&of_a, &of_b);
+}
+
 bool file_is_block_device(const char *path)
 {
 	struct stat st;

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 /* All len bytes or an error; a short file is ERROR_DAMAGED/ENODATA. `what` names it in errors. */
@@ -43,6 +44,11 @@ int file_canonical_dir(const char *path, char **ret, struct error *e);
 
 /* Is there a block device at path (links are followed)? What cannot be looked at is none. */
 bool file_is_block_device(const char *path);
+
+/* One file or device by two names: a hard link, another node of a device? */
+bool file_is_same(const struct stat *a, const struct stat *b);
+/* What lies at both paths (links are followed); what cannot be looked at is not the same. */
+bool file_is_same_at(const char *a, const char *b);
 
 /* Size in bytes of a regular file or block device; anything else is ERROR_USAGE. */
 int file_size(int fd, const char *what, uint64_t *ret, struct error *e);

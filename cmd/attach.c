@@ -73,7 +73,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	    a.domain, a.live ? ", in the running guest" : "", a.config ? ", in its configuration" : "",
 	    o->dry_run ? "" : a.ephemeral ? "; the secret lives until libvirt's daemon restarts" : "");
 	attached_core(ctx, a.domain, &a.core);
-	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL, e) : 0;
+	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL) : 0;
 }
 
 static const struct operand_spec operands[] = {

@@ -187,7 +187,7 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 		put_bool(row, "enabled", units[i].enabled);
 		put_text(row, "state", units[i].state[0] ? units[i].state : NULL);
 		put_text(row, "does", units[i].does);
-		r = output_list_add(list, row, e);
+		r = output_list_add(list, row);
 	}
 	if (!list)
 		return r;

@@ -58,7 +58,7 @@ static int list_checks(struct context *ctx, struct error *e)
 		put_text(o, "title", c->title);
 		put_text(o, "why", c->why);
 		put_text(o, "mend", c->mend);
-		r = output_list_add(list, o, e);
+		r = output_list_add(list, o);
 	}
 	return list ? output_list_end(list, r, NULL, e) : r;
 }
@@ -91,7 +91,7 @@ static int show(struct context *ctx, const struct check_options *o, const struct
 		}
 		bool json = ctx->json;
 		ctx->json = true;
-		int r = output_object(ctx, doc, NULL, &e);
+		int r = output_object(ctx, doc, NULL);
 		ctx->json = json;
 		ctx->document_done = true;
 		return r < 0 ? error_pass(why, &e) : judged;

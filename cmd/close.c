@@ -52,7 +52,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	closed.changed = closed.changed || exported;
 	say(ctx, "%s %s", outcome(o, &closed), record->path);
-	return ctx->json ? output_object(ctx, volume_json_mapping(volume_json(record), &mapping), NULL, e) : 0;
+	return ctx->json ? output_object(ctx, volume_json_mapping(volume_json(record), &mapping), NULL) : 0;
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

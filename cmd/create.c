@@ -5,6 +5,7 @@
 #include "cmd/person.h"
 #include "cmd/volume_json.h"
 
+#include "base/file.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -127,12 +128,6 @@ static int parse_owner(const char *text, uid_t *uid, gid_t *gid, struct error *e
 	return 0;
 }
 
-static bool is_block_device(const char *path)
-{
-	struct stat st;
-	return stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-}
-
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	const struct create_options *o = opaque;
@@ -164,7 +159,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = parse_mode(o->mode, &p.mode, e);
 	if (r == 0)
 		r = parse_owner(o->owner, &p.uid, &p.gid, e);
-	if (r == 0 && n < 2 && !o->backing && !is_block_device(operands[0]))
+	if (r == 0 && n < 2 && !o->backing && !file_is_block_device(operands[0]))
 		r = error_set(e, ERROR_USAGE, EINVAL,
 			      "SIZE is missing (only with --backing or on a block device it may be left out)");
 	if (r == 0 && o->luks > 2)
@@ -188,7 +183,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	    record->path, record_format_name(record->format), text_size(record->size, size, sizeof(size)));
 	if (!ctx->json)
 		return 0;
-	return output_object(ctx, volume_json(record), volume_show_columns, e);
+	return output_object(ctx, volume_json(record), volume_show_columns);
 }
 
 static const struct operand_spec operands[] = {

@@ -48,7 +48,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	    : a.changed		    ? "detached"
 				    : "is not attached:",
 	    record->path, a.changed ? "from" : "to", a.domain);
-	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL, e) : 0;
+	return ctx->json ? output_object(ctx, attached_json(record, &a), NULL) : 0;
 }
 
 static const struct operand_spec operands[] = {

@@ -166,7 +166,7 @@ void dump_workflows(void)
 {
 	static const uint32_t numbers[] = {
 #define STATE(number, shown, flags, name) number,
-		VOLUME_STATES(STATE)
+		VOLUME_STATES(STATE, STATE)
 #undef STATE
 	};
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

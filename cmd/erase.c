@@ -72,7 +72,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_bool(j, "erased", !o->dry_run);
 	put_bool(j, "keyslots_destroyed", destroyed);
 	put_bool(j, "file_kept", o->keep_file || (!o->dry_run && access(record->path, F_OK) == 0));
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -79,7 +79,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct json_object *j = header_json(record, &found);
 	put_bool(j, "changed", changed);
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -17,7 +17,7 @@ static int run(struct context *ctx, void *options, char **operands, size_t n, st
 		r = keystore_reveal(ks, &record, 1, "header-show", NULL, e);
 	if (r == 0)
 		r = header_look(record, &found, e);
-	return r < 0 ? r : output_object(ctx, header_json(record, &found), header_columns, e);
+	return r < 0 ? r : output_object(ctx, header_json(record, &found), header_columns);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -124,7 +124,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	say(ctx, "%s %s: LUKS%u in %s",
 	    o->dry_run ? "would import" : a.existed ? "is in the keystore already:" : "imported", record->path,
 	    record->luks_version, record_format_name(record->format));
-	return ctx->json ? output_object(ctx, volume_json(record), volume_show_columns, e) : 0;
+	return ctx->json ? output_object(ctx, volume_json(record), volume_show_columns) : 0;
 }
 
 static const struct operand_spec operands[] = { { "IMAGE", false, false, COMPLETE_FILE, NULL }, { 0 } };

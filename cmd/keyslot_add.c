@@ -95,7 +95,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_number(j, "slot", (uint64_t)slot);
 	put_bool(j, "changed", !existed);
 	put_text(j, "owner", o->recovery_key ? "recovery" : "other");
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -10,11 +10,11 @@ static const struct column columns[] = {
 	{ "iterations", "ITERATIONS", SHOW_PLAIN }, { NULL, NULL, SHOW_PLAIN },
 };
 
-static int add_rows(struct output_list *list, struct json_object *slots, struct error *e)
+static int add_rows(struct output_list *list, struct json_object *slots)
 {
 	int r = 0;
 	for (size_t i = 0; i < json_object_array_length(slots) && r == 0; i++)
-		r = output_list_add(list, json_object_get(json_object_array_get_idx(slots, i)), e);
+		r = output_list_add(list, json_object_get(json_object_array_get_idx(slots, i)));
 	json_object_put(slots);
 	return r;
 }
@@ -43,7 +43,7 @@ static int run(struct context *ctx, void *options, char **operands, size_t n, st
 		r = output_list_begin(ctx, "keyslots", columns, &list, e);
 	if (r < 0)
 		return r;
-	return output_list_end(list, add_rows(list, volume_json_keyslots(record, &state), e), NULL, e);
+	return output_list_end(list, add_rows(list, volume_json_keyslots(record, &state)), NULL, e);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

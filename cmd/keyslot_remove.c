@@ -56,7 +56,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_uuid(j, "uuid", record->uuid);
 	put_text(j, "path", record->path);
 	put_number(j, "slot", (uint64_t)slot);
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = {

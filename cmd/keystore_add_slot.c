@@ -26,7 +26,7 @@ static int output(struct context *ctx, struct keystore *ks, int number, struct e
 	int r = keystore_slot_find(ks, number, &all, &n, &slot, e);
 	if (r < 0)
 		return r;
-	r = keystore_output_slot(ctx, slot, e);
+	r = keystore_output_slot(ctx, slot);
 	slots_free(all, n);
 	return r;
 }

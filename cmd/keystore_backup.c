@@ -28,7 +28,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_text(o, "file", file);
 	put_number(o, "volumes", st.volumes);
 	put_text(o, "root_key_id", st.root_key_id);
-	return output_object(ctx, o, NULL, e);
+	return output_object(ctx, o, NULL);
 }
 
 static const struct operand_spec operands[] = { { "FILE", false, false, COMPLETE_FILE, NULL }, { 0 } };

@@ -25,7 +25,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	struct json_object *o = json_object_new_object();
 	put_text(o, "path", keystore_path(ks));
 	put_text(o, "certificate", pem);
-	return output_object(ctx, o, NULL, e);
+	return output_object(ctx, o, NULL);
 }
 
 const struct command command_keystore_certificate = {

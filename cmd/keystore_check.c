@@ -39,7 +39,7 @@ static void add(void *opaque, const char *finding)
 
 /* The findings and the failure are one document, so it is written here and not in main. */
 static int output(struct context *ctx, struct findings *f, uint64_t records, uint64_t rows,
-		  const struct error *why, struct error *e)
+		  const struct error *why)
 {
 	struct json_object *o = json_object_new_object();
 	put_bool(o, "intact", why->kind == ERROR_NONE);
@@ -55,7 +55,7 @@ static int output(struct context *ctx, struct findings *f, uint64_t records, uin
 		json_object_object_add(o, "error", inner);
 		fprintf(stderr, "kvmcrypt: %s\n", why->message);
 	}
-	int r = output_object(ctx, o, NULL, e);
+	int r = output_object(ctx, o, NULL);
 	return r < 0 ? r : (int)why->kind;
 }
 
@@ -94,7 +94,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		r = repair(ctx, o, ks, &f, &records, &rows, &why);
 	}
 	if (ctx->json && (r == 0 || why.kind == ERROR_DAMAGED)) {
-		r = output(ctx, &f, records, rows, &why, e);
+		r = output(ctx, &f, records, rows, &why);
 	} else if (r < 0) {
 		*e = why;
 	} else {

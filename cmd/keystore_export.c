@@ -102,7 +102,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		}
 		put_text(doc, "file", o->output);
 		json_object_object_add(doc, "volumes", list);
-		r = output_object(ctx, doc, NULL, e);
+		r = output_object(ctx, doc, NULL);
 	}
 	keystore_records_free(records, count);
 	return r;

@@ -64,7 +64,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_text(j, "path", record->path);
 	put_text(j, "moved", record->moved);
 	put_bool(j, "forgotten", !o->dry_run);
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -168,7 +168,7 @@ static int take_in(const struct import_options *o, struct bundle *b, size_t i, s
 	put_bool(row, "present", b->present[i]);
 	put_bool(row, "changed", changed);
 	put_text(row, "sender", b->sender);
-	return output_list_add(list, row, e);
+	return output_list_add(list, row);
 }
 
 /* A failure does not stop the others: they may be needed at once. */

@@ -52,9 +52,9 @@ struct json_object *keystore_slot_json(const struct slot *s)
 	return o;
 }
 
-int keystore_output_slot(struct context *ctx, const struct slot *s, struct error *e)
+int keystore_output_slot(struct context *ctx, const struct slot *s)
 {
-	return output_object(ctx, keystore_slot_json(s), one_slot_columns, e);
+	return output_object(ctx, keystore_slot_json(s), one_slot_columns);
 }
 
 static struct json_object *status_json(struct keystore *ks, const struct keystore_status *st)
@@ -82,7 +82,7 @@ static int print_slots(struct context *ctx, const struct slot *slots, size_t n, 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = output_list_add(list, keystore_slot_json(&slots[i]), e);
+		r = output_list_add(list, keystore_slot_json(&slots[i]));
 	return output_list_end(list, r, NULL, e);
 }
 
@@ -98,7 +98,7 @@ int keystore_output(struct context *ctx, struct keystore *ks, struct error *e)
 	for (size_t i = 0; i < n; i++)
 		json_object_array_add(array, keystore_slot_json(&slots[i]));
 	json_object_object_add(o, "slots", array);
-	r = output_object(ctx, o, status_columns, e);
+	r = output_object(ctx, o, status_columns);
 	if (r == 0 && !ctx->json)
 		r = print_slots(ctx, slots, n, e);
 	slots_free(slots, n);

@@ -8,7 +8,7 @@
 struct json_object *keystore_slot_json(const struct slot *s);
 
 /* One slot as the document: what add-slot made, remove-slot removed. */
-int keystore_output_slot(struct context *ctx, const struct slot *s, struct error *e);
+int keystore_output_slot(struct context *ctx, const struct slot *s);
 
 /* The keystore with its slots. */
 int keystore_output(struct context *ctx, struct keystore *ks, struct error *e);

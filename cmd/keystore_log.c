@@ -30,7 +30,6 @@ static const struct column columns[] = {
 
 struct walk {
 	struct output_list *list;
-	struct error *e;
 };
 
 static int add_row(void *opaque, const struct audit_row *row)
@@ -44,7 +43,7 @@ static int add_row(void *opaque, const struct audit_row *row)
 	put_text(o, "action", row->action);
 	put_text(o, "volume", row->volume);
 	put_text(o, "detail", row->detail);
-	int ret = output_list_add(w->list, o, w->e);
+	int ret = output_list_add(w->list, o);
 	return ret == 0 && output_is_lost() ? 1 : ret;
 }
 
@@ -64,7 +63,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 {
 	const struct log_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
-	struct walk w = { .e = e };
+	struct walk w = { 0 };
 	uuid_t volume;
 	(void)operands, (void)n;
 	int r = person_open_keystore(ctx, &ks, e);

@@ -32,7 +32,7 @@ static int remove_it(struct context *ctx, struct keystore *ks, const struct slot
 		return r;
 	say(ctx, "removed slot %d", s->slot);
 	say(ctx, "Older copies of the seal (backups, snapshots) still open with it.");
-	return ctx->json ? keystore_output_slot(ctx, s, e) : 0;
+	return ctx->json ? keystore_output_slot(ctx, s) : 0;
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)

@@ -50,7 +50,7 @@ static int reseal_one(struct keystore *ks, const struct reseal_options *o,
 		return error_prefix(e, "slot %d (%s)", s->slot, slot_type_name(s->type));
 	struct json_object *row = keystore_slot_json(&now);
 	put_number(row, "replaced", (uint64_t)s->slot);
-	return output_list_add(list, row, e);
+	return output_list_add(list, row);
 }
 
 static int check_named(const struct slot *all, size_t n, char **operands, size_t n_operands, struct error *e)

@@ -18,7 +18,7 @@ static const struct option_spec options[] = {
 };
 
 static int output(struct context *ctx, const char *location, const char *file, const struct keystore_restored *d,
-		  bool dry_run, struct error *e)
+		  bool dry_run)
 {
 	struct json_object *o = json_object_new_object();
 	put_text(o, "path", location);
@@ -29,7 +29,7 @@ static int output(struct context *ctx, const char *location, const char *file, c
 	put_bool(o, "replaced", d->replaced);
 	put_text(o, "kept", d->kept[0] ? d->kept : NULL);
 	put_bool(o, "changed", !dry_run);
-	return output_object(ctx, o, NULL, e);
+	return output_object(ctx, o, NULL);
 }
 
 /* A workflow in its middle would find another keystore at its end. */
@@ -60,7 +60,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		say(ctx, "The keystore that was there is in %s", done.kept);
 	if (!o->dry_run)
 		say(ctx, "Check it: `kvmcrypt unseal`, then `kvmcrypt keystore check`.");
-	return ctx->json ? output(ctx, location, file, &done, o->dry_run, e) : 0;
+	return ctx->json ? output(ctx, location, file, &done, o->dry_run) : 0;
 }
 
 static const struct operand_spec operands[] = { { "FILE", false, false, COMPLETE_FILE, NULL }, { 0 } };

@@ -14,15 +14,13 @@ struct list_options {
 	uint64_t due;
 };
 
-static const char *const states[] = { "ready",	  "creating", "importing", "rotating",	"converting", "erasing",
-				      "resizing", "moving",   "keyslot",   "restoring", "moved",      NULL };
-
 static const struct option_spec options[] = {
 	{ "due", OPTION_DURATION, offsetof(struct list_options, due), "AGE",
 	  "only volumes whose passphrase is older than AGE (90d); ends with 1 if there is one", NULL, COMPLETE_NONE,
 	  0 },
 	{ "state", OPTION_CHOICE, offsetof(struct list_options, state), "STATE",
-	  "only volumes in this state (ready, or the name of an unfinished workflow)", states, COMPLETE_NONE, 0 },
+	  "only volumes in this state (ready, or the name of an unfinished workflow)", volume_shown_states,
+	  COMPLETE_NONE, 0 },
 	{ 0 },
 };
 
@@ -31,7 +29,6 @@ struct walk {
 	struct output_list *list;
 	const struct mapping_list *maps;
 	const struct list_options *options;
-	struct error *e;
 	size_t due;
 };
 
@@ -49,7 +46,7 @@ static int add_row(void *ctx, const struct record *r)
 		    r->path);
 	struct volume_mapping m;
 	volume_mapping_in(w->maps, r, &m);
-	int ret = output_list_add(w->list, volume_json_mapping(volume_json(r), &m), w->e);
+	int ret = output_list_add(w->list, volume_json_mapping(volume_json(r), &m));
 	/* A reader that has seen enough ends a list of a million. */
 	return ret == 0 && output_is_lost() ? 1 : ret;
 }
@@ -59,7 +56,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	(void)operands, (void)n;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTOMAPPINGS struct mapping_list maps = { 0 };
-	struct walk w = { .ctx = ctx, .options = opaque, .maps = &maps, .e = e };
+	struct walk w = { .ctx = ctx, .options = opaque, .maps = &maps };
 	int r = person_open_keystore(ctx, &ks, e);
 	if (r == 0)
 		r = mapping_list_read(&maps, e);

@@ -52,7 +52,6 @@ struct walk {
 	struct context *ctx;
 	bool load, dry_run, ram;
 	struct json_object *started;
-	struct error *e;
 };
 
 static int add_row(void *opaque, const struct volume_loaded *l)
@@ -69,7 +68,7 @@ static int add_row(void *opaque, const struct volume_loaded *l)
 	/* The table of a boot goes nowhere; each failure is a line of the journal. */
 	if (failed && w->ram)
 		say(w->ctx, "%s", l->error.message);
-	return output_list_add(w->list, row, w->e);
+	return output_list_add(w->list, row);
 }
 
 static int add_started(void *opaque, const struct volume_started *s)
@@ -140,7 +139,7 @@ static int load(struct context *ctx, struct volume_load *p, char **operands, siz
 
 static int run(struct context *ctx, struct load_options *o, char **operands, size_t n, bool is_load, struct error *e)
 {
-	struct walk w = { .ctx = ctx, .load = is_load, .dry_run = o->dry_run, .ram = o->ram, .e = e };
+	struct walk w = { .ctx = ctx, .load = is_load, .dry_run = o->dry_run, .ram = o->ram };
 	int r = check_usage(o, n, is_load, e);
 	if (r < 0)
 		return r;

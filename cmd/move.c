@@ -89,7 +89,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_text(j, "how", done.how);
 	put_number(j, "configurations", done.configurations);
 	put_number(j, "overlays", done.overlays);
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = {

@@ -79,7 +79,7 @@ static int run_export(struct context *ctx, const struct open_options *o, struct 
 	    : o->dry_run ? "would export"
 			 : "exported",
 	    record->path, target, o->export, o->writable ? "writable" : "read-only");
-	return ctx->json ? output_object(ctx, volume_json_export(volume_json(record), ks, record), NULL, e) : 0;
+	return ctx->json ? output_object(ctx, volume_json_export(volume_json(record), ks, record), NULL) : 0;
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -113,7 +113,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	say(ctx, "%s %s as /dev/mapper/%s%s",
 	    !opened.changed ? "is open already:" : o->dry_run ? "would open" : "opened", record->path, opened.name,
 	    o->readonly ? ", read-only" : "");
-	return ctx->json ? output_object(ctx, volume_json_mapping(volume_json(record), &mapping), NULL, e) : 0;
+	return ctx->json ? output_object(ctx, volume_json_mapping(volume_json(record), &mapping), NULL) : 0;
 }
 
 static const struct operand_spec operands[] = {

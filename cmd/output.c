@@ -118,10 +118,8 @@ static void print_lines(struct json_object *obj, const struct column *columns)
 	}
 }
 
-int output_object(struct context *ctx, struct json_object *obj, const struct column *columns,
-		  struct error *e)
+int output_object(struct context *ctx, struct json_object *obj, const struct column *columns)
 {
-	(void)e;
 	if (ctx->json)
 		printf("%s\n", json_object_to_json_string_ext(obj, JSON_FLAGS));
 	else if (!ctx->quiet)
@@ -199,9 +197,8 @@ static void flush_held(struct output_list *l)
 	l->header_done = true;
 }
 
-int output_list_add(struct output_list *l, struct json_object *row, struct error *e)
+int output_list_add(struct output_list *l, struct json_object *row)
 {
-	(void)e;
 	if (l->ctx->json) {
 		printf("%s\n    %s", l->n_rows ? "," : "", json_object_to_json_string_ext(row, ROW_FLAGS));
 		json_object_put(row);

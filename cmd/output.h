@@ -26,8 +26,7 @@ struct column {
 };
 
 /* Takes the reference of obj. columns end with a NULL key; keys that are null are left out in text. */
-int output_object(struct context *ctx, struct json_object *obj, const struct column *columns,
-		  struct error *e);
+int output_object(struct context *ctx, struct json_object *obj, const struct column *columns);
 
 /*
  * A list of any length in constant memory: {"<key>": [ … ]} or a table. The table's widths come
@@ -36,7 +35,7 @@ int output_object(struct context *ctx, struct json_object *obj, const struct col
 struct output_list;
 int output_list_begin(struct context *ctx, const char *key, const struct column *columns,
 		      struct output_list **ret, struct error *e);
-int output_list_add(struct output_list *l, struct json_object *row, struct error *e);	/* takes row */
+int output_list_add(struct output_list *l, struct json_object *row);	/* takes row */
 /* Frees l. result: of the work; a failure with its e is part of the JSON document, and returned. */
 int output_list_end(struct output_list *l, int result, struct json_object *extra, struct error *e);
 

@@ -29,7 +29,7 @@ static const struct option_spec options[] = {
 };
 
 static int recover_one(struct output_list *list, const struct volume_env *env, struct guest_connection *g,
-		       const uuid_t uuid, struct error *first, size_t *n_shown, struct error *e)
+		       const uuid_t uuid, struct error *first, size_t *n_shown)
 {
 	struct volume_recovered done;
 	struct error why = { 0 };
@@ -60,13 +60,12 @@ static int recover_one(struct output_list *list, const struct volume_env *env, s
 	put_text(row, "was", volume_state_name(done.was));
 	put_text(row, "outcome", done.outcome);
 	put_text(row, "detail", done.detail);
-	return output_list_add(list, row, e);
+	return output_list_add(list, row);
 }
 
 struct debris {
 	struct output_list *list;
 	size_t n;
-	struct error *e;
 };
 
 static int report_debris(void *ctx, const struct record *r)
@@ -79,7 +78,7 @@ static int report_debris(void *ctx, const struct record *r)
 	put_text(row, "outcome", "undone");
 	put_text(row, "detail", "a half-made mapping was removed");
 	d->n++;
-	return output_list_add(d->list, row, d->e);
+	return output_list_add(d->list, row);
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -109,10 +108,10 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	struct volume_env env = environment(ctx, ks);
 	for (size_t i = 0; i < unfinished.n && r == 0; i++)
-		r = recover_one(list, &env, g, unfinished.uuids[i], &first, &n_shown, e);
+		r = recover_one(list, &env, g, unfinished.uuids[i], &first, &n_shown);
 	if (r == 0 && !first.kind && unfinished.damaged.kind)
 		first = unfinished.damaged;
-	struct debris debris = { .list = list, .e = e };
+	struct debris debris = { .list = list };
 	if (r == 0)
 		r = volume_clear_all_debris(&env, report_debris, &debris, e);
 	if (r == 0 && first.kind) {

@@ -69,7 +69,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_number(j, "size", done.size);
 	put_bool(j, "changed", done.changed);
 	put_text(j, "domain", done.domain[0] ? done.domain : NULL);
-	return output_object(ctx, j, NULL, e);
+	return output_object(ctx, j, NULL);
 }
 
 static const struct operand_spec operands[] = {

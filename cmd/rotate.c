@@ -48,7 +48,6 @@ struct walk {
 	size_t rotated, unchanged, n_failed;
 	struct error first;
 	char failed[600];	/* the names of those that failed, as many as fit */
-	struct error *e;
 };
 
 static void note_failure(struct walk *w, const struct volume_rotation *v)
@@ -88,7 +87,7 @@ static int add_row(void *opaque, const struct volume_rotation *v)
 		w->rotated++;
 	else
 		w->unchanged++;
-	return output_list_add(w->list, row, w->e);
+	return output_list_add(w->list, row);
 }
 
 static bool can_rotate(void *ctx, const struct record *r)
@@ -118,7 +117,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	AUTOVOLUMES struct volume_list volumes = { 0 };
 	size_t failed;
 	struct error why = { 0 };
-	struct walk w = { .dry_run = o->dry_run, .e = e };
+	struct walk w = { .dry_run = o->dry_run };
 	const struct volume_rotate p = { .dry_run = o->dry_run, .without_libvirt = o->no_libvirt,
 					.volume_key = o->volume_key };
 	int r = person_unsealed_keystore(ctx, &ks, e);

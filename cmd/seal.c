@@ -29,7 +29,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	put_text(o, "path", keystore_path(ks));
 	put_bool(o, "sealed", true);
 	put_bool(o, "changed", was);
-	return output_object(ctx, o, NULL, e);
+	return output_object(ctx, o, NULL);
 }
 
 const struct command command_seal = {

@@ -55,7 +55,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (g && registered < 0)
 		say_more(ctx, "%s", why.message);
 	volume_json_secret(j, record, registered);
-	return output_object(ctx, j, volume_show_columns, e);
+	return output_object(ctx, j, volume_show_columns);
 }
 
 static const struct operand_spec operands[] = { { "VOLUME", false, false, COMPLETE_VOLUME, NULL }, { 0 } };

@@ -160,7 +160,7 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 	return person_unseal(ks, o->passphrase_file, o->passphrase_fd, &key, e);
 }
 
-static int output(struct context *ctx, struct keystore *ks, uint64_t timeout, bool changed, struct error *e)
+static int output(struct context *ctx, struct keystore *ks, uint64_t timeout, bool changed)
 {
 	if (!ctx->json)
 		return 0;
@@ -169,7 +169,7 @@ static int output(struct context *ctx, struct keystore *ks, uint64_t timeout, bo
 	put_bool(o, "sealed", false);
 	put_bool(o, "changed", changed);
 	json_object_object_add(o, "timeout", timeout ? json_object_new_uint64(timeout) : NULL);
-	return output_object(ctx, o, NULL, e);
+	return output_object(ctx, o, NULL);
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -185,7 +185,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		return r;
 	if (was && !o->timeout) {
 		say(ctx, "keystore %s is unsealed already", keystore_path(ks));
-		return output(ctx, ks, 0, false, e);
+		return output(ctx, ks, 0, false);
 	}
 	/* A new timeout needs no key while the old one runs. */
 	r = was ? keystore_unseal_auto(ks, e) : unseal(ctx, ks, o, e);
@@ -198,7 +198,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 		    text_duration(o->timeout, time, sizeof(time)));
 	else
 		say(ctx, "unsealed keystore %s until reboot or `kvmcrypt seal`", keystore_path(ks));
-	return output(ctx, ks, o->timeout, true, e);
+	return output(ctx, ks, o->timeout, true);
 }
 
 const struct command command_unseal = {

@@ -5,6 +5,8 @@
  */
 #include "keystore/internal.h"
 
+#include "base/list.h"
+
 #include "keystore/record/envelope.h"
 
 #include <stdio.h>
@@ -67,10 +69,8 @@ static int look_for_record(struct repair *p, const struct store_audit *a, struct
 		return r;
 	if ((r = store_find(s, STORE_BY_UUID, a->volume, exists, &there, e)) < 0 || there)
 		return r;
-	uuid_t *larger = reallocarray(p->gone, p->n_gone + 1, sizeof(*larger));
-	if (!larger)
+	if (!list_grow(p->gone, p->n_gone))
 		return error_oom(e);
-	p->gone = larger;
 	uuid_copy(p->gone[p->n_gone++], a->volume);
 	return 0;
 }

@@ -1,5 +1,7 @@
 #include "keystore/record/record.h"
 
+#include "base/list.h"
+
 #include <string.h>
 #include <time.h>
 
@@ -45,11 +47,9 @@ int record_work_file(struct record_work *w, uint32_t role, const char *path, uin
 		}
 	}
 	AUTOFREE char *copy = strdup(path);
-	struct record_file *grown = copy ? realloc(w->files, (w->n_files + 1) * sizeof(*grown)) : NULL;
-	if (!grown)
+	if (!copy || !list_grow(w->files, w->n_files))
 		return error_oom(e);
-	w->files = grown;
-	grown[w->n_files++] = (struct record_file){
+	w->files[w->n_files++] = (struct record_file){
 		.role = role, .dev = dev, .inode = inode, .path = TAKE_PTR(copy),
 	};
 	return 0;
@@ -95,11 +95,9 @@ int record_add_domain(struct record *r, const uuid_t domain, const char *name, c
 			return 0;
 		}
 	}
-	struct record_domain *grown = realloc(r->domains, (r->n_domains + 1) * sizeof(*grown));
-	if (!grown)
+	if (!list_grow(r->domains, r->n_domains))
 		return error_oom(e);
-	r->domains = grown;
-	struct record_domain *d = &grown[r->n_domains++];
+	struct record_domain *d = &r->domains[r->n_domains++];
 	uuid_copy(d->uuid, domain);
 	d->name = TAKE_PTR(new_name);
 	d->target = TAKE_PTR(new_target);

@@ -2,27 +2,13 @@
 #ifndef KEYSTORE_RECORD_TLV_H
 #define KEYSTORE_RECORD_TLV_H
 
+#include "base/bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define TLV_HEADER 6
-
-static inline void put_be(unsigned char *p, uint64_t v, size_t bytes)
-{
-	while (bytes--) {
-		p[bytes] = (unsigned char)v;
-		v >>= 8;
-	}
-}
-
-static inline uint64_t get_be(const unsigned char *p, size_t bytes)
-{
-	uint64_t v = 0;
-	while (bytes--)
-		v = v << 8 | *p++;
-	return v;
-}
 
 /* Writes into buf; with buf NULL it only counts, so one function both sizes and writes. */
 struct tlv_writer {

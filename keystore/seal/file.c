@@ -1,6 +1,7 @@
 #include "keystore/seal/file.h"
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "keystore/seal/seal.h"
 
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define LOCK_SECONDS 60
 #define CHUNK 65536
@@ -21,15 +21,12 @@ int seal_lock(int dir, bool exclusive, int *ret_fd, struct error *e)
 	AUTOCLOSE int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot open the keystore's directory");
-	const struct timespec nap = { 0, 10 * 1000 * 1000 };
-	for (int i = 0; flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0; i++) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return error_errno(e, ERROR_FAILED, errno, "cannot lock the keystore's directory");
-		if (i > LOCK_SECONDS * 100)
-			return error_set(e, ERROR_BUSY, EBUSY,
-					 "another process has been changing the seal for %d seconds", LOCK_SECONDS);
-		nanosleep(&nap, NULL);
-	}
+	int r = lock_file(fd, exclusive ? LOCK_EX : LOCK_SH, LOCK_SECONDS);
+	if (r == -EBUSY)
+		return error_set(e, ERROR_BUSY, EBUSY, "another process has been changing the seal for %d seconds",
+				 LOCK_SECONDS);
+	if (r < 0)
+		return error_errno(e, ERROR_FAILED, -r, "cannot lock the keystore's directory");
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

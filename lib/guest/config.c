@@ -1,6 +1,7 @@
 #include "lib/guest/config.h"
 
 #include "base/cleanup.h"
+#include "base/list.h"
 #include "lib/guest/disk.h"
 #include "lib/guest/lazy.h"
 
@@ -23,14 +24,8 @@ static int add(void *ctx, const char *secret, const char *device)
 		return 0;
 	if (uuid_parse(secret ? secret : device + strlen(MAPPED), uuid) < 0)
 		return 0;
-	if (c->n == c->room) {
-		size_t room = c->room ? 2 * c->room : 64;
-		uuid_t *larger = reallocarray(c->uuids, room, sizeof(uuid_t));
-		if (!larger)
-			return -ENOMEM;
-		c->uuids = larger;
-		c->room = room;
-	}
+	if (!list_grow(c->uuids, c->n))
+		return -ENOMEM;
 	uuid_copy(c->uuids[c->n++], uuid);
 	return 0;
 }

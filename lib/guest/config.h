@@ -11,7 +11,7 @@
 /* What the disks of all domains need: UUIDs of secrets, and of volumes that are mapped (kvmcrypt-UUID). */
 struct guest_config {
 	uuid_t *uuids;	/* both kinds, sorted: they do not collide */
-	size_t n, room;
+	size_t n;
 };
 
 /* Reads *.xml in libvirt's directory of configurations. None, or one that is no domain, is fine. */

@@ -9,6 +9,7 @@
 #include "lib/image/container_internal.h"
 
 #include "base/file.h"
+#include "base/list.h"
 #include "base/random.h"
 #include "lib/image/file/lock.h"
 
@@ -75,10 +76,8 @@ static int add_sector(struct runs *r, uint64_t start, uint64_t end, enum phase p
 		last->end = end;
 		return 0;
 	}
-	struct run *list = reallocarray(r->list, r->n + 1, sizeof(*list));
-	if (!list)
+	if (!list_grow(r->list, r->n))
 		return error_oom(e);
-	r->list = list;
 	r->list[r->n++] = (struct run){ start, end, phase };
 	return 0;
 }
@@ -174,14 +173,12 @@ static int write_ordered(struct container *c, const unsigned char *bytes, const 
 int container_write_back(struct container *c, struct error *e)
 {
 	CLEANUP(runs_clear) struct runs runs = { 0 };
-	const unsigned char *bytes;
-	size_t len;
+	const unsigned char *bytes = luks_bytes(c->luks);
 	int r;
 	AUTOFREE unsigned char *buf = malloc(c->info.header_length);
 	if (!buf)
 		return error_oom(e);
-	if ((r = check_writable(c, e)) < 0 || (r = luks_bytes(c->luks, &bytes, &len, e)) < 0 ||
-	    (r = collect(c, bytes, &runs, e)) < 0)
+	if ((r = check_writable(c, e)) < 0 || (r = collect(c, bytes, &runs, e)) < 0)
 		return r;
 	if (!runs.n)
 		return 0;
@@ -193,7 +190,7 @@ int container_write_back(struct container *c, struct error *e)
 		reread(c, c->on_disk, 0, c->info.header_length, NULL);
 		return r;
 	}
-	memcpy(c->on_disk, bytes, len);
+	memcpy(c->on_disk, bytes, luks_len(c->luks));
 	c->disk_info = *luks_info(c->luks);
 	return 0;
 }

@@ -8,16 +8,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* One file or device by two names: a hard link, another node of a device, a link that udev made. */
-static bool is_same(const char *a, const char *b)
-{
-	struct stat of_a, of_b;
-	if (stat(a, &of_a) < 0 || stat(b, &of_b) < 0 || (of_a.st_mode & S_IFMT) != (of_b.st_mode & S_IFMT))
-		return false;
-	return S_ISBLK(of_a.st_mode) ? of_a.st_rdev == of_b.st_rdev
-				     : of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
 struct search {
 	const char *path;
 	uuid_t found;
@@ -27,7 +17,7 @@ struct search {
 static int look_for_data(void *ctx, const struct record *r)
 {
 	struct search *s = ctx;
-	if (!r->header_path || !is_same(r->path, s->path))
+	if (!r->header_path || !file_is_same_at(r->path, s->path))
 		return 0;
 	uuid_copy(s->found, r->uuid);
 	s->any = true;
@@ -56,7 +46,7 @@ static int find_by_header(struct keystore *ks, const char *path, struct record *
 	if (image_look(path, &look, NULL) < 0 || !look.encrypted ||
 	    keystore_find_luks(ks, look.luks_uuid, &r, NULL) < 0)
 		return find_data(ks, path, ret, e);
-	if (is_same(path, r->path)) {
+	if (file_is_same_at(path, r->path)) {
 		*ret = TAKE_PTR(r);
 		return 0;
 	}

@@ -96,13 +96,8 @@ int header_write(const struct record *r, struct luks *l, struct error *e)
 {
 	const struct luks_info *info = luks_info(l);
 	const struct container_region region = header_region(r);
-	const unsigned char *bytes;
-	size_t len;
-	int result = luks_bytes(l, &bytes, &len, e);
-	if (result < 0)
-		return result;
-	return container_region_write(&region, bytes, info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size,
-				      e);
+	return container_region_write(&region, luks_bytes(l),
+				      info->version == 1 ? LUKS1_PHDR_PAGE : 2 * info->metadata_size, e);
 }
 
 int header_build(const struct record *r, const struct secret *volume_key, struct luks **ret, struct error *e)
@@ -132,11 +127,7 @@ int header_build(const struct record *r, const struct secret *volume_key, struct
 		.keyslots_size = r->geometry.keyslots_size,
 	};
 	int result = luks_format(&p, r->passphrase, LUKS_KDF_GENERATED, &l, NULL, e);
-	const unsigned char *bytes;
-	size_t len;
-	if (result == 0)
-		result = luks_bytes(l, &bytes, &len, e);
-	if (result == 0 && len < r->geometry.header_length)
+	if (result == 0 && luks_len(l) < r->geometry.header_length)
 		result = error_set(e, ERROR_DAMAGED, EBADMSG, "the record of %s has no place for a header", r->path);
 	if (result == 0)
 		*ret = TAKE_PTR(l);

@@ -1,5 +1,7 @@
 #include "lib/volume/list.h"
 
+#include "base/list.h"
+
 void volume_list_clear(struct volume_list *l)
 {
 	free(l->uuids);
@@ -8,14 +10,8 @@ void volume_list_clear(struct volume_list *l)
 
 static int append(struct volume_list *l, const struct record *r)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		uuid_t *larger = reallocarray(l->uuids, room, sizeof(uuid_t));
-		if (!larger)
-			return -ENOMEM;
-		l->uuids = larger;
-		l->room = room;
-	}
+	if (!list_grow(l->uuids, l->n))
+		return -ENOMEM;
 	uuid_copy(l->uuids[l->n++], r->uuid);
 	l->domains = l->domains || r->n_domains;
 	return 0;

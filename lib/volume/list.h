@@ -6,7 +6,7 @@
 
 struct volume_list {
 	uuid_t *uuids;
-	size_t n, room;
+	size_t n;
 	bool domains;		/* a domain is known to have one of them */
 	struct error damaged;	/* the first record that could not be read, which keeps the others from nothing */
 };

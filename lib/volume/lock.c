@@ -1,10 +1,11 @@
 #include "lib/volume/volume.h"
 
+#include "base/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define WAIT_SECONDS 30
 
@@ -27,18 +28,11 @@ static int take(struct keystore *ks, off_t start, off_t len, bool wait, const ch
 	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", path);
-	struct flock lock = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = len,
-	};
-	for (int tries = wait ? WAIT_SECONDS * 100 : 1;; tries--) {
-		if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-			break;
-		if (errno != EAGAIN && errno != EACCES)
-			return error_errno(e, ERROR_FAILED, errno, "cannot lock %s", path);
-		if (tries <= 1)
-			return error_set(e, ERROR_BUSY, EBUSY, "%s; try again when it is done", busy);
-		nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
-	}
+	int r = lock_range(fd, start, len, wait ? WAIT_SECONDS : 0);
+	if (r == -EBUSY)
+		return error_set(e, ERROR_BUSY, EBUSY, "%s; try again when it is done", busy);
+	if (r < 0)
+		return error_errno(e, ERROR_FAILED, -r, "cannot lock %s", path);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

@@ -11,8 +11,16 @@ struct volume_state_line {
 static const struct volume_state_line lines[] = {
 	[RECORD_READY] = { "ready", 0 },
 #define STATE(number, shown, flags, workflow) [number] = { shown, flags },
-	VOLUME_STATES(STATE)
+	VOLUME_STATES(STATE, STATE)
 #undef STATE
+};
+
+const char *const volume_shown_states[] = {
+#define STATE(number, shown, flags, workflow) shown,
+#define MORE(number, shown, flags, workflow)
+	"ready", VOLUME_STATES(STATE, MORE) "moved", NULL,
+#undef STATE
+#undef MORE
 };
 
 static const struct volume_state_line *line_of(uint32_t number)

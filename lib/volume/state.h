@@ -19,23 +19,28 @@ enum volume_state_flags {
 	STATE_UNKNOWN = 16,	/* a newer kvmcrypt is at it */
 };
 
-/* STATE(the record's number, shown as, flags, the workflow that finishes or undoes it) */
-#define VOLUME_STATES(STATE)                                                     \
+/*
+ * STATE(the record's number, shown as, flags, the workflow that finishes or undoes it); MORE: a further number of which
+ * is shown what another line says.
+ */
+#define VOLUME_STATES(STATE, MORE)                                               \
 	STATE(RECORD_CREATING, "creating", STATE_NO_KEY, create)                  \
 	STATE(RECORD_IMPORTING, "importing", STATE_NO_KEY, import)                \
 	STATE(RECORD_ROTATING, "rotating", 0, rotate)                             \
-	STATE(RECORD_RETIRING, "rotating", 0, rotate)                             \
+	MORE(RECORD_RETIRING, "rotating", 0, rotate)                              \
 	STATE(RECORD_CONVERTING, "converting", STATE_TWO_IMAGES | STATE_TWO_KEYS, volume_key) \
-	STATE(RECORD_PIVOTING, "converting", STATE_TWO_IMAGES | STATE_TWO_KEYS, volume_key)   \
+	MORE(RECORD_PIVOTING, "converting", STATE_TWO_IMAGES | STATE_TWO_KEYS, volume_key)    \
 	STATE(RECORD_ERASING, "erasing", STATE_NO_KEY, erase)                     \
 	STATE(RECORD_RESIZING, "resizing", 0, resize)                             \
-	STATE(RECORD_LINKED, "ready", STATE_USABLE, link)                         \
+	MORE(RECORD_LINKED, "ready", STATE_USABLE, link)                          \
 	STATE(RECORD_MOVING, "moving", 0, move)                                   \
-	STATE(RECORD_MOVED_IN_PLACE, "moving", 0, move)                           \
+	MORE(RECORD_MOVED_IN_PLACE, "moving", 0, move)                            \
 	STATE(RECORD_KEYSLOT, "keyslot", 0, keyslot)                              \
-	STATE(RECORD_REPLACING, "importing", 0, replace)                          \
+	MORE(RECORD_REPLACING, "importing", 0, replace)                           \
 	STATE(RECORD_RESTORING, "restoring", 0, header_restore)
 
+/* All that volume_shown_state() says of known numbers, each once; ends with NULL. */
+extern const char *const volume_shown_states[];
 /* "ready", "creating" …; "unknown" for a number of a newer version. Static. */
 const char *volume_state_name(uint32_t number);
 /* What a person sees of this record: its state's name, or "moved" when another host has the volume. */

@@ -11,7 +11,7 @@ const struct workflow *workflow_of(uint32_t number)
 {
 	static const struct workflow *const table[] = {
 #define STATE(number, shown, flags, name) [number] = &workflow_##name,
-		VOLUME_STATES(STATE)
+		VOLUME_STATES(STATE, STATE)
 #undef STATE
 	};
 	return number < ARRAY_LEN(table) ? table[number] : NULL;

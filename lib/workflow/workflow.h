@@ -94,7 +94,7 @@ struct workflow {
 };
 
 #define STATE(number, shown, flags, name) extern const struct workflow workflow_##name;
-VOLUME_STATES(STATE)
+VOLUME_STATES(STATE, STATE)
 #undef STATE
 
 /* The workflow that takes up a record with this number, or NULL. */

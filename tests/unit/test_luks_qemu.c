@@ -66,7 +66,8 @@ static void we_know_what_qemu_knows(void **state)
 	const unsigned char *view;
 	unsigned known = 0;
 	AUTOLUKS struct luks *l = luks_of(1, "pass", NULL);
-	assert_ok(luks_bytes(l, &view, &len, &err));
+	view = luks_bytes(l);
+	len = luks_len(l);
 	for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
 		shown_to_both(view, len, "aes", "xts-plain64", hashes[i], 64, &known);
 	for (size_t i = 0; i < ARRAY_LEN(ciphers); i++)

@@ -89,7 +89,7 @@ static void test_table(void **state)
 	assert_int_equal(volume_state_flags(number), flags);                      \
 	assert_true(number == workflow_of(number)->begun || number == workflow_of(number)->committed || \
 		    number == RECORD_PIVOTING);
-	VOLUME_STATES(STATE)
+	VOLUME_STATES(STATE, STATE)
 #undef STATE
 	assert_null(workflow_of(RECORD_READY));
 	assert_null(workflow_of(4711));

@@ -253,12 +253,9 @@ const struct luks_info *luks_info(const struct luks *l)
 	return &l->info;
 }
 
-int luks_bytes(struct luks *l, const unsigned char **ret, size_t *ret_len, struct error *e)
+const unsigned char *luks_bytes(const struct luks *l)
 {
-	(void)e;
-	*ret = l->map;
-	*ret_len = l->len;
-	return 0;
+	return l->map;
 }
 
 size_t luks_len(const struct luks *l)

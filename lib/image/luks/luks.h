@@ -135,8 +135,8 @@ bool luks_qemu_can_open(const struct luks_info *info, const char **ret_why);
 /* State as of now (re-read after every change); valid until the next change. */
 const struct luks_info *luks_info(const struct luks *l);
 
-/* Bytes of the header as they should be on disk: a read-only view of the memfd. */
-int luks_bytes(struct luks *l, const unsigned char **ret, size_t *ret_len, struct error *e);
+/* Bytes of the header as they should be on disk, luks_len() of them: a read-only view of the memfd. */
+const unsigned char *luks_bytes(const struct luks *l);
 
 /* Of the header with its keyslots and the rest of its place, in bytes. */
 size_t luks_len(const struct luks *l);

@@ -2,6 +2,7 @@
 #include "lib/image/mapping/internal.h"
 
 #include "base/library/library.h"
+#include "base/list.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -125,10 +126,8 @@ int mapping_list_read(struct mapping_list *ret, struct error *e)
 		return error_errno(e, ERROR_FAILED, err, "cannot ask device-mapper for its mappings");
 	const struct dm_names *n = t ? dm_task_get_names(t) : NULL;
 	while (n && n->dev) {
-		struct mapping *list = reallocarray(l.list, l.n + 1, sizeof(*list));
-		if (!list)
+		if (!list_grow(l.list, l.n))
 			return error_oom(e);
-		l.list = list;
 		r = look_at(n->name, &l.list[l.n], e);
 		if (r < 0)
 			return r;

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/library/library.h"
+#include "base/list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,11 +184,9 @@ void recrypt_chunk_clear(struct recrypt_chunk *c)
 
 static int note(struct recrypt_chunk *c, uint64_t at, uint64_t len, struct error *e)
 {
-	struct recrypt_stretch *more = realloc(c->stretches, (c->n + 1) * sizeof(*more));
-	if (!more)
+	if (!list_grow(c->stretches, c->n))
 		return error_oom(e);
-	c->stretches = more;
-	more[c->n++] = (struct recrypt_stretch){ (uint32_t)at, (uint32_t)len };
+	c->stretches[c->n++] = (struct recrypt_stretch){ (uint32_t)at, (uint32_t)len };
 	return 0;
 }
 

@@ -181,7 +181,7 @@ static int write_header(struct luks *luks, int fd, const char *path, struct erro
 {
 	const struct luks_info *info = luks_info(luks);
 	size_t len = luks_len(luks);
-	size_t first = info->version == 2 ? info->metadata_size : 4096;
+	size_t first = info->version == 2 ? info->metadata_size : LUKS1_PHDR_PAGE;
 	if (info->data_offset && len > info->data_offset)
 		len = info->data_offset;
 	int r = luks_write_used(luks, first, len, fd, 0, path, e);

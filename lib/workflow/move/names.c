@@ -5,6 +5,7 @@
 #include "lib/workflow/move/internal.h"
 
 #include "base/file.h"
+#include "base/list.h"
 #include "lib/guest/relocate.h"
 #include "lib/volume/users.h"
 
@@ -29,12 +30,6 @@ static int resolve(const char *file, const char *name, char **ret, struct error 
 	return 0;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-	struct stat of_a, of_b;
-	return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
-}
-
 static bool in_one_directory(const char *a, const char *b)
 {
 	size_t len = (size_t)(strrchr(a, '/') - a);
@@ -55,7 +50,7 @@ int move_backing(const struct record *r, const char *path, const struct qcow2_he
 	if (result == 0)
 		result = resolve(r->path, r->backing ? r->backing : h->backing, &was, e);
 	/* Where the record's is gone the header's counts, as base and overlay may have been moved together. */
-	if (result < 0 || stat(was, &st) < 0 || same_file(now, was))
+	if (result < 0 || stat(was, &st) < 0 || file_is_same_at(now, was))
 		return result;
 	*ret = TAKE_PTR(was);
 	return 0;
@@ -108,11 +103,9 @@ static int collect(void *ctx, const struct record *other)
 	bool child = !uuid_is_null(other->parent) && uuid_compare(other->parent, s->r->uuid) == 0;
 	if (!uuid_compare(other->uuid, s->r->uuid) || (!child && !names_us(s->r, other->backing)))
 		return 0;
-	uuid_t *grown = reallocarray(s->ids, s->n + 1, sizeof(uuid_t));
-	if (!grown)
+	if (!list_grow(s->ids, s->n))
 		return -ENOMEM;
-	s->ids = grown;
-	uuid_copy(grown[s->n++], other->uuid);
+	uuid_copy(s->ids[s->n++], other->uuid);
 	return 0;
 }
 
@@ -138,7 +131,8 @@ static int overlay_name(const struct record *overlay, const char *backing, const
 	int r = resolve(overlay->path, backing, &now, e);
 	if (r < 0 || !strcmp(now, to))
 		return r;
-	if (stat(now, &st) == 0 && !same_file(now, to) && strcmp(now, overlay->backing ? overlay->backing : "") != 0)
+	if (stat(now, &st) == 0 && !file_is_same_at(now, to) &&
+	    strcmp(now, overlay->backing ? overlay->backing : "") != 0)
 		return 0;
 	/* A relative name stays one where it can. */
 	*ret = strdup(backing[0] != '/' && in_one_directory(overlay->path, to) ? strrchr(to, '/') + 1 : to);
@@ -211,14 +205,13 @@ static int relocate(struct flow *f, const char *to, bool dry_run, size_t *ret, s
 	const struct move_state *s = f->state;
 	const struct move_piece *p = move_piece_of(s, false);
 	AUTOGUESTIMAGE struct guest_image image = { 0 };
-	struct stat st;
 	int r = volume_image(f->g, f->record, &image, e);
 	if (r == 0 && p)
 		r = guest_image_add(&image, strcmp(f->record->path, p->from) ? p->from : p->to, false, e);
 	const struct guest_relocate job = {
 		.image = &image,
 		.to = to,
-		.block = stat(to, &st) == 0 && S_ISBLK(st.st_mode),
+		.block = file_is_block_device(to),
 		.dry_run = dry_run,
 		.above = dry_run ? check_above : NULL,
 		.ctx = f,

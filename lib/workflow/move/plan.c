@@ -63,13 +63,6 @@ static int look(const char *path, struct stat *ret, struct error *e)
 	return error_errno(e, error_kind_of_errno(errno), errno, "cannot tell what is at %s", path);
 }
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	if (S_ISBLK(a->st_mode) || S_ISBLK(b->st_mode))
-		return S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode) && a->st_rdev == b->st_rdev;
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 /* Two files that could be it, or one and something else. */
 static int refuse_two(const struct record *r, const char *from, const char *to, struct error *e)
 {
@@ -194,7 +187,7 @@ static int plan_piece(struct flow *f, bool header, const char *from, const char 
 	*p = (struct move_piece){ .header = header, .from = strdup(from), .to = TAKE_PTR(to) };
 	if (!p->from)
 		return error_oom(e);
-	bool same = has_from && has_to && is_same(&at_from, &at_to);
+	bool same = has_from && has_to && file_is_same(&at_from, &at_to);
 	if (has_from && has_to && !same)
 		return refuse_two(f->record, p->from, p->to, e);
 	if (!has_to)

@@ -48,16 +48,13 @@ static int copy_attributes(const struct record *r, int from, const struct copy *
 static int write_header(struct record *r, const struct copy *c, struct error *e)
 {
 	AUTOLUKS struct luks *l = NULL;
-	const unsigned char *bytes;
-	size_t len;
 	int result = reencrypt_header(r, &l, e);
 	if (result == 0 && c->fresh)
 		return luks_write_used(l, 0, r->geometry.header_length, c->to, r->geometry.header_offset, r->beside, e);
 	/* An earlier run may have come as far as here: over all that it wrote. */
 	if (result == 0)
-		result = luks_bytes(l, &bytes, &len, e);
-	if (result == 0)
-		result = file_pwrite(c->to, bytes, r->geometry.header_length, r->geometry.header_offset, r->beside, e);
+		result = file_pwrite(c->to, luks_bytes(l), r->geometry.header_length, r->geometry.header_offset,
+				     r->beside, e);
 	return result;
 }
 
