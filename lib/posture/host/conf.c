@@ -87,14 +87,14 @@ static int get(struct host *h, enum host_conf file, const char *node, char **ret
 int host_conf_get(struct host *h, enum host_conf file, const char *key, char **ret, struct error *e)
 {
 	char node[128];
-	snprintf(node, sizeof(node), "%s[last()]", key);
+	snprintf(node, sizeof(node), "%s[1]", key);
 	return get(h, file, node, ret, e);
 }
 
 int host_conf_item(struct host *h, enum host_conf file, const char *key, unsigned i, char **ret, struct error *e)
 {
 	char node[128];
-	snprintf(node, sizeof(node), "%s[last()]/%u", key, i + 1);
+	snprintf(node, sizeof(node), "%s[1]/%u", key, i + 1);
 	return get(h, file, node, ret, e);
 }
 
@@ -104,10 +104,10 @@ int host_conf_count(struct host *h, enum host_conf file, const char *key, long *
 	if (r < 0)
 		return r;
 	char path[PATH_MAX];
-	snprintf(path, sizeof(path), "/files%s/%s[last()]", files[file].path, key);
+	snprintf(path, sizeof(path), "/files%s/%s[1]", files[file].path, key);
 	if (aug_match(h->augeas, path, NULL) < 1)
 		return 0;
-	snprintf(path, sizeof(path), "/files%s/%s[last()]/*", files[file].path, key);
+	snprintf(path, sizeof(path), "/files%s/%s[1]/*", files[file].path, key);
 	*ret = aug_match(h->augeas, path, NULL);
 	return 1;
 }

@@ -236,13 +236,15 @@ static int ask_websocket(struct console *c, int64_t deadline, struct error *e)
 	return c->speaks_http ? 0 : error_set(e, ERROR_FAILED, EPROTO, "what it says is neither TLS nor HTTP");
 }
 
+/* In plain first: QEMU ends the connection of who speaks HTTP to its TLS, and waits for ever for more of the other. */
 static int probe_websocket(struct console *c, int64_t deadline, struct error *e)
 {
 	AUTOWIRE struct wire w = WIRE_NONE;
-	int r = connect_to(c, &w, deadline, e);
-	if (r == 0)
-		r = wire_tls(&w, &c->tls, e);
-	return r == -EPROTO || r == -ECONNRESET ? ask_websocket(c, deadline, e) : r;
+	int r = ask_websocket(c, deadline, e);
+	if (r != -EPROTO && r != -ECONNRESET)
+		return r;
+	r = connect_to(c, &w, deadline, e);
+	return r < 0 ? r : wire_tls(&w, &c->tls, e);
 }
 
 void console_probe(void *console, int64_t deadline)
