@@ -188,18 +188,22 @@ int person_unseal(struct keystore *ks, const char *file, int fd, struct secret *
 	return person_open_with(file, fd, prompt, &opens, ret, e);
 }
 
+int person_unseal_for(struct keystore *ks, const char *file, int fd, struct error *e)
+{
+	AUTOSECRET struct secret *key = NULL;
+	if (file || fd >= 0)
+		return person_unseal(ks, file, fd, &key, e);
+	int r = keystore_unseal_auto(ks, e);
+	if (r < 0 && e->kind == ERROR_SEALED && isatty(STDIN_FILENO))
+		r = person_unseal(ks, NULL, -1, &key, e);
+	return r;
+}
+
 int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	int r = person_open_keystore(ctx, &ks, e);
-	if (r < 0)
-		return r;
-	r = keystore_unseal_auto(ks, e);
-	if (r < 0 && e->kind == ERROR_SEALED && isatty(STDIN_FILENO)) {
-		AUTOSECRET struct secret *key = NULL;
-		r = person_unseal(ks, NULL, -1, &key, e);
-	}
-	if (r < 0)
+	if (r < 0 || (r = person_unseal_for(ks, NULL, -1, e)) < 0)
 		return r;
 	*ret = TAKE_PTR(ks);
 	return 0;

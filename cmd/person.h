@@ -50,6 +50,9 @@ int person_open_keystore(const struct context *ctx, struct keystore **ret, struc
 /* Unseals it with a passphrase or recovery key of person_open_with(). */
 int person_unseal(struct keystore *ks, const char *file, int fd, struct secret **ret, struct error *e);
 
+/* With a passphrase if one is given; else by itself if it can, or by asking on the terminal, or ERROR_SEALED. */
+int person_unseal_for(struct keystore *ks, const char *file, int fd, struct error *e);
+
 /* Opened and unsealed: by itself if it can, else by asking on the terminal, else ERROR_SEALED. */
 int person_unsealed_keystore(const struct context *ctx, struct keystore **ret, struct error *e);
 

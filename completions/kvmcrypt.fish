@@ -167,6 +167,8 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a certificate -d 'print what another host exports volumes to'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a check -d 'verify every record, the audit trail and the seal'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l expect-head -r -d 'the audit head that `keystore status` showed earlier must still be there'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l passphrase-file -r -F -d 'read the keystore'\''s passphrase or recovery key from FILE (- for stdin), up to a trailing newline'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l passphrase-fd -r -d 'read the keystore'\''s passphrase or recovery key from file descriptor N'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l repair -d 'accept the keystore as it is, so that its keys can be used again; logged'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from check' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a export -d 'take the keys of volumes to another host'

@@ -174,10 +174,10 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	return r < 0 ? error_prefix(e, "cannot keep what is there") : 0;
 }
 
-static int restore_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+static int restore_store(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e)
 {
 	const struct restore *p = ctx;
-	(void)hash;
+	(void)digest;
 	return store_restore(ks->store, p->file, p->ret->kept[0] ? p->ret->kept : NULL, e);
 }
 

@@ -172,7 +172,7 @@ static int check_one(struct check *c, const struct store_record *row, struct err
 		return error_prefix(e, "%s", row->path);
 	if ((res = keystore_match_row(row, r, e)) < 0 ||
 	    (res = envelope_open(ks->root, ks->root_id, r, true, e)) < 0 ||
-	    (res = keystore_check_fresh(ks, NULL, r, e)) < 0)
+	    (res = keystore_check_fresh(ks, r, e)) < 0)
 		return res;
 	return check_last_used(c, row, e);
 }
@@ -186,6 +186,59 @@ static int check_record(void *ctx, const struct store_record *row, struct error 
 
 /* ---- seal and database ---- */
 
+/* What the seal has, so that a person can tell whether it is his. */
+static int find_unfit(struct check *c, struct seal *seal, struct error *e)
+{
+	AUTOFREE char *text = NULL;
+	struct slot *slots = NULL;
+	size_t n = 0;
+	int r = seal_slots(seal, &slots, &n, e);
+	if (r < 0)
+		return r;
+	r = slots_describe(slots, n, NULL, NULL, &text, e);
+	slots_free(slots, n);
+	if (r == 0)
+		finding(c, "the seal is not the one that was stored last: an older one was put back, or another program "
+			   "changed it; it has %s", text);
+	return r;
+}
+
+/* In the store of an older kvmcrypt its row has the hash of the file. */
+static int old_seal_fits(struct check *c, struct seal *seal, bool *ret, struct error *e)
+{
+	unsigned char by_hash[HASH_LEN], digest[HASH_LEN];
+	struct store_audit row;
+	bool found = false;
+	int r = audit_newest(c->ks->store, NULL, NULL, 1u << AUDIT_SEAL, &found, &row, e);
+	if (r < 0 || (r = seal_digest(seal, digest, e)) < 0)
+		return r;
+	*ret = found && seal_digest_by_hash(c->ks->dir, row.hash, by_hash, NULL) == 0 &&
+	       !memcmp(digest, by_hash, HASH_LEN);
+	return 0;
+}
+
+static int check_seal(struct check *c, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	struct keystore *ks = c->ks;
+	struct audit_head head = { 0 };
+	struct error why = { 0 };
+	uuid_t id;
+	bool fits = true;
+	int r = seal_snapshot(ks->dir, &seal, e);
+	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
+		return r;
+	if (uuid_compare(id, ks->root_id))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is that of another keystore");
+	if ((r = seal_verify(seal, ks->root, e)) < 0)
+		return r;
+	if (audit_head_read(ks->store, NULL, &head, NULL) == 0 && head.old)
+		r = old_seal_fits(c, seal, &fits, e);
+	else if (keystore_seal_fits(ks, seal, &why) < 0)
+		fits = false;
+	return r < 0 || fits ? r : find_unfit(c, seal, e);
+}
+
 /*
  * Begins the transaction and compares the seal with it, under the seal's lock: no slot may change
  * between the trail and the file. Also finishes a change that was interrupted.
@@ -194,31 +247,12 @@ static int begin_with_seal(struct check *c, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	struct keystore *ks = c->ks;
-	struct store_audit logged;
-	unsigned char hash[HASH_LEN];
-	bool found = false;
 	int r = seal_lock(ks->dir, true, &lock, e);
-	if (r < 0 || (r = keystore_finish_swap(ks, e)) < 0 || (r = store_begin(ks->store, false, e)) < 0)
-		return r;
-	r = audit_newest(ks->store, NULL, NULL, 1u << AUDIT_SEAL, &found, &logged, e);
 	if (r == 0)
-		r = seal_hash(ks->dir, hash, e);
-	if (r == 0 && (!found || memcmp(hash, logged.hash, HASH_LEN)))
-		finding(c, "the seal is not the one that the audit trail saw last: an older one was put back, "
-			   "or another program changed it");
-	return r;
-}
-
-static int check_seal(struct check *c, struct error *e)
-{
-	AUTOSEAL struct seal *seal = NULL;
-	uuid_t id;
-	int r = seal_load(c->ks->dir, &seal, e);
-	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
+		r = absorb(c, keystore_finish_swap(ks, e), e);
+	if (r < 0 || (r = store_begin(ks->store, false, e)) < 0)
 		return r;
-	if (uuid_compare(id, c->ks->root_id))
-		return error_set(e, ERROR_DAMAGED, EBADMSG, "the seal is that of another keystore");
-	return seal_verify(seal, c->ks->root, e);
+	return absorb(c, check_seal(c, e), e);
 }
 
 static void store_finding(void *ctx, const char *text)
@@ -229,9 +263,7 @@ static void store_finding(void *ctx, const char *text)
 static int check_all(struct check *c, struct error *e)
 {
 	struct store *s = c->ks->store;
-	int r = absorb(c, begin_with_seal(c, e), e);
-	if (r == 0)
-		r = absorb(c, check_seal(c, e), e);
+	int r = begin_with_seal(c, e);
 	if (r == 0)
 		r = absorb(c, store_verify(s, store_finding, c, e), e);
 	if (r == 0)

@@ -14,6 +14,7 @@ struct keystore {
 	uuid_t root_id;
 	struct secret *root;		/* NULL while sealed */
 	struct secret *audit_key;	/* with root */
+	bool tolerant;			/* what does not fit is told by a check, and stops nothing before it */
 	void (*tell)(void *ctx, bool sealed, const char *line);	/* or NULL */
 	void *tell_ctx;
 };
@@ -30,10 +31,15 @@ struct keystore {
 int keystore_need_root(const struct keystore *ks, struct error *e);
 /* Takes the root key over when it is the one of this store. */
 int keystore_take_root(struct keystore *ks, struct secret **root, struct error *e);
+void keystore_drop_root(struct keystore *ks);
 
 /* Runs body in a write transaction. An error: nothing of it was stored, but see store_commit(). */
 typedef int (*transaction_fn)(struct keystore *ks, void *ctx, struct error *e);
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
+/* upgrade.c: in a write transaction: the store of an older kvmcrypt becomes one of this; ERROR_DAMAGED if it is not whole. */
+int keystore_upgrade(struct keystore *ks, struct error *e);
+/* For a repair, which does that its own way. */
+int keystore_transact_as_is(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
 
 /* ERROR_BUSY/ESTALE when another process has given the keystore a new root key since it was opened. */
 int keystore_same_root(struct keystore *ks, struct error *e);
@@ -44,11 +50,17 @@ int keystore_same_root(struct keystore *ks, struct error *e);
  */
 int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e);
 /*
- * Puts a finished working copy in the place of the seal, together with what store() does in one transaction; hash is
- * that of the new file. The caller holds the exclusive lock. An error: neither has happened, but for what the
+ * Does what the seal says (slots, tokens) fit what the audit head has of it? ERROR_DAMAGED. Unsealed, and of a seal that
+ * is in force: of a snapshot without the lock only keystore_check_seal(), which looks again if it does not fit.
+ */
+int keystore_seal_fits(struct keystore *ks, const struct seal *seal, struct error *e);
+int keystore_check_seal(struct keystore *ks, const struct seal *seal, struct error *e);
+/*
+ * Puts a finished working copy in the place of the seal, together with what store() does in one transaction; digest is
+ * that of the new one. The caller holds the exclusive lock. An error: neither has happened, but for what the
  * message says.
  */
-typedef int (*swap_fn)(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e);
+typedef int (*swap_fn)(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e);
 int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e);
 /* Finishes such a change that was interrupted, or sees that it has not happened. Under the exclusive lock. */
 int keystore_finish_swap(struct keystore *ks, struct error *e);
@@ -60,12 +72,12 @@ int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e);
 /* Does the row beside an envelope say what the envelope says? ERROR_DAMAGED. */
 int keystore_match_row(const struct store_record *row, const struct record *r, struct error *e);
 /*
- * Is this the envelope that the audit trail saw last for the volume? Else an older, genuine
- * record was put back (ERROR_DAMAGED). In a transaction; with the audit key the row that
- * tells is verified too.
+ * Is this the envelope that was stored last for the volume? Else an older, genuine record was put back (ERROR_DAMAGED).
+ * In a transaction, unsealed.
  */
-int keystore_check_fresh(struct keystore *ks, const struct secret *key, const struct record *r,
-			 struct error *e);
+int keystore_check_fresh(struct keystore *ks, const struct record *r, struct error *e);
+/* Has the volume no record? Else it was taken out of the store, or out of an index of it (ERROR_DAMAGED). */
+int keystore_check_absent(struct keystore *ks, const uuid_t volume, struct error *e);
 
 /* directory.c: an existing keystore's directory; one to make a keystore in. */
 int directory_open(const char *location, char **ret_path, int *ret_fd, struct error *e);

@@ -57,6 +57,12 @@ int keystore_take_root(struct keystore *ks, struct secret **root, struct error *
 	return 0;
 }
 
+void keystore_drop_root(struct keystore *ks)
+{
+	secret_free(TAKE_PTR(ks->root));
+	secret_free(TAKE_PTR(ks->audit_key));
+}
+
 int keystore_same_root(struct keystore *ks, struct error *e)
 {
 	uuid_t id;
@@ -74,7 +80,7 @@ int keystore_same_root(struct keystore *ks, struct error *e)
 			 "the keystore was given a new root key just now: run the command again");
 }
 
-int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)
+int keystore_transact_as_is(struct keystore *ks, transaction_fn body, void *ctx, struct error *e)
 {
 	int r = store_begin(ks->store, true, e);
 	if (r < 0)
@@ -86,6 +92,23 @@ int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struc
 		return store_commit(ks->store, e);
 	store_rollback(ks->store);
 	return r;
+}
+
+struct body {
+	transaction_fn fn;
+	void *ctx;
+};
+
+static int upgraded(struct keystore *ks, void *ctx, struct error *e)
+{
+	const struct body *b = ctx;
+	int r = keystore_upgrade(ks, e);
+	return r < 0 ? r : b->fn(ks, b->ctx, e);
+}
+
+int keystore_transact(struct keystore *ks, transaction_fn fn, void *ctx, struct error *e)
+{
+	return keystore_transact_as_is(ks, upgraded, &(struct body){ fn, ctx }, e);
 }
 
 int keystore_open(const char *location, struct keystore **ret, struct error *e)
@@ -117,25 +140,6 @@ int keystore_dup(const struct keystore *ks, struct keystore **ret, struct error 
 	if (r == 0)
 		*ret = TAKE_PTR(copy);
 	return r;
-}
-
-/* ---- the seal ---- */
-
-int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
-{
-	AUTOSEAL struct seal *seal = NULL;
-	uuid_t id;
-	int r = seal_load(ks->dir, &seal, e);
-	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
-		return r;
-	if (uuid_compare(id, ks->root_id)) {
-		seal_free(TAKE_PTR(seal));
-		/* What is still another seal then will be told of by who opens it. */
-		if ((r = keystore_settle_seal(ks, e)) < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
-			return r;
-	}
-	*ret = TAKE_PTR(seal);
-	return 0;
 }
 
 int keystore_generate_recovery(struct secret **ret, struct error *e)
@@ -181,7 +185,7 @@ int keystore_status(struct keystore *ks, struct keystore_status *ret, struct err
 		.cached = cached,
 		.cached_for = left,
 		.volumes = head.volumes,
-		.schema_version = STORE_SCHEMA_VERSION,
+		.schema_version = head.old ? 1 : STORE_SCHEMA_VERSION,
 		.audit_seq = head.seq,
 	};
 	uuid_unparse_lower(ks->root_id, s.root_key_id);

@@ -64,6 +64,11 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e);
 /* With one slot alone; key is its passphrase or PIN, NULL for one that works alone. */
 int keystore_unseal_slot(struct keystore *ks, int slot, const struct secret *key, struct error *e);
+/*
+ * A seal that was changed past kvmcrypt stops every unsealing with ERROR_DAMAGED. Not so from here on: for who is about
+ * to check and repair.
+ */
+void keystore_tolerate(struct keystore *ks);
 bool keystore_is_unsealed(const struct keystore *ks);
 
 /* The root key into the kernel keyring of this user for timeout seconds (0: until reboot or seal). */

@@ -2,6 +2,7 @@
 #include "keystore/internal.h"
 
 #include "keystore/record/envelope.h"
+#include "keystore/tree.h"
 
 #include <string.h>
 
@@ -14,23 +15,46 @@ int keystore_match_row(const struct store_record *row, const struct record *r, s
 	return 0;
 }
 
-int keystore_check_fresh(struct keystore *ks, const struct secret *key, const struct record *r,
-			 struct error *e)
+/* What was stored last for the volume: by the tree, in the store of an older kvmcrypt by the newest row in the trail. */
+static int newest(struct keystore *ks, const uuid_t volume, bool *ret_found, unsigned char ret[HASH_LEN], struct error *e)
 {
-	unsigned char hash[HASH_LEN];
+	struct audit_head head;
 	struct store_audit row;
+	int r = audit_head_read(ks->store, ks->audit_key, &head, e);
+	if (r < 0 || !head.old)
+		return r < 0 ? r : tree_get(ks->store, head.tree, volume, ret_found, ret, e);
+	r = audit_newest(ks->store, ks->audit_key, volume, 1u << AUDIT_PUT | 1u << AUDIT_REMOVE, ret_found, &row, e);
+	if (r == 0 && *ret_found) {
+		*ret_found = row.kind == AUDIT_PUT;
+		memcpy(ret, row.hash, HASH_LEN);
+	}
+	return r;
+}
+
+int keystore_check_fresh(struct keystore *ks, const struct record *r, struct error *e)
+{
+	unsigned char hash[HASH_LEN], want[HASH_LEN];
 	bool found = false;
 	kdf_sha256(r->envelope, r->envelope_len, hash);
-	int res = audit_newest(ks->store, key, r->uuid, 1u << AUDIT_PUT | 1u << AUDIT_REMOVE, &found,
-			   &row, e);
-	if (res < 0)
-		return res;
-	if (!found || row.kind != AUDIT_PUT || row.revision != r->revision ||
-	    memcmp(row.hash, hash, HASH_LEN))
+	int res = newest(ks, r->uuid, &found, want, e);
+	if (res == 0 && (!found || memcmp(want, hash, HASH_LEN)))
 		return error_set(e, ERROR_DAMAGED, EBADMSG,
 				 "the record of %s is not the one that was stored last: an older one was put back",
 				 r->path);
-	return 0;
+	return res;
+}
+
+int keystore_check_absent(struct keystore *ks, const uuid_t volume, struct error *e)
+{
+	unsigned char hash[HASH_LEN];
+	char name[UUID_STR_LEN];
+	bool found = false;
+	int r = newest(ks, volume, &found, hash, e);
+	uuid_unparse_lower(volume, name);
+	if (r == 0 && found)
+		return error_set(e, ERROR_DAMAGED, EBADMSG,
+				 "the record of volume %s was stored and is gone: run `kvmcrypt keystore check`", name);
+	return r;
 }
 
 /* ---- reading ---- */
@@ -63,10 +87,12 @@ static int read_one(struct keystore *ks, enum store_key by, const void *key, str
 		    struct error *e)
 {
 	int r = store_find(ks->store, by, key, take_row, f, e);
+	if (r == 0 && !f->record && ks->root && by == STORE_BY_UUID)
+		return keystore_check_absent(ks, key, e);
 	if (r < 0 || !f->record || f->several || !ks->root)
 		return r < 0 ? r : 0;
 	r = envelope_open(ks->root, ks->root_id, f->record, false, e);
-	return r < 0 ? r : keystore_check_fresh(ks, ks->audit_key, f->record, e);
+	return r < 0 ? r : keystore_check_fresh(ks, f->record, e);
 }
 
 static int lookup(struct keystore *ks, enum store_key by, const void *key, const char *name,
@@ -165,7 +191,7 @@ static int log_uses(struct keystore *ks, void *ctx, struct error *e)
 		int res = audit_append(ks->store, ks->audit_key, &row, 0, e);
 		/* Fails when the record is no longer what the caller has read. */
 		if (res < 0 || (res = store_touch(ks->store, r->uuid, r->revision, row.when, e)) < 0 ||
-		    (res = keystore_check_fresh(ks, ks->audit_key, r, e)) < 0)
+		    (res = keystore_check_fresh(ks, r, e)) < 0)
 			return res;
 		v->when = row.when;
 	}
@@ -195,7 +221,7 @@ int keystore_peek(struct keystore *ks, struct record *r, struct error *e)
 		return res;
 	res = keystore_same_root(ks, e);
 	if (res == 0)
-		res = keystore_check_fresh(ks, ks->audit_key, r, e);
+		res = keystore_check_fresh(ks, r, e);
 	store_rollback(ks->store);
 	return res < 0 ? res : envelope_open(ks->root, ks->root_id, r, true, e);
 }

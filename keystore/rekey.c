@@ -6,6 +6,7 @@
 
 #include "keystore/cache.h"
 #include "keystore/record/envelope.h"
+#include "keystore/tree.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +18,10 @@ struct rekey {
 	const struct secret *root;	/* the new ones */
 	struct secret *audit_key;
 	uuid_t root_id;
-	const unsigned char *seal_hash;
+	const unsigned char *seal_digest;
 	const struct progress *progress;
 	uint64_t done, records;
+	struct audit_head head;		/* under the new key; the tree in it is the old one until all records are done */
 
 	uint64_t seq;			/* the last row chained anew: its new MAC, and the one it had */
 	unsigned char mac[HASH_LEN], stored[HASH_LEN];
@@ -80,7 +82,8 @@ static int chain_anew(struct rekey *p, struct error *e)
 	if (p->seq != head.seq || !secret_same(p->stored, head.mac, HASH_LEN))
 		return damaged_row(head.seq, e);
 	memcpy(head.mac, p->mac, HASH_LEN);
-	return audit_head_write(s, p->audit_key, &head, e);
+	p->head = head;
+	return 0;
 }
 
 /* ---- the records ---- */
@@ -103,7 +106,18 @@ static int put_anew(struct rekey *p, const struct record *r, struct error *e)
 	kdf_sha256(envelope, len, audit.hash);
 	if ((res = store_put(s, &row, r->revision, e)) < 0)
 		return res;
-	return audit_append(s, p->audit_key, &audit, 0, e);
+	return audit_extend(s, p->audit_key, &audit, &p->head, e);
+}
+
+static int is_newest(struct rekey *p, const struct record *r, struct error *e)
+{
+	unsigned char hash[HASH_LEN], want[HASH_LEN];
+	bool found = false;
+	kdf_sha256(r->envelope, r->envelope_len, hash);
+	int res = tree_get(p->ks->store, p->head.tree, r->uuid, &found, want, e);
+	if (res == 0 && (!found || memcmp(hash, want, HASH_LEN)))
+		return error_set(e, ERROR_DAMAGED, EBADMSG, "an older record was put back");
+	return res;
 }
 
 static int visit_record(void *ctx, const struct store_record *row, struct error *e)
@@ -112,9 +126,8 @@ static int visit_record(void *ctx, const struct store_record *row, struct error 
 	struct keystore *ks = p->ks;
 	AUTORECORD struct record *r = NULL;
 	int res = envelope_parse(row->envelope, row->envelope_len, &r, e);
-	/* With the new key: the trail has it by now. */
 	if (res < 0 || (res = keystore_match_row(row, r, e)) < 0 ||
-	    (res = keystore_check_fresh(ks, p->audit_key, r, e)) < 0 ||
+	    (res = is_newest(p, r, e)) < 0 ||
 	    (res = envelope_open(ks->root, ks->root_id, r, true, e)) < 0)
 		return error_prefix(e, "%s (a damaged record cannot be given a new key: `kvmcrypt keystore check`)",
 				    row->path);
@@ -130,6 +143,7 @@ static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
 	struct rekey *p = ctx;
 	struct store *s = ks->store;
 	struct store_audit row = { .kind = AUDIT_SEAL, .action = "rekey" };
+	uint64_t in_tree = 0;
 	p->seq = p->done = 0;
 	p->n_chunk = 0;
 	memset(p->mac, 0, HASH_LEN);
@@ -137,8 +151,10 @@ static int rekey_all(struct keystore *ks, void *ctx, struct error *e)
 	int r = chain_anew(p, e);
 	if (r < 0 || (r = store_each(s, visit_record, p, e)) < 0)
 		return r;
-	memcpy(row.hash, p->seal_hash, HASH_LEN);
-	if ((r = audit_append(s, p->audit_key, &row, 0, e)) < 0)
+	memcpy(row.hash, p->seal_digest, HASH_LEN);
+	if ((r = audit_extend(s, p->audit_key, &row, &p->head, e)) < 0 ||
+	    (r = audit_make_tree(s, &p->head, &in_tree, e)) < 0 ||
+	    (r = audit_head_write(s, p->audit_key, &p->head, e)) < 0)
 		return r;
 	return store_meta_put(s, META_ROOT_ID, p->root_id, sizeof(uuid_t), e);
 }
@@ -223,10 +239,10 @@ static int make_seal(struct rekey *p, const struct slot *old, size_t n_old, cons
 	return 0;
 }
 
-static int rekey_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+static int rekey_store(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e)
 {
 	struct rekey *p = ctx;
-	p->seal_hash = hash;
+	p->seal_digest = digest;
 	int r = keystore_transact(ks, rekey_all, p, e);
 	if (r == 0)
 		uuid_copy(ks->root_id, p->root_id);
@@ -269,6 +285,9 @@ int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n
 	int r = keystore_lock_seal(ks, &lock, e);
 	if (r == 0)
 		r = seal_snapshot(ks->dir, &old_seal, e);
+	/* An old seal's slots are carried over: they must be those that we made. */
+	if (r == 0)
+		r = keystore_seal_fits(ks, old_seal, e);
 	if (r == 0)
 		r = seal_slots(old_seal, &old, &n_old, e);
 	if (r == 0 && !drop_others)

@@ -6,7 +6,7 @@
 #include "keystore/internal.h"
 
 #include "base/list.h"
-
+#include "base/text.h"
 #include "keystore/record/envelope.h"
 
 #include <stdio.h>
@@ -31,6 +31,9 @@ struct repair {
 	size_t n_chunk;
 	uint64_t gap_to;			/* rows from seq + 1 to before this one are missing */
 
+	struct audit_head head;			/* of the new chain */
+	unsigned char seal[HASH_LEN];		/* the digest that was stored last */
+	bool seal_known;
 	uint64_t records, bad_rows, lost_rows, accepted, removed, unreadable;
 	char named[NAMED_MAX * 24];
 	uuid_t *gone;
@@ -162,7 +165,19 @@ static int accept(struct repair *p, const struct record *r, struct error *e)
 	uuid_copy(row.volume, r->uuid);
 	kdf_sha256(r->envelope, r->envelope_len, row.hash);
 	p->accepted++;
-	return audit_append(p->ks->store, p->ks->audit_key, &row, 0, e);
+	return audit_extend(p->ks->store, p->ks->audit_key, &row, &p->head, e);
+}
+
+/* By the trail, which has been read row by row; the tree is made from it afterwards. */
+static int is_newest(struct keystore *ks, const struct record *r, bool *ret, struct error *e)
+{
+	unsigned char hash[HASH_LEN];
+	struct store_audit row;
+	bool found = false;
+	kdf_sha256(r->envelope, r->envelope_len, hash);
+	int res = audit_newest(ks->store, NULL, r->uuid, CHANGES, &found, &row, e);
+	*ret = found && row.kind == AUDIT_PUT && row.revision == r->revision && !memcmp(row.hash, hash, HASH_LEN);
+	return res;
 }
 
 static int visit_record(void *ctx, const struct store_record *row, struct error *e)
@@ -172,15 +187,15 @@ static int visit_record(void *ctx, const struct store_record *row, struct error 
 	AUTORECORD struct record *r = NULL;
 	struct store_audit use;
 	struct error why = { 0 };
-	bool found = false;
+	bool found = false, newest = false;
 	if (envelope_parse(row->envelope, row->envelope_len, &r, &why) < 0 || keystore_match_row(row, r, &why) < 0 ||
 	    envelope_open(ks->root, ks->root_id, r, false, &why) < 0) {
 		p->unreadable++;
 		return why.kind == ERROR_DAMAGED || why.err == ENOTSUP ? 0 : error_pass(e, &why);
 	}
-	int res = keystore_check_fresh(ks, NULL, r, &why);
-	if (res < 0)
-		res = why.kind == ERROR_DAMAGED ? accept(p, r, e) : error_pass(e, &why);
+	int res = is_newest(ks, r, &newest, e);
+	if (res == 0 && !newest)
+		res = accept(p, r, e);
 	if (res == 0)
 		res = audit_newest(ks->store, NULL, row->uuid, 1u << AUDIT_USE, &found, &use, e);
 	if (res == 0 && row->last_used != (found ? use.when : 0))
@@ -193,7 +208,7 @@ static int say_gone(struct repair *p, struct error *e)
 	for (size_t i = 0; i < p->n_gone; i++) {
 		struct store_audit row = { .kind = AUDIT_REMOVE, .action = "repair", .detail = "its record was gone" };
 		uuid_copy(row.volume, p->gone[i]);
-		int r = audit_append(p->ks->store, p->ks->audit_key, &row, 0, e);
+		int r = audit_extend(p->ks->store, p->ks->audit_key, &row, &p->head, e);
 		if (r < 0)
 			return r;
 		p->removed++;
@@ -203,16 +218,46 @@ static int say_gone(struct repair *p, struct error *e)
 
 /* ---- all of it ---- */
 
+/* Named in its row: what is there now is what unseals from here on. */
 static int accept_seal(struct repair *p, bool *ret_accepted, struct error *e)
 {
-	struct store_audit logged, row = { .kind = AUDIT_SEAL, .action = "repair",
-					   .detail = "the seal was accepted as it was found: look at its slots" };
-	bool found = false;
-	int r = audit_newest(p->ks->store, NULL, NULL, 1u << AUDIT_SEAL, &found, &logged, e);
-	if (r < 0 || (r = seal_hash(p->ks->dir, row.hash, e)) < 0)
+	AUTOSEAL struct seal *seal = NULL;
+	AUTOFREE char *text = NULL;
+	struct keystore *ks = p->ks;
+	struct slot *slots = NULL;
+	struct store_audit row = { .kind = AUDIT_SEAL, .action = "repair" };
+	char detail[1024];
+	size_t n = 0;
+	int r = seal_snapshot(ks->dir, &seal, e);
+	if (r < 0 || (r = seal_verify(seal, ks->root, e)) < 0 || (r = seal_digest(seal, row.hash, e)) < 0 ||
+	    (r = seal_slots(seal, &slots, &n, e)) < 0)
 		return r;
-	*ret_accepted = !found || memcmp(row.hash, logged.hash, HASH_LEN);
-	return *ret_accepted ? audit_append(p->ks->store, p->ks->audit_key, &row, 0, e) : 0;
+	*ret_accepted = !p->seal_known || memcmp(row.hash, p->seal, HASH_LEN);
+	r = slots_describe(slots, n, NULL, NULL, &text, e);
+	slots_free(slots, n);
+	if (r < 0)
+		return r;
+	snprintf(detail, sizeof(detail), "the seal was accepted as it was found, with %.960s", text);
+	text_make_printable(detail);
+	row.detail = detail;
+	memcpy(p->head.seal, row.hash, HASH_LEN);
+	return *ret_accepted ? audit_extend(ks->store, ks->audit_key, &row, &p->head, e) : 0;
+}
+
+/* The digest that was stored last, if the head can still say so, or the trail of an older kvmcrypt. */
+static void recall_seal(struct repair *p, bool head_whole, const struct audit_head *head)
+{
+	struct store_audit row;
+	bool found = false;
+	if (head_whole && !head->old) {
+		memcpy(p->seal, head->seal, HASH_LEN);
+		p->seal_known = true;
+	} else if (audit_newest(p->ks->store, NULL, NULL, 1u << AUDIT_SEAL, &found, &row, NULL) == 0 && found) {
+		/* Newer rows have the digest, older ones the hash of the file. */
+		memcpy(p->seal, row.hash, HASH_LEN);
+		p->seal_known = true;
+		seal_digest_by_hash(p->ks->dir, row.hash, p->seal, NULL);
+	}
 }
 
 static int count(void *ctx, const struct store_record *row, struct error *e)
@@ -228,27 +273,34 @@ static int repair_all(struct keystore *ks, void *ctx, struct error *e)
 	struct store *s = ks->store;
 	struct audit_head head = { 0 };
 	char detail[1024], named[24] = "? (it was changed)";
-	bool seal = false;
+	uint64_t in_tree = 0;
+	bool seal = false, whole = audit_head_read(s, ks->audit_key, &head, NULL) == 0;
 	/* What a sound head says is worth a word: rows behind the last one may have been removed. */
-	if (audit_head_read(s, ks->audit_key, &head, NULL) == 0)
+	if (whole)
 		snprintf(named, sizeof(named), "%llu", (unsigned long long)head.seq);
-	int r = chain_anew(&p, e);
-	if (r < 0 || (r = store_each(s, count, &p.records, e)) < 0)
+	recall_seal(&p, whole, &head);
+	int r = store_upgrade(s, e);
+	/* Its questions about single volumes are asked of an index, which may leave rows out. */
+	if (r < 0 || (r = store_reindex(s, e)) < 0 || (r = chain_anew(&p, e)) < 0 ||
+	    (r = store_each(s, count, &p.records, e)) < 0)
 		return r;
-	head = (struct audit_head){ .seq = p.seq, .volumes = p.records };
-	memcpy(head.mac, p.mac, HASH_LEN);
-	if ((r = audit_head_write(s, ks->audit_key, &head, e)) < 0 || (r = store_each(s, visit_record, &p, e)) < 0 ||
-	    (r = say_gone(&p, e)) < 0 || (r = accept_seal(&p, &seal, e)) < 0)
+	p.head = (struct audit_head){ .seq = p.seq, .volumes = p.records };
+	memcpy(p.head.mac, p.mac, HASH_LEN);
+	uint64_t last = p.seq;
+	if ((r = store_each(s, visit_record, &p, e)) < 0 || (r = say_gone(&p, e)) < 0 ||
+	    (r = accept_seal(&p, &seal, e)) < 0)
 		return r;
 	snprintf(detail, sizeof(detail),
 		 "rows that did not verify: %s%s; rows lost: %llu; the head named row %s, the last was %llu; records "
 		 "accepted as found: %llu, gone: %llu, damaged still: %llu; seal %s",
 		 p.named[0] ? p.named : "none", p.bad_rows > NAMED_MAX ? " and more" : "",
-		 (unsigned long long)p.lost_rows, named, (unsigned long long)p.seq, (unsigned long long)p.accepted,
+		 (unsigned long long)p.lost_rows, named, (unsigned long long)last, (unsigned long long)p.accepted,
 		 (unsigned long long)p.removed, (unsigned long long)p.unreadable,
 		 seal ? "accepted as found" : "as it was");
 	struct store_audit row = { .kind = AUDIT_EVENT, .action = "repair", .detail = detail };
-	r = audit_append(s, ks->audit_key, &row, 0, e);
+	if ((r = audit_extend(s, ks->audit_key, &row, &p.head, e)) == 0 &&
+	    (r = audit_make_tree(s, &p.head, &in_tree, e)) == 0)
+		r = audit_head_write(s, ks->audit_key, &p.head, e);
 	if (r == 0 && ctx)
 		*(char **)ctx = strdup(detail);
 	return r;
@@ -263,5 +315,5 @@ int keystore_repair(struct keystore *ks, char **ret_detail, struct error *e)
 		return r;
 	/* If the trail can still say how an interrupted change ended. */
 	keystore_finish_swap(ks, NULL);
-	return keystore_transact(ks, repair_all, ret_detail, e);
+	return keystore_transact_as_is(ks, repair_all, ret_detail, e);
 }

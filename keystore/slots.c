@@ -15,11 +15,11 @@ static int first_row(struct keystore *ks, void *ctx, struct error *e)
 	return r < 0 ? r : audit_append(ks->store, ks->audit_key, &row, 0, e);
 }
 
-static int make_store(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+static int make_store(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e)
 {
 	(void)ctx;
 	int r = store_open(ks->path, true, &ks->store, e);
-	return r < 0 ? r : keystore_transact(ks, first_row, (void *)hash, e);
+	return r < 0 ? r : keystore_transact(ks, first_row, (void *)digest, e);
 }
 
 /*
@@ -85,21 +85,21 @@ int keystore_slots(struct keystore *ks, struct slot **ret, size_t *ret_n, struct
 
 struct change {
 	const char *action, *detail;
-	const unsigned char *hash;
+	const unsigned char *digest;
 };
 
 static int log_change(struct keystore *ks, void *ctx, struct error *e)
 {
 	const struct change *c = ctx;
 	struct store_audit row = { .kind = AUDIT_SEAL, .action = c->action, .detail = c->detail };
-	memcpy(row.hash, c->hash, HASH_LEN);
+	memcpy(row.hash, c->digest, HASH_LEN);
 	return audit_append(ks->store, ks->audit_key, &row, 0, e);
 }
 
-static int log_it(struct keystore *ks, const unsigned char hash[HASH_LEN], void *ctx, struct error *e)
+static int log_it(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e)
 {
 	struct change *c = ctx;
-	c->hash = hash;
+	c->digest = digest;
 	return keystore_transact(ks, log_change, c, e);
 }
 
@@ -125,7 +125,8 @@ static int begin_change(struct keystore *ks, int *ret_lock, struct seal **ret, s
 	AUTOSEAL struct seal *seal = NULL;
 	AUTOCLOSE int lock = -1;
 	int r = keystore_lock_seal(ks, &lock, e);
-	if (r < 0 || (r = seal_edit(ks->dir, &seal, e)) < 0 || (r = seal_verify(seal, ks->root, e)) < 0)
+	if (r < 0 || (r = seal_edit(ks->dir, &seal, e)) < 0 || (r = seal_verify(seal, ks->root, e)) < 0 ||
+	    (r = keystore_seal_fits(ks, seal, e)) < 0)
 		return r;
 	*ret_lock = TAKE_FD(lock);
 	*ret = TAKE_PTR(seal);

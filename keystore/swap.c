@@ -12,11 +12,11 @@
 
 int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, void *ctx, struct error *e)
 {
-	unsigned char hash[HASH_LEN];
-	int r = seal_finish(seal, hash, e);
+	unsigned char digest[HASH_LEN];
+	int r = seal_finish(seal, digest, e);
 	if (r < 0)
 		return r;
-	r = store(ks, hash, ctx, e);
+	r = store(ks, digest, ctx, e);
 	if (r < 0 && ks->store && store_is_unsettled(ks->store)) {
 		seal_keep(seal);
 		return error_prefix(e, "nothing is lost, but whether this was done cannot be said before the disk "
@@ -32,9 +32,23 @@ int keystore_swap_seal(struct keystore *ks, struct seal *seal, swap_fn store, vo
 	return 0;
 }
 
+/* What the store says of the seal in force: its digest, in the trail of an older kvmcrypt the hash of the file. */
+static int logged(struct keystore *ks, bool *ret_found, unsigned char ret[HASH_LEN], struct error *e)
+{
+	struct audit_head head;
+	struct store_audit row;
+	int r = audit_head_read(ks->store, ks->audit_key, &head, e);
+	*ret_found = !head.old;
+	if (r == 0 && head.old)
+		r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, ret_found, &row, e);
+	if (r == 0 && *ret_found)
+		memcpy(ret, head.old ? row.hash : head.seal, HASH_LEN);
+	return r;
+}
+
 int keystore_finish_swap(struct keystore *ks, struct error *e)
 {
-	struct store_audit logged;
+	unsigned char digest[HASH_LEN];
 	uuid_t root_id;
 	size_t len = sizeof(root_id);
 	bool found = false;
@@ -46,9 +60,9 @@ int keystore_finish_swap(struct keystore *ks, struct error *e)
 	 */
 	int r = store_settle(ks->store, e);
 	if (r < 0 || (r = store_meta_get(ks->store, META_ROOT_ID, root_id, &len, e)) < 0 ||
-	    (r = audit_newest(ks->store, ks->audit_key, NULL, 1u << AUDIT_SEAL, &found, &logged, e)) < 0)
+	    (r = logged(ks, &found, digest, e)) < 0)
 		return r;
-	return seal_recover(ks->dir, found ? logged.hash : NULL, root_id, e);
+	return seal_recover(ks->dir, found ? digest : NULL, root_id, e);
 }
 
 /* Backups that were begun and never finished: whoever makes one has the lock. */
@@ -92,4 +106,53 @@ int keystore_settle_seal(struct keystore *ks, struct error *e)
 	if (seal_is_pending(ks->dir) && (r = seal_lock(ks->dir, true, &lock, e)) == 0)
 		r = keystore_finish_swap(ks, e);
 	return r < 0 ? r : store_meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e);
+}
+
+/* ---- the seal in force ---- */
+
+int keystore_seal_fits(struct keystore *ks, const struct seal *seal, struct error *e)
+{
+	unsigned char digest[HASH_LEN];
+	struct audit_head head;
+	int r = seal_digest(seal, digest, e);
+	if (r < 0 || (r = audit_head_read(ks->store, ks->audit_key, &head, e)) < 0)
+		return r;
+	/* That of an older kvmcrypt is compared with its trail when the store is upgraded, at the first change. */
+	if (head.old || secret_same(digest, head.seal, HASH_LEN))
+		return 0;
+	return error_set(e, ERROR_DAMAGED, EBADMSG, SEAL_UNFIT);
+}
+
+int keystore_check_seal(struct keystore *ks, const struct seal *seal, struct error *e)
+{
+	AUTOSEAL struct seal *now = NULL;
+	AUTOCLOSE int lock = -1;
+	struct error why = { 0 };
+	int r = keystore_seal_fits(ks, seal, &why);
+	if (r == 0 || why.kind != ERROR_DAMAGED)
+		return r < 0 ? error_pass(e, &why) : 0;
+	/* Another process may have changed the slots between the seal and the head, or be killed there. */
+	if ((r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = keystore_finish_swap(ks, e)) < 0 ||
+	    (r = seal_snapshot(ks->dir, &now, e)) < 0)
+		return r;
+	return keystore_seal_fits(ks, now, e);
+}
+
+int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e)
+{
+	AUTOSEAL struct seal *seal = NULL;
+	uuid_t id;
+	int r = seal_load(ks->dir, &seal, e);
+	if (r < 0 || (r = seal_root_id(seal, id, e)) < 0)
+		return r;
+	if (uuid_compare(id, ks->root_id)) {
+		seal_free(TAKE_PTR(seal));
+		/* What is still another seal then will be told of by who opens it. */
+		if ((r = keystore_settle_seal(ks, e)) < 0 || (r = seal_load(ks->dir, &seal, e)) < 0)
+			return r;
+	}
+	if (ks->root && !ks->tolerant && (r = keystore_check_seal(ks, seal, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(seal);
+	return 0;
 }

@@ -7,6 +7,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * The root key that a slot of this seal gave. What the seal says besides is checked under it before anything else is
+ * done: who can write the file could otherwise bring back a removed slot, or have the next root key sealed to himself.
+ */
+static int take(struct keystore *ks, const struct seal *seal, struct secret **root, struct error *e)
+{
+	int r = keystore_take_root(ks, root, e);
+	if (r < 0 || ks->tolerant || (r = keystore_check_seal(ks, seal, e)) == 0)
+		return r;
+	keystore_drop_root(ks);
+	return r;
+}
+
+void keystore_tolerate(struct keystore *ks)
+{
+	ks->tolerant = true;
+}
+
 int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct error *e)
 {
 	AUTOSEAL struct seal *seal = NULL;
@@ -14,7 +32,7 @@ int keystore_unseal_with(struct keystore *ks, const struct credential *c, struct
 	int r = keystore_load_seal(ks, &seal, e);
 	if (r < 0 || (r = seal_unlock(seal, c, &root, e)) < 0)
 		return r;
-	return keystore_take_root(ks, &root, e);
+	return take(ks, seal, &root, e);
 }
 
 int keystore_unseal(struct keystore *ks, const struct secret *key, struct error *e)
@@ -35,7 +53,7 @@ int keystore_unseal(struct keystore *ks, const struct secret *key, struct error 
 			continue;
 		r = seal_unlock(seal, &ways[i], &root, e);
 		if (r == 0)
-			return keystore_take_root(ks, &root, e);
+			return take(ks, seal, &root, e);
 		if (r != -EKEYREJECTED)
 			return r;
 	}
@@ -59,7 +77,7 @@ int keystore_unseal_slot(struct keystore *ks, int number, const struct secret *k
 	else
 		r = seal_unlock_slot(seal, &slots[i], key, &root, e);
 	slots_free(slots, n);
-	return r < 0 ? r : keystore_take_root(ks, &root, e);
+	return r < 0 ? r : take(ks, seal, &root, e);
 }
 
 /* ---- without a person ---- */
@@ -69,6 +87,8 @@ struct tries {
 	char *lines[64];
 	size_t n;
 	bool no_memory;
+	bool tolerant;
+	struct error stop;	/* damage, which is not for trying further */
 };
 
 static void tries_clear(struct tries *t)
@@ -79,6 +99,9 @@ static void tries_clear(struct tries *t)
 
 static void failed(struct tries *t, const char *way, const struct error *why)
 {
+	/* It opened: another way would meet the same. */
+	if (why->kind == ERROR_DAMAGED && !t->stop.kind && !t->tolerant)
+		t->stop = *why;
 	t->no_memory = t->no_memory || why->err == ENOMEM;
 	if (t->n < ARRAY_LEN(t->lines) &&
 	    asprintf(&t->lines[t->n], "%s%s%s", way, *way ? ": " : "", why->message) >= 0)
@@ -128,7 +151,7 @@ static int from_slot(struct keystore *ks, const struct seal *seal, const struct 
 		 slot->label ? ", " : "", slot->label ? slot->label : "");
 	int r = seal_unlock_slot(seal, slot, NULL, &root, &why);
 	if (r == 0)
-		r = keystore_take_root(ks, &root, &why);
+		r = take(ks, seal, &root, &why);
 	/* The name of a file says more than the number of its slot. */
 	if (r < 0 && slot->path && why.kind == ERROR_BAD_KEY)
 		error_prefix(&why, "key file %s", slot->path);
@@ -146,7 +169,7 @@ static int from_slots(struct keystore *ks, struct tries *t, struct error *e)
 	if (r < 0 || (r = seal_slots(seal, &slots, &n, e)) < 0)
 		return r;
 	for (unsigned turn = 1, of = 0; turn < SLOT_TYPES; turn++)
-		for (size_t i = 0; i < n && !ks->root; i++)
+		for (size_t i = 0; i < n && !ks->root && !t->stop.kind; i++)
 			if (slot_works_alone(&slots[i], &of) && of == turn)
 				from_slot(ks, seal, &slots[i], t);
 	slots_free(slots, n);
@@ -161,15 +184,17 @@ void keystore_tell(struct keystore *ks, void (*fn)(void *ctx, bool sealed, const
 
 int keystore_unseal_auto(struct keystore *ks, struct error *e)
 {
-	CLEANUP(tries_clear) struct tries t = { .n = 0 };
+	CLEANUP(tries_clear) struct tries t = { .tolerant = ks->tolerant };
 	int r = 0;
 	if (ks->root || from_keyring(ks, &t) == 0)
 		return 0;
 	/* No memory for a key is no matter of sealed or not. */
-	if (!t.no_memory && from_credential(ks, &t) < 0 && !t.no_memory)
+	if (!t.no_memory && from_credential(ks, &t) < 0 && !t.no_memory && !t.stop.kind)
 		r = from_slots(ks, &t, e);
 	if (r < 0)
 		return r;
+	if (!ks->root && t.stop.kind)
+		return error_pass(e, &t.stop);
 	bool told = ks->root || t.n > 1;
 	for (size_t i = 0; i < t.n && ks->tell && told; i++)
 		ks->tell(ks->tell_ctx, !ks->root, t.lines[i]);

@@ -117,13 +117,6 @@ int seal_file_commit(int dir, bool replace, struct error *e)
 	return 0;
 }
 
-int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e)
-{
-	AUTOCLOSE int fd = -1;
-	int r = seal_file_open(dir, SEAL_NAME, &fd, e);
-	return r < 0 ? r : seal_file_hash(fd, ret, e);
-}
-
 bool seal_is_pending(int dir)
 {
 	return faccessat(dir, SEAL_NEW, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

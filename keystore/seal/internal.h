@@ -26,6 +26,10 @@ int seal_try_slot(const struct seal *s, int slot, const struct secret *key, stru
  */
 int seal_add_key(struct seal *s, int slot, const struct secret *root, const struct secret *key, bool strong,
 		 struct error *e);
+/* A copy in memory of the file of this name. */
+int seal_load_file(int dir, const char *name, struct seal **ret, struct error *e);
+/* Is it the one with this digest, or the very file with this hash? */
+bool seal_is(int dir, const char *name, const unsigned char want[HASH_LEN]);
 /* The header was changed by another program: read it again. */
 int seal_reload(struct seal *s, struct error *e);
 

@@ -87,7 +87,7 @@ static int in_memory(struct seal *s, struct error *e)
 	return s->fd < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot make a file in memory") : 0;
 }
 
-static int load_copy(int dir, const char *name, struct seal **ret, struct error *e)
+int seal_load_file(int dir, const char *name, struct seal **ret, struct error *e)
 {
 	AUTOSEAL struct seal *s = NULL;
 	AUTOCLOSE int file = -1;
@@ -102,14 +102,14 @@ static int load_copy(int dir, const char *name, struct seal **ret, struct error 
 
 int seal_snapshot(int dir, struct seal **ret, struct error *e)
 {
-	return load_copy(dir, SEAL_NAME, ret, e);
+	return seal_load_file(dir, SEAL_NAME, ret, e);
 }
 
 int seal_load(int dir, struct seal **ret, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	int r = seal_lock(dir, false, &lock, e);
-	return r < 0 ? r : load_copy(dir, SEAL_NAME, ret, e);
+	return r < 0 ? r : seal_load_file(dir, SEAL_NAME, ret, e);
 }
 
 /* Is there a seal of this name and UUID? */
@@ -117,15 +117,15 @@ static bool has_id(int dir, const char *name, const uuid_t root_id)
 {
 	AUTOSEAL struct seal *s = NULL;
 	uuid_t id;
-	return load_copy(dir, name, &s, NULL) == 0 && seal_root_id(s, id, NULL) == 0 && !uuid_compare(id, root_id);
+	return seal_load_file(dir, name, &s, NULL) == 0 && seal_root_id(s, id, NULL) == 0 && !uuid_compare(id, root_id);
 }
 
 int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e)
 {
-	bool by_hash =
-		logged && !seal_file_has_hash(dir, SEAL_NAME, logged) && seal_file_has_hash(dir, SEAL_NEW, logged);
+	bool by_digest =
+		logged && !seal_is(dir, SEAL_NAME, logged) && seal_is(dir, SEAL_NEW, logged);
 	/* A restored seal need not be the one that its trail saw last: who made the backup did not change that. */
-	if (!by_hash && (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id)))
+	if (!by_digest && (has_id(dir, SEAL_NAME, root_id) || !has_id(dir, SEAL_NEW, root_id)))
 		return 0;
 	return seal_file_commit(dir, true, e);
 }
@@ -227,14 +227,14 @@ int seal_reload(struct seal *s, struct error *e)
 	return load(s, e);
 }
 
-int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e)
+int seal_finish(struct seal *s, unsigned char ret_digest[HASH_LEN], struct error *e)
 {
 	/* Read it as the next command will: a header that does not load must not be committed. */
 	int r = seal_reload(s, e);
 	if (r < 0 || (r = file_sync(s->fd, "the new seal", e)) < 0 ||
 	    (r = file_sync(s->dir, "the keystore's directory", e)) < 0)
 		return r;
-	return seal_file_hash(s->fd, ret_hash, e);
+	return seal_digest(s, ret_digest, e);
 }
 
 void seal_supersede(struct seal *s)

@@ -36,6 +36,16 @@ static inline void seal_freep(struct seal **s)
 int seal_root_id(const struct seal *s, uuid_t ret, struct error *e);
 /* ERROR_DAMAGED when the seal holds another key. */
 int seal_verify(const struct seal *s, const struct secret *root, struct error *e);
+/*
+ * What it says as one number: keyslots and tokens, in their order; not its bytes, and not the key material, without which a
+ * keyslot only opens no more. The audit head has it, so that the root key vouches for it.
+ */
+int seal_digest(const struct seal *s, unsigned char ret[HASH_LEN], struct error *e);
+/* That of the seal, or of the working copy, whichever is the file with this hash; else ERROR_DAMAGED. */
+int seal_digest_by_hash(int dir, const unsigned char hash[HASH_LEN], unsigned char ret[HASH_LEN], struct error *e);
+#define SEAL_UNFIT                                                                                       \
+	"the seal is not the one that was stored last: an older one was put back, or another program changed it; " \
+	"`kvmcrypt keystore check --repair` says what it has, and accepts it"
 int seal_slots(const struct seal *s, struct slot **ret, size_t *ret_n, struct error *e);
 
 /*
@@ -59,8 +69,8 @@ int seal_remove(struct seal *s, int slot, struct error *e);
 void seal_supersede(struct seal *s);
 /* Leaves the working copy where it is: the store names it already. */
 void seal_keep(struct seal *s);
-/* Syncs file and name; the hash is the one the file will have. Nothing may be changed after it. */
-int seal_finish(struct seal *s, unsigned char ret_hash[HASH_LEN], struct error *e);
+/* Syncs file and name; the digest is the one it will have. Nothing may be changed after it. */
+int seal_finish(struct seal *s, unsigned char ret_digest[HASH_LEN], struct error *e);
 /* Renames over `seal` (which must not exist for a created one) and wipes what was there. */
 int seal_commit(struct seal *s, struct error *e);
 
@@ -73,12 +83,11 @@ int seal_parse(const void *data, size_t len, struct seal **ret, struct error *e)
 /* Its bytes as a working copy, to be put in the place of a seal (or of none: created). */
 int seal_from_bytes(int dir, const void *data, size_t len, bool created, struct seal **ret, struct error *e);
 
-int seal_hash(int dir, unsigned char ret[HASH_LEN], struct error *e);
 /* Is there a working copy, of a change under way or interrupted? */
 bool seal_is_pending(int dir);
 /*
- * Finishes a change that the store knows of and that was not renamed: `seal.new` has the logged hash (NULL: none) or
- * the root key's ID, and `seal` has not. Under the exclusive lock.
+ * Finishes a change that the store knows of and that was not renamed: `seal.new` has the logged digest (of an
+ * older kvmcrypt: the hash of the file; NULL: none) or the root key's ID, and `seal` has not. Under the exclusive lock.
  */
 int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, struct error *e);
 /*

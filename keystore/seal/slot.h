@@ -65,6 +65,13 @@ struct slot {
 };
 void slots_free(struct slot *slots, size_t n);
 
+/*
+ * "slot 1 (key-file, /root/k); slot 2 (…)": those that are wanted (NULL: all), with whatever the slot trusts. The caller
+ * frees. What is in it may be foreign: print it through an error, or make it printable.
+ */
+int slots_describe(const struct slot *slots, size_t n, bool (*wanted)(const struct slot *s, void *ctx), void *ctx,
+		   char **ret, struct error *e);
+
 /* Does it open without a person? If so *ret_turn (or NULL) says when its kind is tried: local and quick ones first. */
 bool slot_works_alone(const struct slot *s, unsigned *ret_turn);
 /*

@@ -87,17 +87,33 @@ static int put_mark(struct store *s, struct error *e)
 	return r < 0 ? r : store_meta_get(s, RESTORED_META, s->mark, &len, e);
 }
 
+/* An older backup has none, and what is restored from it gets one with its first change. */
+static int copy_tree(struct store *s, struct error *e)
+{
+	AUTOFINALIZE sqlite3_stmt *st = NULL;
+	if (sqlite3_prepare_v2(s->db, "SELECT 1 FROM b.sqlite_schema WHERE name = 'tree'", -1, &st, NULL) != SQLITE_OK)
+		return sqlite_fail(s, "read", e);
+	int rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		return sqlite_run(s, "INSERT INTO main.tree SELECT place, node FROM b.tree", "restore", e);
+	return rc == SQLITE_DONE ? 0 : sqlite_fail(s, "read", e);
+}
+
 static int replace_all(struct store *s, bool check, struct error *e)
 {
 	static const char replace[] =
-		"DELETE FROM main.meta; DELETE FROM main.volume; DELETE FROM main.audit;"
+		"DELETE FROM main.meta; DELETE FROM main.volume; DELETE FROM main.audit; DELETE FROM main.tree;"
 		"INSERT INTO main.meta SELECT name, value FROM b.meta WHERE name <> '" SEAL_META "';"
 		"INSERT INTO main.volume SELECT id, uuid, path, luks, revision, last_used, envelope FROM b.volume;"
 		"INSERT INTO main.audit SELECT seq, time, uid, pid, kind, action, volume, detail, revision, hash, mac "
 		"FROM b.audit";
 	int r = check ? check_as(s, e) : 0;
 	if (r == 0)
+		r = store_upgrade(s, e);
+	if (r == 0)
 		r = sqlite_run(s, replace, "restore", e);
+	if (r == 0)
+		r = copy_tree(s, e);
 	return r < 0 ? r : put_mark(s, e);
 }
 

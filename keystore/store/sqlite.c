@@ -36,6 +36,9 @@ static const char *const sql_text[SQL_COUNT] = {
 	[SQL_AUDIT_APPEND] = "INSERT INTO audit(seq, time, uid, pid, kind, action, volume, detail, "
 			     "revision, hash, mac) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[SQL_AUDIT_REMAC] = "UPDATE audit SET mac = ?2 WHERE seq = ?1",
+	[SQL_TREE_GET] = "SELECT node FROM tree WHERE place = ?1",
+	[SQL_TREE_PUT] = "INSERT OR REPLACE INTO tree(place, node) VALUES(?1, ?2)",
+	[SQL_TREE_REMOVE] = "DELETE FROM tree WHERE place = ?1",
 	[SQL_AUDIT_END] = "SELECT seq, mac FROM audit ORDER BY seq DESC LIMIT 1",
 };
 

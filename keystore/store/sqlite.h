@@ -29,6 +29,9 @@ enum sql {
 	SQL_AUDIT_APPEND,
 	SQL_AUDIT_REMAC,
 	SQL_AUDIT_END,
+	SQL_TREE_GET,
+	SQL_TREE_PUT,
+	SQL_TREE_REMOVE,
 	SQL_COUNT,
 };
 
@@ -75,7 +78,7 @@ static inline void sqlite_stmt_finalizep(sqlite3_stmt **st)
 }
 #define AUTOFINALIZE CLEANUP(sqlite_stmt_finalizep)
 
-/* schema.c: makes, migrates and recognises the tables. */
+/* schema.c: makes and recognises the tables. */
 int sqlite_schema_create(struct store *s, struct error *e);
 int sqlite_schema_open(struct store *s, struct error *e);
 

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <uuid/uuid.h>
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 
 struct store;
 
@@ -125,6 +125,19 @@ int store_audit_append(struct store *s, const struct store_audit *a, struct erro
 int store_audit_remac(struct store *s, uint64_t seq, const unsigned char mac[HASH_LEN], struct error *e);
 /* In order of seq; fn may read the store, not write it. */
 int store_audit_each(struct store *s, const struct store_audit_query *q, store_audit_fn fn, void *ctx, struct error *e);
+
+/*
+ * Nodes of the tree over the records. *ret_len is the room on call; 0 on return: there is none, or none that has room.
+ * len 0 removes one.
+ */
+int store_tree_get(struct store *s, uint64_t place, void *buf, size_t *ret_len, struct error *e);
+int store_tree_put(struct store *s, uint64_t place, const void *data, size_t len, struct error *e);
+int store_tree_clear(struct store *s, struct error *e);
+
+/* The tables of this version, in the write transaction that the caller holds; nothing to do where they are. */
+int store_upgrade(struct store *s, struct error *e);
+/* All indices made anew from their tables. */
+int store_reindex(struct store *s, struct error *e);
 
 /* Removed bytes out of the journal, as far as nobody else is reading it. */
 void store_scrub(struct store *s);

@@ -6,7 +6,7 @@ echo "correct horse" >pass
 head -c 64 /dev/urandom >file.key
 
 check "init with passphrase, key file and recovery key" kvmcrypt init --passphrase-file pass --key-file file.key --recovery-key rec --label main --json
-check_is "$KVMCRYPT_KEYSTORE sqlite true 0 1" "$(jq -r '[.path, .backend, .sealed, .volumes, .schema_version] | join(" ")' stdout)" "JSON: path, backend, sealed, volumes, schema_version"
+check_is "$KVMCRYPT_KEYSTORE sqlite true 0 2" "$(jq -r '[.path, .backend, .sealed, .volumes, .schema_version] | join(" ")' stdout)" "JSON: path, backend, sealed, volumes, schema_version"
 check_is "0 passphrase main,1 key-file main,2 recovery main" "$(jq -r '[.slots[] | "\(.slot) \(.type) \(.label)"] | join(",")' stdout)" "JSON: slots"
 check_is 3 "$(jq -r '.slots[].created' stdout | grep -cE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$')" "JSON: created is RFC 3339"
 check_is 1 "$(grep -cE '^([A-Z2-7]{4}-){12}[A-Z2-7]{4}$' rec)" "the recovery key is 13 groups of 4"

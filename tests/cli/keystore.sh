@@ -78,7 +78,7 @@ check_is 1 "$(jq -s length stdout)" "one only"
 
 # A damaged trail stops every use; --repair accepts what is there, and says so in the trail.
 check_error 9 'add --yes' "--repair asks" setsid "$KVMCRYPT" keystore check -q --repair </dev/null
-sqlite3 "$db" "UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'; DELETE FROM audit WHERE seq = 4"
+sqlite3 "$db" "UPDATE meta SET value = randomblob(144) WHERE name = 'audit_head'; DELETE FROM audit WHERE seq = 4"
 check_exit 7 "a damaged head: no key is handed out" kvmcrypt passphrase show --yes b.qcow2
 check_is 1 "$(grep -c 'keystore check.*--repair' stderr)" "and it says what to do"
 check "--repair" kvmcrypt keystore check --repair --yes

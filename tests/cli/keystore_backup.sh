@@ -72,7 +72,7 @@ mkfifo race/sql
 sqlite3 race/keystore/keystore.db <race/sql >/dev/null 2>race/errors &
 writer=$!
 exec 8>race/sql
-echo "BEGIN IMMEDIATE; UPDATE meta SET value = zeroblob(80) WHERE name = 'audit_head'; SELECT writefile('race/held', 'x');" >&8
+echo "BEGIN IMMEDIATE; UPDATE meta SET value = zeroblob(144) WHERE name = 'audit_head'; SELECT writefile('race/held', 'x');" >&8
 wait_for test -e race/held
 kvmcrypt keystore restore -q --yes --keystore "$T/race/keystore" first.backup 2>race/stderr &
 restore=$!

@@ -40,7 +40,7 @@ static int setup(void **state)
 	record_free(store_record(ks, "/c"));
 	gone = store_record(ks, "/gone");
 	sql_with_old("CREATE TABLE old.volume AS SELECT * FROM volume; CREATE TABLE old.audit AS SELECT * FROM audit; "
-		     "CREATE TABLE old.meta AS SELECT * FROM meta");
+		     "CREATE TABLE old.meta AS SELECT * FROM meta; CREATE TABLE old.tree AS SELECT * FROM tree");
 	assert_ok(keystore_reveal(ks, &a, 1, "attach", "web1", &e));
 	assert_ok(keystore_put(ks, a, "update", NULL, &e));
 	assert_ok(keystore_remove(ks, gone, "erase", NULL, &e));
@@ -54,7 +54,9 @@ static void tamper(const char *how, const char *want)
 {
 	void *state = NULL;
 	sql_with_old(how);
-	struct keystore *ks = open_unsealed("k");
+	struct keystore *ks = open_sealed("k");
+	keystore_tolerate(ks);
+	assert_ok(keystore_unseal(ks, test_key, &e));
 	struct findings f = { 0 };
 	int r = keystore_check(ks, NULL, note_finding, &f, NULL, NULL, &e);
 	if (r >= 0 || e.kind != ERROR_DAMAGED || !strstr(f.text, want))
@@ -193,7 +195,7 @@ static void rows_of_the_trail(void **state)
 static void head_of_the_trail(void **state)
 {
 	(void)state;
-	tamper("UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'",
+	tamper("UPDATE meta SET value = randomblob(144) WHERE name = 'audit_head'",
 	       "head of the audit trail was changed");
 	tamper("DELETE FROM meta WHERE name = 'audit_head'", "lacks 'audit_head'");
 	tamper("UPDATE meta SET value = x'00' WHERE name = 'audit_head'", "malformed");
@@ -203,9 +205,16 @@ static void head_of_the_trail(void **state)
 	/* The genuine head of an earlier time. */
 	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') "
 	       "WHERE name = 'audit_head'", "ends with row 9, its head names row 5");
+	/* Its kind that an older kvmcrypt had. */
+	tamper("UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'",
+	       "head of the audit trail was changed");
 	/* And the rows behind it removed too: the records still tell. */
 	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') "
-	       "WHERE name = 'audit_head'; DELETE FROM audit WHERE seq > 5", "an older one was put back");
+	       "WHERE name = 'audit_head'; DELETE FROM audit WHERE seq > 5", "what tells the newest records does not fit");
+	/* And all that tells the newest records, but not the records. */
+	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') WHERE name = 'audit_head'; "
+	       "DELETE FROM audit WHERE seq > 5; DELETE FROM tree; INSERT INTO tree SELECT * FROM old.tree",
+	       "an older one was put back");
 }
 
 /* All of it set back is a genuine older keystore; only a head noted elsewhere can tell. */
@@ -220,11 +229,24 @@ static void everything_set_back(void **state)
 	assert_ok(keystore_check(ks, head, NULL, NULL, NULL, NULL, &e));
 	sql_with_old("DELETE FROM volume; INSERT INTO volume SELECT * FROM old.volume; DELETE FROM audit; "
 		     "INSERT INTO audit SELECT * FROM old.audit; DELETE FROM meta; "
-		     "INSERT INTO meta SELECT * FROM old.meta");
+		     "INSERT INTO meta SELECT * FROM old.meta; DELETE FROM tree; INSERT INTO tree SELECT * FROM old.tree");
 	assert_check(ks, NULL);
 	struct findings f = { 0 };
 	assert_fails(keystore_check(ks, head, note_finding, &f, NULL, NULL, &e), ERROR_DAMAGED, "1 finding");
 	assert_non_null(strstr(f.text, "set back to an older state"));
+}
+
+static void uuid_of(const char *path, uuid_t ret)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	assert_int_equal(sqlite3_open(in_dir("old.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, "SELECT uuid FROM volume WHERE path = ?1", -1, &st, NULL), SQLITE_OK);
+	sqlite3_bind_text(st, 1, path, -1, SQLITE_STATIC);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	memcpy(ret, sqlite3_column_blob(st, 0), sizeof(uuid_t));
+	sqlite3_finalize(st);
+	sqlite3_close(db);
 }
 
 /* Use does not wait for a check: a record that was put back is refused when its key is wanted. */
@@ -244,14 +266,27 @@ static void replayed_record_is_not_used(void **state)
 	assert_fails(keystore_find_path(sealed, "/gone", &r, &e), ERROR_DAMAGED, "older one was put back");
 	/* Nor one whose row in the trail was made to fit. */
 	sql("k", "UPDATE audit SET revision = 1, hash = (SELECT hash FROM audit WHERE seq = 2) WHERE seq = 7");
-	assert_fails(keystore_find_path(sealed, "/a", &r, &e), ERROR_DAMAGED, "row 7 of the audit trail was changed");
+	assert_fails(keystore_find_path(sealed, "/a", &r, &e), ERROR_DAMAGED, "older one was put back");
+	/* One that is gone is not "none". */
+	sql("k", "DELETE FROM volume WHERE path = '/b'");
+	uuid_t b;
+	uuid_of("/b", b);
+	assert_fails(keystore_get(sealed, b, &r, &e), ERROR_DAMAGED, "was stored and is gone");
+	uuid_generate_random(b);
+	assert_fails(keystore_get(sealed, b, &r, &e), ERROR_NOT_FOUND, "no volume");
+	/* Nor is what proves it to be had otherwise than it was stored. */
+	sql("k", "UPDATE tree SET node = x'00' WHERE place = 1");
+	assert_fails(keystore_find_path(sealed, "/c", &r, &e), ERROR_DAMAGED, "what tells the newest records");
+	sql("k", "DELETE FROM tree");
+	assert_fails(keystore_find_path(sealed, "/c", &r, &e), ERROR_DAMAGED, "what tells the newest records");
+	assert_fails(keystore_get(sealed, b, &r, &e), ERROR_DAMAGED, "what tells the newest records");
 }
 
 static void a_damaged_trail_takes_no_more_rows(void **state)
 {
 	(void)state;
 	AUTOKEYSTORE struct keystore *ks = open_unsealed("k");
-	sql("k", "UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'");
+	sql("k", "UPDATE meta SET value = randomblob(144) WHERE name = 'audit_head'");
 	assert_fails(keystore_audit(ks, "x", NULL, NULL, &e), ERROR_DAMAGED, "run `kvmcrypt keystore check`");
 }
 
@@ -259,7 +294,7 @@ static void a_damaged_trail_takes_no_more_rows(void **state)
 static void repaired(void **state)
 {
 	static const char *const damage[] = {
-		"UPDATE meta SET value = randomblob(80) WHERE name = 'audit_head'",
+		"UPDATE meta SET value = randomblob(144) WHERE name = 'audit_head'",
 		"UPDATE meta SET value = x'00' WHERE name = 'audit_head'",
 		"UPDATE audit SET detail = 'x' WHERE seq = 3",
 		"UPDATE audit SET mac = randomblob(32) WHERE seq = 1",
@@ -346,7 +381,7 @@ static void older_seal(void **state)
 	assert_check(ks, NULL);
 	/* The removed way to unseal comes back with the old file. */
 	copy_file(in_dir("saved"), in_dir("k/seal"));
-	assert_check(ks, "the seal is not the one that the audit trail saw last");
+	assert_check(ks, "the seal is not the one that was stored last");
 }
 
 static void damaged_seal(void **state)
@@ -356,7 +391,8 @@ static void damaged_seal(void **state)
 	int fd = open(in_dir("k/seal"), O_RDWR | O_CLOEXEC);
 	assert_int_equal(pwrite(fd, "x", 1, 500000), 1);
 	close(fd);
-	assert_check(ks, "the seal is not the one");
+	/* Key material that is damaged opens nothing, and changes nothing of what the seal says. */
+	assert_check(ks, NULL);
 	assert_int_equal(truncate(in_dir("k/seal"), 100), 0);
 	assert_check(ks, "the seal is damaged");
 }
@@ -384,7 +420,7 @@ static void foreign_schema(void **state)
 	refused_on_open("DROP TABLE audit", "missing");
 	refused_on_open("PRAGMA application_id = 5", "not a kvmcrypt keystore");
 	refused_on_open("PRAGMA user_version = 0", "not a kvmcrypt keystore");
-	sql("k", "PRAGMA user_version = 2");
+	sql("k", "PRAGMA user_version = 3");
 	assert_fails(keystore_open(in_dir("k"), &ks, &e), ERROR_FAILED, "newer kvmcrypt");
 }
 

@@ -477,7 +477,7 @@ static void status_of_a_keystore(void **state)
 	assert_ok(keystore_status(sealed, &st, &e));
 	assert_false(st.cached);
 	assert_int_equal(uuid_parse(st.root_key_id, id), 0);
-	assert_true(st.volumes == 1 && st.schema_version == 1 && st.audit_seq == 2);
+	assert_true(st.volumes == 1 && st.schema_version == 2 && st.audit_seq == 2);
 	assert_int_equal(strlen(st.audit_head), 64);
 }
 
