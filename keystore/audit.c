@@ -166,8 +166,8 @@ int audit_make_tree(struct store *s, struct audit_head *h, uint64_t *ret_n, stru
 int audit_row_damaged(uint64_t seq, struct error *e)
 {
 	return error_set(e, ERROR_DAMAGED, EBADMSG,
-			 "row %llu of the audit trail was changed; run `kvmcrypt keystore check` (its --repair accepts what "
-			 "is there)", (unsigned long long)seq);
+			 "row %llu of the audit trail was changed; run `kvmcrypt keystore check` (its --repair "
+			 "accepts what is there)", (unsigned long long)seq);
 }
 
 struct newest {

@@ -198,8 +198,8 @@ static int find_unfit(struct check *c, struct seal *seal, struct error *e)
 	r = slots_describe(slots, n, NULL, NULL, &text, e);
 	slots_free(slots, n);
 	if (r == 0)
-		finding(c, "the seal is not the one that was stored last: an older one was put back, or another program "
-			   "changed it; it has %s", text);
+		finding(c, "the seal is not the one that was stored last: an older one was put back, or another "
+			   "program changed it; it has %s", text);
 	return r;
 }
 

@@ -36,7 +36,7 @@ void keystore_drop_root(struct keystore *ks);
 /* Runs body in a write transaction. An error: nothing of it was stored, but see store_commit(). */
 typedef int (*transaction_fn)(struct keystore *ks, void *ctx, struct error *e);
 int keystore_transact(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
-/* upgrade.c: in a write transaction: the store of an older kvmcrypt becomes one of this; ERROR_DAMAGED if it is not whole. */
+/* In a write transaction: the store of an older kvmcrypt becomes one of this; ERROR_DAMAGED if it is not whole. */
 int keystore_upgrade(struct keystore *ks, struct error *e);
 /* For a repair, which does that its own way. */
 int keystore_transact_as_is(struct keystore *ks, transaction_fn body, void *ctx, struct error *e);
@@ -50,8 +50,8 @@ int keystore_same_root(struct keystore *ks, struct error *e);
  */
 int keystore_load_seal(struct keystore *ks, struct seal **ret, struct error *e);
 /*
- * Does what the seal says (slots, tokens) fit what the audit head has of it? ERROR_DAMAGED. Unsealed, and of a seal that
- * is in force: of a snapshot without the lock only keystore_check_seal(), which looks again if it does not fit.
+ * Does what the seal says (slots, tokens) fit what the audit head has of it? ERROR_DAMAGED. Unsealed, and of a seal
+ * that is in force: of a snapshot without the lock only keystore_check_seal(), which looks again if it does not fit.
  */
 int keystore_seal_fits(struct keystore *ks, const struct seal *seal, struct error *e);
 int keystore_check_seal(struct keystore *ks, const struct seal *seal, struct error *e);

@@ -15,8 +15,9 @@ int keystore_match_row(const struct store_record *row, const struct record *r, s
 	return 0;
 }
 
-/* What was stored last for the volume: by the tree, in the store of an older kvmcrypt by the newest row in the trail. */
-static int newest(struct keystore *ks, const uuid_t volume, bool *ret_found, unsigned char ret[HASH_LEN], struct error *e)
+/* What was stored last for the volume: by the tree; in an older store by the newest row of the trail. */
+static int newest(struct keystore *ks, const uuid_t volume, bool *ret_found, unsigned char ret[HASH_LEN],
+		  struct error *e)
 {
 	struct audit_head head;
 	struct store_audit row;

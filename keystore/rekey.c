@@ -21,7 +21,7 @@ struct rekey {
 	const unsigned char *seal_digest;
 	const struct progress *progress;
 	uint64_t done, records;
-	struct audit_head head;		/* under the new key; the tree in it is the old one until all records are done */
+	struct audit_head head;		/* under the new key; its tree is the old one until all records are done */
 
 	uint64_t seq;			/* the last row chained anew: its new MAC, and the one it had */
 	unsigned char mac[HASH_LEN], stored[HASH_LEN];

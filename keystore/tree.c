@@ -38,8 +38,8 @@ static unsigned digit(uint64_t key, unsigned depth)
 static int tampered(struct error *e)
 {
 	return error_set(e, ERROR_DAMAGED, EBADMSG,
-			 "the store was tampered with: what tells the newest records does not fit; run `kvmcrypt keystore "
-			 "check` (its --repair accepts what is there)");
+			 "the store was tampered with: what tells the newest records does not fit; run `kvmcrypt "
+			 "keystore check` (its --repair accepts what is there)");
 }
 
 static bool is_whole(const struct node *n)

@@ -1,7 +1,7 @@
 /*
- * The store of an older kvmcrypt gets what this one goes by, with its first change and in the same transaction: the tree
- * over the records and the digest of the seal, in a head of their own kind. Both come from the trail, so all of it is
- * verified first: what is wrong with it now would be vouched for afterwards.
+ * The store of an older kvmcrypt gets what this one goes by, with its first change and in the same transaction: the
+ * tree over the records and the digest of the seal, in a head of their own kind. Both come from the trail, so all of it
+ * is verified first: what is wrong with it now would be vouched for afterwards.
  */
 #include "keystore/internal.h"
 

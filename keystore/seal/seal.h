@@ -37,8 +37,8 @@ int seal_root_id(const struct seal *s, uuid_t ret, struct error *e);
 /* ERROR_DAMAGED when the seal holds another key. */
 int seal_verify(const struct seal *s, const struct secret *root, struct error *e);
 /*
- * What it says as one number: keyslots and tokens, in their order; not its bytes, and not the key material, without which a
- * keyslot only opens no more. The audit head has it, so that the root key vouches for it.
+ * What it says as one number: keyslots and tokens, in their order; not its bytes, and not the key material, without
+ * which a keyslot only opens no more. The audit head has it, so that the root key vouches for it.
  */
 int seal_digest(const struct seal *s, unsigned char ret[HASH_LEN], struct error *e);
 /* That of the seal, or of the working copy, whichever is the file with this hash; else ERROR_DAMAGED. */

@@ -66,8 +66,8 @@ struct slot {
 void slots_free(struct slot *slots, size_t n);
 
 /*
- * "slot 1 (key-file, /root/k); slot 2 (…)": those that are wanted (NULL: all), with whatever the slot trusts. The caller
- * frees. What is in it may be foreign: print it through an error, or make it printable.
+ * "slot 1 (key-file, /root/k); slot 2 (…)": those that are wanted (NULL: all), with whatever the slot trusts. The
+ * caller frees. What is in it may be foreign: print it through an error, or make it printable.
  */
 int slots_describe(const struct slot *slots, size_t n, bool (*wanted)(const struct slot *s, void *ctx), void *ctx,
 		   char **ret, struct error *e);

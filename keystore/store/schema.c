@@ -61,7 +61,7 @@ int sqlite_schema_create(struct store *s, struct error *e)
 }
 
 /*
- * What SQLite makes by itself is an index for a key, without a text, and the tables of ANALYZE, always with the same one.
+ * What SQLite makes by itself is an index for a key, without a text, and the tables of ANALYZE, always with the same.
  * Whatever else has such a name was put there past SQLite's own rules, like an index that leaves rows out.
  */
 static bool is_of_sqlite(const char *type, const char *name, const char *sql)

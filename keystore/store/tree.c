@@ -13,7 +13,8 @@ int store_tree_get(struct store *s, uint64_t place, void *buf, size_t *ret_len, 
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		return sqlite_fail(s, "read", e);
 	/* Another length or type than a node's has another digest, too. */
-	size_t len = rc == SQLITE_ROW && sqlite3_column_type(st, 0) == SQLITE_BLOB ? (size_t)sqlite3_column_bytes(st, 0) : 0;
+	bool blob = rc == SQLITE_ROW && sqlite3_column_type(st, 0) == SQLITE_BLOB;
+	size_t len = blob ? (size_t)sqlite3_column_bytes(st, 0) : 0;
 	len = len > *ret_len ? 0 : len;
 	if (len)
 		memcpy(buf, sqlite3_column_blob(st, 0), len);
