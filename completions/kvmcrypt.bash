@@ -86,6 +86,7 @@ _kvmcrypt() {
     'keystore add-slot --tpm2-pcrlock') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-public-key') _kvmcrypt_values file ;;
     'keystore add-slot --tpm2-signature') _kvmcrypt_values file ;;
+    'keystore check --passphrase-file') _kvmcrypt_values file ;;
     'keystore export --output') _kvmcrypt_values file ;;
     'keystore export --passphrase-file') _kvmcrypt_values file ;;
     'keystore export --to') _kvmcrypt_values file ;;
@@ -140,7 +141,7 @@ _kvmcrypt() {
     'keystore add-slot') _kvmcrypt_words '--credential= --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore backup') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore certificate') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore check') _kvmcrypt_words '--expect-head= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore check') _kvmcrypt_words '--expect-head= --passphrase-file= --passphrase-fd= --repair --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore export') _kvmcrypt_words '--all --output= --passphrase-file= --passphrase-fd= --sign --to= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore forget') _kvmcrypt_words '--dry-run --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore import') _kvmcrypt_words '--directory= --dry-run --from= --passphrase --passphrase-file= --passphrase-fd= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
