@@ -101,6 +101,32 @@ int file_sync(int fd, const char *what, struct error *e)
 	return 0;
 }
 
+#define TEXT_MAX (1u << 20)
+
+int file_read_text(const char *path, char **ret, struct error *e)
+{
+	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno != ENOENT)
+		return error_errno(e, error_kind_of_errno(errno), errno, "%s cannot be read", path);
+	AUTOFREE char *text = calloc(1, TEXT_MAX + 1);
+	if (!text)
+		return error_oom(e);
+	size_t len = 0;
+	for (ssize_t n = fd < 0 ? 0 : 1; n > 0 && len < TEXT_MAX; len += (size_t)n) {
+		do
+			n = read(fd, text + len, TEXT_MAX - len);
+		while (n < 0 && errno == EINTR);
+		if (n < 0)
+			return error_errno(e, error_kind_of_errno(errno), errno, "%s cannot be read", path);
+	}
+	if (len == TEXT_MAX || strlen(text) != len)
+		return error_set(e, ERROR_FAILED, EFBIG, "%s is no text of less than a mebibyte", path);
+	char *exact = realloc(text, len + 1);
+	text = NULL;
+	*ret = exact;
+	return exact ? 0 : error_oom(e);
+}
+
 int file_sync_dir_of(const char *path, struct error *e)
 {
 	AUTOFREE char *copy = strdup(path);

@@ -27,6 +27,9 @@ int file_copy(int from, int to, const char *what, struct error *e);
 int file_next_data(int fd, uint64_t from, uint64_t end, uint64_t *ret_start, uint64_t *ret_end, const char *what,
 		   struct error *e);
 
+/* A whole text file, zero-terminated, "" where there is none. At most a mebibyte. The caller frees. */
+int file_read_text(const char *path, char **ret, struct error *e);
+
 /* fsync of the directory that holds path, so that a rename or unlink in it lasts. */
 int file_sync_dir_of(const char *path, struct error *e);
 

@@ -13,6 +13,7 @@ extern const struct command command_close;
 extern const struct command command_create;
 extern const struct command command_detach;
 extern const struct command command_erase;
+extern const struct command command_harden;
 extern const struct command command_header_restore;
 extern const struct command command_header_show;
 extern const struct command command_help;

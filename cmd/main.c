@@ -29,6 +29,7 @@ const struct command *const commands[] = {
 	&command_create,
 	&command_detach,
 	&command_erase,
+	&command_harden,
 	&command_header_restore,
 	&command_header_show,
 	&command_help,

@@ -21,7 +21,7 @@ _kvmcrypt_commands() {
   keyslot) _kvmcrypt_words 'add list remove ' ;;
   keystore) _kvmcrypt_words 'add-slot backup certificate check export forget import log rekey remove-slot reseal restore status ' ;;
   passphrase) _kvmcrypt_words 'show ' ;;
-  '' | help) _kvmcrypt_words 'attach boot check close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
+  '' | help) _kvmcrypt_words 'attach boot check close create detach erase harden header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal ' ;;
   esac
 }
 _kvmcrypt() {
@@ -58,6 +58,7 @@ _kvmcrypt() {
     'create --integrity') _kvmcrypt_words 'aead hmac-sha256' ;;
     'create --preallocation') _kvmcrypt_words 'off metadata falloc full' ;;
     'create --yes-destroy') _kvmcrypt_values file ;;
+    'harden --root') _kvmcrypt_values file ;;
     'header restore --backup') _kvmcrypt_values file ;;
     'import --format') _kvmcrypt_words 'qcow2 raw' ;;
     'import --header') _kvmcrypt_values file ;;
@@ -130,6 +131,7 @@ _kvmcrypt() {
     'create') _kvmcrypt_words '--backing= --backing-format= --backing-in-use --cipher= --cluster-size= --dry-run --format= --header= --if-absent --integrity= --key-bits= --luks= --mode= --owner= --preallocation= --sector-size= --yes-destroy= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'detach') _kvmcrypt_words '--config --dry-run --live --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'erase') _kvmcrypt_words '--damaged --dry-run --keep-file --missing --no-libvirt --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'harden') _kvmcrypt_words '--dry-run --root= --undo --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header restore') _kvmcrypt_words '--backup= --dry-run --overwrite-foreign --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'header show') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'help') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -189,6 +191,9 @@ _kvmcrypt() {
     esac ;;
   'erase') case $operand in
     -1) _kvmcrypt_values volumes ;;
+    esac ;;
+  'harden') case $operand in
+    *) _kvmcrypt_values none ;;
     esac ;;
   'header restore') case $operand in
     -1) _kvmcrypt_values volumes ;;

@@ -72,6 +72,12 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l missing -d 'go on
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l no-libvirt -d 'do not ask libvirt whether a domain uses the volume, nor undefine its secret'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from erase' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
+complete -c kvmcrypt -n __fish_use_subcommand -a harden -d 'write what mends the findings of kvmcrypt check'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from harden' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from harden' -l root -r -F -d 'the file system of a host that does not run, below DIR'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from harden' -l undo -d 'put back what was there before'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from harden' -l yes -s y -d 'do not ask for confirmation'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from harden' -f
 complete -c kvmcrypt -n __fish_use_subcommand -a header
 complete -c kvmcrypt -n '__fish_seen_subcommand_from help; and __fish_seen_subcommand_from header' -a 'restore show '
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a restore -d 'rebuild a destroyed LUKS header from the keystore'
@@ -83,7 +89,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_sub
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and test (count (commandline -opc)) -eq 2' -a show -d 'show the LUKS header of a volume, and whether it could be rebuilt'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from header; and __fish_seen_subcommand_from show' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a help -d 'say what a command does'
-complete -c kvmcrypt -n '__fish_seen_subcommand_from help' -a 'attach boot check close create detach erase header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal '
+complete -c kvmcrypt -n '__fish_seen_subcommand_from help' -a 'attach boot check close create detach erase harden header help import init keyslot keystore list load move open passphrase recover resize rotate seal show unload unseal '
 complete -c kvmcrypt -n __fish_use_subcommand -a import -d 'take an existing LUKS volume into the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from import' -l format -r -f -a 'qcow2 raw' -d 'qcow2 or raw (default: what the file'\''s first bytes say)'

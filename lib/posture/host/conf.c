@@ -1,5 +1,6 @@
 #include "lib/posture/host/conf.h"
 
+#include "base/file.h"
 #include "base/library/library.h"
 
 #include <augeas.h>
@@ -110,6 +111,39 @@ int host_conf_count(struct host *h, enum host_conf file, const char *key, long *
 	snprintf(path, sizeof(path), "/files%s/%s[1]/*", files[file].path, key);
 	*ret = aug_match(h->augeas, path, NULL);
 	return 1;
+}
+
+int host_conf_set(struct host *h, enum host_conf file, const char *key, const char *value, struct error *e)
+{
+	int r = ready(h, file, e);
+	if (r < 0)
+		return r;
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "/files%s/%s", files[file].path, key);
+	/* A key that is there twice counts by its last; all of them go before one is set. */
+	if (aug_rm(h->augeas, path) < 0 || (value && aug_set(h->augeas, path, value) < 0))
+		return error_set(e, ERROR_FAILED, EINVAL, "%s: %s cannot be set", files[file].path, key);
+	return 0;
+}
+
+int host_conf_text(struct host *h, enum host_conf file, char **ret, struct error *e)
+{
+	AUTOFREE char *old = NULL;
+	char path[PATH_MAX];
+	const char *text = NULL;
+	snprintf(path, sizeof(path), "/files%s", files[file].path);
+	int r = ready(h, file, e);
+	char real[PATH_MAX];
+	if (r == 0)
+		r = file_read_text(host_path(h, files[file].path, real, sizeof(real)), &old, e);
+	if (r < 0)
+		return r;
+	aug_set(h->augeas, "/kvmcrypt/old", old);
+	if (aug_text_retrieve(h->augeas, files[file].lens, "/kvmcrypt/old", path, "/kvmcrypt/new") < 0 ||
+	    aug_get(h->augeas, "/kvmcrypt/new", &text) != 1 || !text)
+		return error_set(e, ERROR_FAILED, EINVAL, "%s cannot be written as libvirt's lens has it", files[file].path);
+	*ret = strdup(text);
+	return *ret ? 0 : error_oom(e);
 }
 
 void conf_close(struct host *h)

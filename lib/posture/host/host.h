@@ -75,6 +75,13 @@ int host_conf_item(struct host *h, enum host_conf file, const char *key, unsigne
 /* How many entries the list has. 1: *ret is it; 0: not set. */
 int host_conf_count(struct host *h, enum host_conf file, const char *key, long *ret, struct error *e);
 
+/*
+ * Sets `key` (value NULL: takes it away) in what will be written; host_conf_text() then gives the whole new file, with
+ * its comments, which the caller frees and which is nowhere yet. ERROR_FAILED: libvirt's lens does not take it.
+ */
+int host_conf_set(struct host *h, enum host_conf file, const char *key, const char *value, struct error *e);
+int host_conf_text(struct host *h, enum host_conf file, char **ret, struct error *e);
+
 /* Milliseconds until the deadline, at least 0, at most `most`. */
 int host_time_left(const struct host *h, int most);
 

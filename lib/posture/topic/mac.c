@@ -2,6 +2,7 @@
 #include "lib/posture/look.h"
 
 #include "lib/guest/lazy.h"
+#include "lib/posture/host/lsm.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,54 +10,21 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-enum module {
-	MODULE_NONE,
-	MODULE_SELINUX,
-	MODULE_APPARMOR,
-};
-
-static bool read_line(const char *path, char *buf, size_t len)
-{
-	FILE *f = fopen(path, "re");
-	*buf = 0;
-	bool read = f && fgets(buf, (int)len, f);
-	if (f)
-		fclose(f);
-	buf[strcspn(buf, "\n")] = 0;
-	return read;
-}
-
-/* Which one keeps guests apart; *ret_enforces: it denies, and does not only tell. */
-static enum module active(bool *ret_enforces)
-{
-	char text[256];
-	*ret_enforces = false;
-	if (read_line("/sys/fs/selinux/enforce", text, sizeof(text))) {
-		*ret_enforces = *text == '1';
-		return MODULE_SELINUX;
-	}
-	if (read_line("/sys/module/apparmor/parameters/enabled", text, sizeof(text)) && *text == 'Y') {
-		*ret_enforces = true;
-		return MODULE_APPARMOR;
-	}
-	return MODULE_NONE;
-}
-
 static void look_enforcing(struct posture_look *l)
 {
 	bool enforces;
 	if (!l->host->running || !l->host->local)
 		return;
-	switch (active(&enforces)) {
-	case MODULE_SELINUX:
+	switch (lsm_active(&enforces)) {
+	case LSM_SELINUX:
 		note(l, enforces ? POSTURE_PASS : POSTURE_WARN, POSTURE_RUNNING, "SELinux", "it is %s",
 		     enforces ? "enforcing" : "permissive: it tells, and denies nothing");
 		return;
-	case MODULE_APPARMOR:
+	case LSM_APPARMOR:
 		note(l, POSTURE_PASS, POSTURE_RUNNING, "AppArmor",
 		     "it is on; each profile has a mode of its own (mac.confined)");
 		return;
-	case MODULE_NONE:
+	case LSM_NONE:
 		note(l, POSTURE_FAIL, POSTURE_RUNNING, "the kernel", "neither SELinux nor AppArmor is on");
 	}
 }
@@ -128,14 +96,14 @@ static void look_apparmor(struct posture_look *l, const struct host_guest *g, co
 static void look_confined(struct posture_look *l)
 {
 	bool enforces;
-	enum module m = active(&enforces);
-	if (m == MODULE_NONE)
+	enum lsm m = lsm_active(&enforces);
+	if (m == LSM_NONE)
 		return;
 	for (struct host_guest *g = look_next_process(l, NULL); g; g = look_next_process(l, g)) {
 		char label[256] = "";
 		if (!label_of(&g->proc, label, sizeof(label)))
 			NOTE_RUNNING(l, POSTURE_FAIL, g, "its process is not confined");
-		else if (m == MODULE_SELINUX)
+		else if (m == LSM_SELINUX)
 			look_selinux(l, g, label);
 		else
 			look_apparmor(l, g, label);
@@ -156,7 +124,7 @@ static void categories_of(const char *label, char *buf, size_t len)
 static void look_categories(struct posture_look *l)
 {
 	bool enforces;
-	if (active(&enforces) != MODULE_SELINUX)
+	if (lsm_active(&enforces) != LSM_SELINUX)
 		return;
 	for (struct host_guest *g = look_next_process(l, NULL); g; g = look_next_process(l, g)) {
 		char label[256] = "", mine[64], others[64];
@@ -205,7 +173,7 @@ static void look_image(struct posture_look *l, const struct host_guest *g, xmlNo
 static void look_images(struct posture_look *l)
 {
 	bool enforces;
-	if (active(&enforces) != MODULE_SELINUX)
+	if (lsm_active(&enforces) != LSM_SELINUX)
 		return;
 	for (struct host_guest *g = look_next_process(l, NULL); g; g = look_next_process(l, g)) {
 		AUTOGUESTXML struct guest_xml x = { 0 };
