@@ -1,6 +1,6 @@
 /*
  * Changes of a LUKS header on disk, ordered so that a power cut leaves the old or the new state:
- * a keyslot's key material is on disk before the header names it, and the header has forgotten a
+ * a keyslot's key material is on disk, and was read back, before the header names it, and the header has forgotten a
  * keyslot before its key material is destroyed.
  *
  * A sector is taken to be written whole or not at all. The entry of LUKS1 keyslot 6 crosses a
@@ -129,11 +129,13 @@ static int reread(const struct container *c, unsigned char *buf, uint64_t start,
 	return file_pread(c->fd, buf, end - start, offset, c->path, e);
 }
 
-static int verify_runs(const struct container *c, const unsigned char *bytes, const struct runs *runs,
-		       unsigned char *buf, struct error *e)
+static int verify_phase(const struct container *c, const unsigned char *bytes, const struct runs *runs,
+			enum phase phase, unsigned char *buf, struct error *e)
 {
 	for (size_t i = 0; i < runs->n; i++) {
 		const struct run *run = &runs->list[i];
+		if (run->phase != phase)
+			continue;
 		int r = reread(c, buf, run->start, run->end, e);
 		if (r < 0)
 			return r;
@@ -166,8 +168,9 @@ static int write_ordered(struct container *c, const unsigned char *bytes, const 
 {
 	int r = 0;
 	for (int phase = 0; r == 0 && phase < N_PHASES; phase++)
-		r = write_phase(c, bytes, runs, (enum phase)phase, e);
-	return r < 0 ? r : verify_runs(c, bytes, runs, buf, e);
+		if ((r = write_phase(c, bytes, runs, (enum phase)phase, e)) == 0)
+			r = verify_phase(c, bytes, runs, (enum phase)phase, buf, e);
+	return r;
 }
 
 int container_write_back(struct container *c, struct error *e)

@@ -50,13 +50,32 @@ int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, st
 	return result;
 }
 
-int keyslots_add(struct keyslots *k, const struct secret *current, const struct secret *fresh, struct error *e)
+int keyslots_plan(struct keyslots *k, const struct secret *fresh, struct luks_keyslot *ret, struct error *e)
 {
-	int result = k->amend
-			     ? guest_amend_add(k->amend, current, fresh, k->env->note, k->env->note_context, e)
-			     : container_add_keyslot(k->container, k->record->volume_key, fresh, LUKS_KDF_GENERATED, e);
+	int slot = -1, result;
+	*ret = (struct luks_keyslot){ .slot = -1 };
+	if (k->amend)
+		return 0;
+	struct luks *l = container_luks(k->container);
+	result = luks_add_keyslot(l, -1, k->record->volume_key, fresh, LUKS_KDF_GENERATED, &slot, e);
 	if (result < 0)
 		return result;
+	*ret = luks_info(l)->keyslots[slot];
+	k->planned = true;
+	return 0;
+}
+
+int keyslots_add(struct keyslots *k, const struct secret *current, const struct secret *fresh, struct error *e)
+{
+	struct luks_keyslot ignored;
+	int result = k->amend	  ? guest_amend_add(k->amend, current, fresh, k->env->note, k->env->note_context, e)
+		     : k->planned ? 0
+				  : keyslots_plan(k, fresh, &ignored, e);
+	if (result == 0 && !k->amend)
+		result = container_write_back(k->container, e);
+	if (result < 0)
+		return result;
+	k->planned = false;
 	result = keyslots_prove(k, fresh, e);
 	return result < 0 ? error_prefix(e, "the new keyslot does not open the volume") : 0;
 }
@@ -95,4 +114,17 @@ int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_remo
 	if (result == 0 && ret_removed)
 		*ret_removed = removed;
 	return result;
+}
+
+int keyslots_remove_planned(struct keyslots *k, int slot, uint64_t mark, const struct secret *keep, struct error *e)
+{
+	AUTOCONTAINER struct container *c = NULL;
+	int kept, result = volume_open_header(k->record, CONTAINER_LOOK, &c, e);
+	if (result < 0)
+		return result;
+	const struct luks_info *info = luks_info(container_luks(c));
+	if (slot < 0 || slot >= info->n_keyslots || !info->keyslots[slot].active || info->keyslots[slot].mark != mark)
+		return 0;
+	result = keyslots_find(k->record, keep, &kept, e);
+	return result < 0 || kept == slot ? result : keyslots_remove_number(k, slot, e);
 }

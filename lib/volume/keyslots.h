@@ -15,6 +15,7 @@ struct keyslots {
 	virDomainPtr domain;		/* running guest: its QEMU has the image */
 	struct guest_amend *amend;
 	char target[32];		/* the disk's name there */
+	bool planned;			/* the container has a keyslot that the disk has not yet */
 };
 
 /*
@@ -33,6 +34,12 @@ int keyslots_prove(const struct keyslots *k, const struct secret *passphrase, st
 int keyslots_find(const struct record *r, const struct secret *passphrase, int *ret_slot, struct error *e);
 
 /*
+ * Makes a keyslot for `fresh`, a generated passphrase, that keyslots_add() then writes: so a record can name it, by its
+ * number and mark, before the disk has it. *ret: what it will be; a QEMU that has the image chooses itself, slot -1.
+ */
+int keyslots_plan(struct keyslots *k, const struct secret *fresh, struct luks_keyslot *ret, struct error *e);
+
+/*
  * Adds a keyslot for `fresh`, a generated passphrase, and proves by reading the disk again that it
  * opens the volume key. `current` opens the volume now. After an error it may be there all the same.
  */
@@ -43,6 +50,12 @@ int keyslots_add(struct keyslots *k, const struct secret *current, const struct 
  * there were; may be NULL.
  */
 int keyslots_remove(struct keyslots *k, const struct secret *gone, int *ret_removed, struct error *e);
+
+/*
+ * Destroys the keyslot that was planned, should it be there and `keep` not open it: where the disk lost its key
+ * material it opens nothing, so that no passphrase finds it.
+ */
+int keyslots_remove_planned(struct keyslots *k, int slot, uint64_t mark, const struct secret *keep, struct error *e);
 
 /* Destroys the keyslot with this number, which is in use. */
 int keyslots_remove_number(struct keyslots *k, int slot, struct error *e);

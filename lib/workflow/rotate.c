@@ -76,9 +76,21 @@ static int check(struct flow *f, struct error *e)
 
 /* ---- the way there ---- */
 
+/* record.work: step is the new keyslot, mark its mark. Beside a link that waits there is no room for it. */
 static int intend(struct flow *f, struct error *e)
 {
-	return secret_generate_passphrase(&f->record->pending, e);
+	struct rotate_state *s = f->state;
+	struct record_work *w = &f->record->work;
+	struct luks_keyslot slot;
+	int r = secret_generate_passphrase(&f->record->pending, e);
+	if (r == 0)
+		r = keyslots_plan(&s->k, f->record->pending, &slot, e);
+	if (r == 0 && slot.slot >= 0 && !w->version)
+		*w = (struct record_work){
+			.version = RECORD_WORK_VERSION, .number = RECORD_ROTATING,
+			.step = (uint32_t)slot.slot, .mark = slot.mark,
+		};
+	return r;
 }
 
 static int act(struct flow *f, struct error *e)
@@ -122,6 +134,18 @@ static int tell_libvirt(struct flow *f, struct error *e)
 	return result;
 }
 
+static int remove_other(struct flow *f, struct error *e)
+{
+	struct rotate_state *s = f->state;
+	struct record_work *w = &f->record->work;
+	int r = keyslots_remove(&s->k, f->record->pending, NULL, e);
+	if (r < 0 || w->number != RECORD_ROTATING)
+		return r;
+	r = keyslots_remove_planned(&s->k, (int)w->step, w->mark, f->record->passphrase, e);
+	record_work_clear(w);
+	return r;
+}
+
 /* What is recorded stays, the other passphrase goes: the end of a rotation, and of one that is taken back. */
 static int retire(struct flow *f, struct error *e)
 {
@@ -131,7 +155,7 @@ static int retire(struct flow *f, struct error *e)
 	if (r == 0)
 		r = tell_libvirt(f, e);
 	if (r == 0 && f->record->pending)
-		r = keyslots_remove(&s->k, f->record->pending, NULL, e);
+		r = remove_other(f, e);
 	if (r < 0)
 		return r;
 	if (done && s->open && s->k.domain) {

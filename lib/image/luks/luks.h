@@ -56,6 +56,7 @@ struct luks_keyslot {
 	unsigned key_bits;	/* of what it holds */
 	char kdf[16];		/* "pbkdf2", "argon2id" */
 	uint32_t iterations;
+	uint64_t mark;		/* the beginning of its salt, which no other has that took its number */
 	uint64_t key_offset;	/* of the key material, bytes from the header's start */
 	uint64_t key_length;	/* bytes, all stripes */
 };

@@ -134,6 +134,7 @@ static int check_slot(const unsigned char *p, int slot, uint64_t header_len, str
 
 	snprintf(field, sizeof(field), "iteration count of keyslot %d", slot);
 	k->iterations = k->active ? get_be32(p + LUKS1_SLOT_ITERATIONS) : 0;
+	k->mark = k->active ? get_be64(p + LUKS1_SLOT_SALT) : 0;
 	if (k->active && (!k->iterations || k->iterations > LUKS_ITERATIONS_MAX))
 		return damaged(e, field, "is out of range");
 

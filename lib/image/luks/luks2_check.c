@@ -140,6 +140,8 @@ static int check_kdf(json *kdf, struct luks_keyslot *k, const char *field, struc
 {
 	const char *type = luks2_text(kdf, "type");
 	uint64_t n = 0, memory = 0;
+	unsigned char salt[64];
+	k->mark = luks2_decode(luks2_text(kdf, "salt"), salt, sizeof(salt)) >= 8 ? get_be64(salt) : 0;
 	snprintf(k->kdf, sizeof(k->kdf), "%s", type);
 	if (!strcmp(type, "pbkdf2")) {
 		if (!luks2_number(kdf, "iterations", &n) || !n || n > LUKS_ITERATIONS_MAX)
