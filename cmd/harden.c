@@ -80,12 +80,12 @@ static void print_moment(const struct harden_report *r, enum harden_when when, b
 	}
 }
 
-static int show(struct context *ctx, const struct harden_report *r, const struct harden_options *o, struct error *e)
+static void show(struct context *ctx, const struct harden_report *r, const struct harden_options *o)
 {
 	if (ctx->json)
-		return output_object(ctx, to_json(r, o->dry_run), NULL, e);
-	if (ctx->quiet)
-		return 0;
+		output_object(ctx, to_json(r, o->dry_run), NULL);
+	if (ctx->json || ctx->quiet)
+		return;
 	for (size_t when = 0; when < sizeof(moments) / sizeof(*moments); when++)
 		print_moment(r, (enum harden_when)when, o->undo);
 	if (r->n_left)
@@ -94,7 +94,6 @@ static int show(struct context *ctx, const struct harden_report *r, const struct
 		printf("  %s  %s\n", r->left[i]->id, r->left[i]->mend);
 	if (!r->n)
 		say(ctx, "nothing was to be changed");
-	return 0;
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -126,9 +125,9 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 			return r;
 	}
 	r = o->undo ? harden_undo(o->root, o->dry_run, &report, e) : harden_run(&p, &report, e);
-	struct error later;
-	int shown = report.n || r == 0 ? show(ctx, &report, o, &later) : 0;
-	return r < 0 ? r : shown < 0 ? error_pass(e, &later) : 0;
+	if (report.n || r == 0)
+		show(ctx, &report, o);
+	return r;
 }
 
 const struct command command_harden = {
