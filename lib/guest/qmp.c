@@ -1,9 +1,13 @@
 #include "lib/guest/qmp.h"
 
+#include "base/json.h"
 #include "lib/guest/lazy.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#define DEPTH 1024	/* as QEMU itself reads and writes; query-block is as deep as a disk's chain is long */
 
 const char *guest_qmp_text(struct json_object *o, const char *key)
 {
@@ -31,7 +35,7 @@ int guest_qmp(virDomainPtr d, const char *command, struct json_object *arguments
 	int r = lazy_qemu_command(d, json_object_to_json_string_ext(call, JSON_C_TO_STRING_PLAIN), &text, e);
 	if (r < 0)
 		return r;
-	answer = json_tokener_parse(text);
+	answer = json_parse(text, strlen(text), DEPTH);
 	if (!answer || !json_object_object_get_ex(answer, "return", &value))
 		return failed(answer, command, e);
 	if (ret)

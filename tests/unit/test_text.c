@@ -1,7 +1,8 @@
-/* base/text: sizes, durations, times, hex. */
+/* base/text: sizes, durations, times, hex; base/json. */
 #include "cmocka_all.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/text.h"
 
 static struct error e;
@@ -111,6 +112,27 @@ static void base64url(void **state)
 	}
 }
 
+/* What QEMU says of a chain of backing files. */
+static void deep_json(void **state)
+{
+	enum { LAYERS = 200 };
+	static const char layer[] = "{\"backing-image\":";
+	char text[LAYERS * sizeof(layer) + LAYERS + 8] = "";
+	size_t n = 0;
+	(void)state;
+	for (int i = 0; i < LAYERS; i++)
+		n += (size_t)sprintf(text + n, "%s", layer);
+	n += (size_t)sprintf(text + n, "1");
+	memset(text + n, '}', LAYERS);
+	n += LAYERS;
+	struct json_object *o = json_parse(text, n, 1024);
+	assert_non_null(o);
+	json_object_put(o);
+	assert_null(json_parse(text, n, LAYERS / 2));
+	assert_null(json_parse(text, n - 1, 1024));
+	assert_null(json_parse("", 0, 1024));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,7 +140,7 @@ int main(void)
 		cmocka_unit_test(sizes_are_read), cmocka_unit_test(sizes_are_written),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(durations_are_written),	  cmocka_unit_test(times),
-		cmocka_unit_test(hex),
+		cmocka_unit_test(hex), cmocka_unit_test(deep_json),
 	};
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 #include "lib/image/luks/luks2_json.h"
 
+#include "base/json.h"
+
 #include <errno.h>
 #include <nettle/base64.h>
 #include <stdlib.h>
@@ -41,16 +43,11 @@ bool luks2_number(json *o, const char *key, uint64_t *ret)
 
 json *luks2_parse(const char *text, size_t len)
 {
-	struct json_tokener *t = json_tokener_new_ex(JSON_DEPTH);
-	if (!t)
-		return NULL;
-	json *o = json_tokener_parse_ex(t, text, (int)len);
-	if (o && (json_tokener_get_error(t) != json_tokener_success ||
-		  !json_object_is_type(o, json_type_object))) {
+	json *o = json_parse(text, len, JSON_DEPTH);
+	if (o && !json_object_is_type(o, json_type_object)) {
 		json_object_put(o);
 		o = NULL;
 	}
-	json_tokener_free(t);
 	return o;
 }
 

@@ -14,6 +14,8 @@
 
 #define CRYPT_UUID "CRYPT-LUKS"		/* libcryptsetup's dm UUIDs: CRYPT-LUKS2-<32 digits>-<name> */
 #define PART_UUID "CRYPT-INTEGRITY-"
+#define SUB_UUID "CRYPT-SUBDEV-"	/* since libcryptsetup 2.8; helpers of a re-encryption have it, too */
+#define PART_END "_dif"
 #define HEX_UUID_LEN 32
 
 /* libdevmapper speaks on stderr otherwise. */
@@ -78,7 +80,12 @@ static bool parse_uuid(const char *dm_uuid, struct mapping *m)
 		return parse_hex_uuid(dm_uuid + len + 2, m->luks_uuid);
 	m->part = true;
 	len = strlen(PART_UUID);
-	return !strncmp(dm_uuid, PART_UUID, len) && parse_hex_uuid(dm_uuid + len, m->luks_uuid);
+	if (!strncmp(dm_uuid, PART_UUID, len))
+		return parse_hex_uuid(dm_uuid + len, m->luks_uuid);
+	len = strlen(SUB_UUID);
+	size_t all = strlen(dm_uuid), end = strlen(PART_END);
+	return !strncmp(dm_uuid, SUB_UUID, len) && all > len + HEX_UUID_LEN + end &&
+	       !strcmp(dm_uuid + all - end, PART_END) && parse_hex_uuid(dm_uuid + len, m->luks_uuid);
 }
 
 /* 1: a LUKS mapping; 0: another device, or gone meanwhile. */
