@@ -71,9 +71,17 @@ check "nor where a drop-in takes the line back" kvmcrypt boot status --root "$ho
 rm -r "$host/etc/systemd/system/virtsecretd.service.d" "$unit_dir/virtsecretd.service" "$host/etc/libvirt"
 kvmcrypt boot disable -q --root "$host" >/dev/null
 
-# What systemd makes of them. The daemons are stand-ins: Debian 12 has no modular ones.
+# What systemd makes of them. The daemons are stand-ins, as Debian packages no modular ones; what they are ordered after
+# and bound to is what libvirt 12 ships, the maker of the credential among it.
+printf '[Service]\nType=oneshot\nExecStart=/bin/true\n' >"$unit_dir/virt-secret-init-encryption.service"
 for d in libvirtd virtsecretd virtqemud; do
-	printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n' >"$unit_dir/$d.service"
+	{
+		echo "[Unit]"
+		[ $d = virtqemud ] || printf '%s=virt-secret-init-encryption.service\n' Requires After
+		[ $d = libvirtd ] || printf '%s\n' BindsTo=$d.socket Conflicts=libvirtd.service
+		printf 'After=%s\n' $d.socket libvirtd.service network.target dbus.service apparmor.service remote-fs.target
+		printf '[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n'
+	} | grep -v "^After=$d.service" >"$unit_dir/$d.service"
 	printf '[Socket]\nListenStream=/run/libvirt/%s-sock\n[Install]\nWantedBy=sockets.target\n' "$d" >"$unit_dir/$d.socket"
 	systemctl -q --root="$host" enable $d.service $d.socket
 done
