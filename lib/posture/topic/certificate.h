@@ -30,7 +30,7 @@ void certificate_look_served(struct posture_look *l, const char *subject, const 
  */
 bool certificate_look_private(struct posture_look *l, const char *file, const char *group);
 
-/* What `key` is set to in one of libvirt's files, else `otherwise`. False, and noted: it cannot be read. */
+/* What `key` is set to in one of libvirt's files, else `otherwise` (not buf). False, and noted: it cannot be read. */
 bool certificate_conf(struct posture_look *l, enum host_conf file, const char *key, const char *otherwise, char *buf,
 		      size_t len);
 

@@ -17,7 +17,7 @@ bool management_is_on(struct posture_look *l, const char *transport, char *why, 
 /* Likewise for TLS, or a port that speaks it. */
 bool management_tls_is_on(struct posture_look *l);
 
-/* A whole text file of the host, without lines that are comments; "" if it is not there. NULL, and noted: unreadable. */
+/* A text file of the host, without lines that are comments; "" if it is not there. NULL, and noted: unreadable. */
 char *management_read(struct posture_look *l, const char *file);
 
 void management_look_sasl(struct posture_look *l);

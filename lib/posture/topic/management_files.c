@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #define SASL_FILE "/etc/sasl2/libvirt.conf"
+#define MIGRATION_DIRECTORY "/etc/pki/libvirt-migrate"
 
 /* "key: value" at the beginning of a line. */
 static bool sasl_value(const char *text, const char *key, char *buf, size_t len)
@@ -107,26 +108,34 @@ void management_look_sasl(struct posture_look *l)
 		certificate_look_private(l, file, NULL);
 }
 
+/* Where libvirt looks for migration's certificates: what is set, its own directory if it is there, that of all. */
+static bool migration_directory(struct posture_look *l, char *buf, size_t len)
+{
+	char shared[PATH_MAX], path[PATH_MAX];
+	struct stat st;
+	if (!certificate_conf(l, HOST_CONF_QEMU, "default_tls_x509_cert_dir", "/etc/pki/qemu", shared, sizeof(shared)))
+		return false;
+	bool own = stat(host_path(l->host, MIGRATION_DIRECTORY, path, sizeof(path)), &st) == 0;
+	return certificate_conf(l, HOST_CONF_QEMU, "migrate_tls_x509_cert_dir", own ? MIGRATION_DIRECTORY : shared, buf,
+				len);
+}
+
 void management_look_migration(struct posture_look *l)
 {
-	char dir[PATH_MAX], cert[PATH_MAX + 32], path[PATH_MAX + 64];
+	char dir[PATH_MAX], cert[PATH_MAX + 32], path[2 * PATH_MAX];
 	const char *file = host_conf_path(HOST_CONF_QEMU);
 	struct stat st;
-	long force, verify;
+	long force, shared, verify;
 	if (!look_conf_number(l, HOST_CONF_QEMU, "migrate_tls_force", 0, &force) ||
-	    !look_conf_number(l, HOST_CONF_QEMU, "default_tls_x509_verify", 1, &verify) ||
-	    !look_conf_number(l, HOST_CONF_QEMU, "migrate_tls_x509_verify", verify, &verify) ||
-	    !certificate_conf(l, HOST_CONF_QEMU, "default_tls_x509_cert_dir", "/etc/pki/qemu", dir, sizeof(dir)) ||
-	    !certificate_conf(l, HOST_CONF_QEMU, "migrate_tls_x509_cert_dir", dir, dir, sizeof(dir)))
+	    !look_conf_number(l, HOST_CONF_QEMU, "default_tls_x509_verify", 1, &shared) ||
+	    !look_conf_number(l, HOST_CONF_QEMU, "migrate_tls_x509_verify", shared, &verify) ||
+	    !migration_directory(l, dir, sizeof(dir)))
 		return;
 	snprintf(cert, sizeof(cert), "%s/server-cert.pem", dir);
 	bool possible = stat(host_path(l->host, cert, path, sizeof(path)), &st) == 0;
 	if (!possible)
-		NOTE_CONFIGURED(l, POSTURE_FAIL, file,
-				force ? "migrate_tls_force = %ld, but %s is not there"
-				      : "migrate_tls_force = %ld: memory goes in plain, and %s is "
-					"not there",
-				force, cert);
+		NOTE_CONFIGURED(l, POSTURE_FAIL, file, "migrate_tls_force = %ld, and %s is not there%s", force, cert,
+				force ? "" : ": memory goes in plain");
 	else if (!force)
 		NOTE_CONFIGURED(l, POSTURE_WARN, file,
 				"migrate_tls_force = 0: memory goes in plain unless each migration asks for TLS");
