@@ -87,7 +87,9 @@ bool look_conf_count(struct posture_look *l, enum host_conf file, const char *ke
 {
 	struct error e;
 	*ret = otherwise;
-	if (host_conf_count(l->host, file, key, ret, &e) >= 0)
+	if (l->host->running && !l->host->local)
+		error_set(&e, ERROR_FAILED, EREMOTE, "it is on another host");
+	else if (host_conf_count(l->host, file, key, ret, &e) >= 0)
 		return true;
 	note_unknown(l, POSTURE_CONFIGURED, host_conf_path(file), &e);
 	return false;

@@ -145,8 +145,12 @@ echo 'NoSuchLine yes' >/etc/ssh/sshd_config
 look 0 "a file that sshd does not take" management.ssh
 check_is unknown "$(verdict management.ssh)" "is unknown"
 
-# What does not answer, and what lies.
+# From another network namespace its ports cannot be seen, though its socket can.
 daemon
+check_exit 0 "from another network namespace" unshare -n "$KVMCRYPT" check --json management.tcp
+check_is "unknown 1" "$(verdict management.tcp) $(said management.tcp | grep -c '^unknown running .*in another network namespace')" "its ports are unknown"
+
+# What does not answer, and what lies.
 kill -STOP "$LIBVIRTD_PID"
 LIBVIRT_DEFAULT_URI=test:///default look 0 "a daemon that hangs" management.tls-verify --timeout 1s
 kill -CONT "$LIBVIRTD_PID"

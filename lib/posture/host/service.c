@@ -1,5 +1,7 @@
 #include "lib/posture/host/service.h"
 
+#include "lib/guest/daemon.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -83,11 +85,30 @@ static bool has_name_of_daemon(const char *pid)
 	return false;
 }
 
+/* What listens in another network namespace is not in our list: then nothing can be said of it. */
+static int same_network(struct error *e)
+{
+	char own[64], other[64];
+	AUTOPROC struct proc daemon = { .fd = -1 };
+	AUTOPROC struct proc self = { .fd = -1 };
+	bool runs = false;
+	pid_t pid = 0;
+	if (guest_daemon_runs(&runs, &pid, NULL) < 0 || !pid || proc_open(pid, &daemon, NULL) < 0 ||
+	    proc_link(&daemon, "ns/net", other, sizeof(other), NULL) < 0)
+		return 0;
+	int r = proc_open(getpid(), &self, e);
+	if (r == 0)
+		r = proc_link(&self, "ns/net", own, sizeof(own), e);
+	if (r == 0 && strcmp(own, other))
+		r = error_set(e, ERROR_FAILED, EREMOTE, "libvirt's daemon is in another network namespace");
+	return r;
+}
+
 int service_find(struct host *h, const struct host_sockets *sockets, struct service_ports *ret, struct error *e)
 {
 	long tcp = configured_port(h, "tcp_port", SERVICE_TCP_PORT);
 	long tls = configured_port(h, "tls_port", SERVICE_TLS_PORT);
-	int r = 0;
+	int r = same_network(e);
 	for (size_t i = 0; r == 0 && i < sockets->n; i++)
 		if (sockets->list[i].port == tcp || sockets->list[i].port == tls)
 			r = add(ret, &sockets->list[i], tls, e);
