@@ -210,7 +210,8 @@ void management_look_address(struct posture_look *l)
 	for (size_t i = 0; p && i < p->ports.n; i++)
 		look_port(l, p, &p->ports.list[i]);
 	if (p && !p->ports.n)
-		note(l, POSTURE_PASS, POSTURE_RUNNING, "libvirt's daemon", "no port of it listens");
+		note(l, geteuid() == 0 ? POSTURE_PASS : POSTURE_UNKNOWN, POSTURE_RUNNING, "libvirt's daemon",
+		     geteuid() == 0 ? "no port of it listens" : "only root sees which ports are its own");
 	AUTOFREE char *address = NULL, *migration = NULL;
 	if (!look_conf_text(l, HOST_CONF_DAEMON, "listen_addr", &address) ||
 	    !look_conf_text(l, HOST_CONF_QEMU, "migration_address", &migration))
