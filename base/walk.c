@@ -230,6 +230,31 @@ static int follow_link(struct way *w, int link, const char *name, bool last, str
 	return 0;
 }
 
+/*
+ * A link below /proc/PID/fd leads to what is open there, whatever its text says: of a file system that is mounted
+ * nowhere yet that is "/". True: *ret and *st are that, and the text is another thing's.
+ */
+static bool by_descriptor(const struct way *w, const char *name, int link, int *ret, struct stat *st)
+{
+	char target[PATH_MAX];
+	struct statfs fs;
+	struct stat open_there, named;
+	ssize_t n = fstatfs(link, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC
+			    ? readlinkat(link, "", target, sizeof(target) - 1) : -1;
+	if (n <= 0 || target[0] != '/')
+		return false;
+	target[n] = 0;
+	AUTOCLOSE int fd = openat(w->at.fd, name, O_PATH | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &open_there) < 0)
+		return false;
+	if (stat(target, &named) == 0 && named.st_dev == open_there.st_dev && named.st_ino == open_there.st_ino)
+		return false;
+	close(*ret);
+	*ret = TAKE_FD(fd);
+	*st = open_there;
+	return true;
+}
+
 static int append(struct way *w, int *fd, const struct stat *st, const char *name, struct error *e)
 {
 	struct place next = { .fd = -1, .st = *st };
@@ -264,7 +289,7 @@ static int step(struct way *w, const char *name, bool last, struct error *e)
 	/* What is done with a name alone is done to its directory. */
 	if (!(last && !w->follow) && (r = check_step(&w->at, &st, name, ends, &w->trusted, e)) < 0)
 		return r;
-	if (S_ISLNK(st.st_mode) && !ends)
+	if (S_ISLNK(st.st_mode) && !ends && !by_descriptor(w, name, fd, &fd, &st))
 		return follow_link(w, fd, name, last, e);
 	return append(w, &fd, &st, name, e);
 }

@@ -83,6 +83,7 @@ check_is "base.qcow2 broken.raw enc.qcow2 overlay.qcow2" "$(json '[.volumes[].pa
 check_is true "$(json .ram)" "in memory"
 check_is "ramfs 700 root" "$(stat -f -c %T $secrets) $(stat -c '%a %U' $secrets)" "a ramfs for root alone"
 check_is "600 600" "$(stat -c %a "$secrets/$(secret_of enc.qcow2).base64" "$secrets/$(secret_of enc.qcow2).xml" | xargs)" "with files for root alone"
+check_is "" "$(find / -maxdepth 1 -name '*-*-*-*-*.base64')" "and none where the ramfs only seemed to be"
 check_is "$files_before" "$(cd "$disk" && sha256sum ./* | sort)" "on disk is what was there"
 check_is "$files_before" "$(cd $secrets && sha256sum ./11111111* | sort)" "which is in memory, too"
 check_exit 0 "again" kvmcrypt load --all --ram --json
