@@ -1,6 +1,8 @@
 #include "cmd/attach_output.h"
 
 #include "cmd/output.h"
+#include "lib/guest/at_rest.h"
+#include "lib/guest/domains_dir.h"
 #include "lib/guest/secret.h"
 
 void volume_json_secret(struct json_object *o, const struct record *r, int registered)
@@ -29,6 +31,33 @@ void attached_core(struct context *ctx, const char *domain, const struct guest_c
 	    "warning: should the QEMU of guest %s crash, its memory, keys included, %s: for now `prlimit --pid %ld "
 	    "--core=1`, for good `kvmcrypt boot enable --no-core-dumps`",
 	    domain, where, core->pid);
+}
+
+struct exposed {
+	struct context *ctx;
+	struct json_object *array;
+};
+
+static int add_exposed(void *opaque, const char *domain, const char *what, const char *path, const char *way)
+{
+	const struct exposed *x = opaque;
+	struct json_object *o = json_object_new_object();
+	put_text(o, "domain", domain);
+	put_text(o, "what", what);
+	put_text(o, "path", path);
+	json_object_array_add(x->array, o);
+	say(x->ctx, "warning: %s of guest %s is on a disk (%s): %s", what, domain, path, way);
+	return 0;
+}
+
+bool attached_exposed(struct context *ctx, const char *domain, struct json_object *array)
+{
+	struct exposed x = { .ctx = ctx, .array = array };
+	struct error why = { 0 };
+	if (guest_at_rest(DOMAINS_DIR_DEFAULT, domain, add_exposed, &x, &why) == 0)
+		return true;
+	say_more(ctx, "%s", why.message);
+	return false;
 }
 
 struct json_object *attached_json(const struct record *r, const struct volume_attached *a)

@@ -6,6 +6,7 @@
 #include "cmd/person.h"
 #include "lib/boot/credential.h"
 #include "lib/guest/coredump.h"
+#include "lib/guest/domains_dir.h"
 #include "lib/guest/secrets_dir.h"
 #include "lib/serve/forecast.h"
 
@@ -13,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct column columns[] = {
 	{ "name", "UNIT", SHOW_PLAIN },	  { "enabled", "ENABLED", SHOW_PLAIN }, { "state", "STATE", SHOW_PLAIN },
@@ -24,7 +26,7 @@ static const struct column columns[] = {
 
 struct judged {
 	struct context *ctx;
-	struct json_object *findings, *ways, *guests, *dumps;
+	struct json_object *findings, *ways, *guests, *dumps, *exposed;
 	char broken[16][1024];	/* ways to unseal that do not work now */
 	size_t n_broken;
 	bool keys;		/* guests have their keys when they start */
@@ -141,6 +143,22 @@ static int add_running(void *ctx, const struct forecast_guest *guest)
 	return 0;
 }
 
+/* Nor this: what of it lies on a disk. */
+static int add_exposed(void *ctx, const struct forecast_guest *guest)
+{
+	struct judged *j = ctx;
+	attached_exposed(j->ctx, guest->domain, j->exposed);
+	return 0;
+}
+
+/* One that is in no configuration. */
+static int add_transient(void *ctx, const struct forecast_guest *guest)
+{
+	char path[512];
+	snprintf(path, sizeof(path), CONFIGURATIONS "/%.255s.xml", guest->domain);
+	return access(path, F_OK) == 0 ? 0 : add_exposed(ctx, guest);
+}
+
 static void judge_keystore(struct judged *j, const struct boot_unit *units)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
@@ -153,7 +171,9 @@ static void judge_keystore(struct judged *j, const struct boot_unit *units)
 	judge_ways(j, ks);
 	j->keys = !json_object_array_length(j->findings);
 	if (forecast_guests(ks, CONFIGURATIONS, add_guest, j, &why) < 0 ||
-	    forecast_running(ks, RUNNING, add_running, j, &why) < 0)
+	    forecast_running(ks, RUNNING, add_running, j, &why) < 0 ||
+	    forecast_running(ks, CONFIGURATIONS, add_exposed, j, &why) < 0 ||
+	    forecast_running(ks, RUNNING, add_transient, j, &why) < 0)
 		find(j, "%s", why.message);
 }
 
@@ -197,9 +217,12 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 		put_bool(extra, "changed", changed);
 	json_object_object_add(extra, "in_memory",
 			       whole ? json_object_new_boolean(secrets_dir_is_mounted(SECRETS_DIR_DEFAULT)) : NULL);
+	json_object_object_add(extra, "guests_in_memory",
+			       whole ? json_object_new_boolean(secrets_dir_is_mounted(DOMAINS_DIR_DEFAULT)) : NULL);
 	if (judge) {
 		struct judged j = { .ctx = ctx, .findings = json_object_new_array(), .ways = json_object_new_array(),
-				    .guests = json_object_new_array(), .dumps = json_object_new_array() };
+				    .guests = json_object_new_array(), .dumps = json_object_new_array(),
+				    .exposed = json_object_new_array() };
 		judge_units(&j, root, units);
 		/* The keystore of a host that does not run may be where this one cannot know. */
 		if (whole)
@@ -212,6 +235,7 @@ int boot_output(struct context *ctx, const char *root, int changed, bool judge, 
 		json_object_object_add(extra, "unseals_with", j.ways);
 		json_object_object_add(extra, "guests", j.guests);
 		json_object_object_add(extra, "core_dumps", j.dumps);
+		json_object_object_add(extra, "exposed", j.exposed);
 		json_object_object_add(extra, "findings", j.findings);
 	}
 	return output_list_end(list, r, extra, e);

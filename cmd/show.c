@@ -19,6 +19,19 @@ static const struct option_spec options[] = {
 	{ 0 },
 };
 
+/* Of guests of this host's; null where that cannot be seen. */
+static void show_exposed(struct context *ctx, const struct record *r, const struct guest_connection *g,
+			 struct json_object *j)
+{
+	struct json_object *array = json_object_new_array();
+	bool known = !g || g->local;
+	for (size_t i = 0; known && i < r->n_domains; i++)
+		known = attached_exposed(ctx, r->domains[i].name, array);
+	if (!known)
+		json_object_put(array);
+	json_object_object_add(j, "exposed", known ? array : NULL);
+}
+
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = NULL;
@@ -55,6 +68,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (g && registered < 0)
 		say_more(ctx, "%s", why.message);
 	volume_json_secret(j, record, registered);
+	show_exposed(ctx, record, g, j);
 	return output_object(ctx, j, volume_show_columns);
 }
 

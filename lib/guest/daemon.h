@@ -14,4 +14,7 @@
  */
 int guest_daemon_runs(bool *ret, pid_t *ret_pid, struct error *e);
 
+/* Likewise the one that has QEMU's driver, libvirtd or virtqemud. */
+int guest_qemu_runs(bool *ret, struct error *e);
+
 #endif

@@ -3,18 +3,17 @@
 #include "base/file.h"
 #include "lib/guest/daemon.h"
 #include "lib/guest/lazy.h"
+#include "lib/guest/ramfs.h"
 #include "lib/guest/secret.h"
 #include "lib/guest/secrets_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 int secrets_dir_daemon_runs(bool *ret, struct error *e)
@@ -42,27 +41,7 @@ int secrets_dir_check_stopped(const char *path, struct error *e)
 
 bool secrets_dir_is_mounted(const char *path)
 {
-	struct stat here, above;
-	struct statfs fs;
-	char parent[4096];
-	snprintf(parent, sizeof(parent), "%.4000s/..", path);
-	return statfs(path, &fs) == 0 && (fs.f_type == RAMFS_MAGIC || fs.f_type == TMPFS_MAGIC) &&
-	       stat(path, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
-}
-
-/* A ramfs that is nowhere yet: fsopen(2) and fsmount(2), Linux 5.2. */
-static int new_ramfs(int *ret, struct error *e)
-{
-	AUTOCLOSE int fs = fsopen("ramfs", FSOPEN_CLOEXEC);
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "source", "kvmcrypt", 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0700", 0) < 0 ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot make a ramfs (this takes root)");
-	int m = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	if (m < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot make a ramfs (this takes root)");
-	*ret = m;
-	return 0;
+	return ramfs_is_mounted(path);
 }
 
 static int absolute(const char *path, char **ret, struct error *e)
@@ -112,7 +91,7 @@ int secrets_dir_begin(const char *path, void (*note)(void *ctx, const char *text
 		AUTOCLOSE int from = open(d->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (from < 0)
 			return error_errno(e, error_kind_of_errno(errno), errno, "cannot read %s", d->path);
-		r = new_ramfs(&d->mount, e);
+		r = ramfs_new(0700, NULL, &d->mount, e);
 		if (r == 0)
 			r = secrets_files_copy(from, d->mount, note, ctx, e);
 		if (r < 0)

@@ -6,6 +6,7 @@
 #include "lib/volume/mapped.h"
 
 #include "lib/guest/config.h"
+#include "lib/guest/domains_dir.h"
 #include "lib/guest/secret.h"
 #include "lib/guest/secrets_dir.h"
 
@@ -205,6 +206,12 @@ static int run_all(const struct volume_env *env, const struct place *where, cons
 	return r == 0 && l->damaged.kind ? error_pass(e, &l->damaged) : r;
 }
 
+/* The directory of secrets of this host's own daemon; another is of one whose other directories nobody knows. */
+static bool is_of_system(const struct volume_load *p)
+{
+	return !strcmp(p->secrets_dir, SECRETS_DIR_DEFAULT);
+}
+
 int volume_load_online(const struct volume_env *env, struct guest_connection *g, const struct volume_load *p,
 		       struct error *e)
 {
@@ -212,6 +219,9 @@ int volume_load_online(const struct volume_env *env, struct guest_connection *g,
 	const struct place where = { .g = g };
 	struct error why = { 0 };
 	int r = p->load ? guest_require_secure(g, e) : 0;
+	/* A daemon runs: this says so if the keys of its guests are on the disk. */
+	if (r == 0 && p->load && p->ram && is_of_system(p))
+		r = domains_dir_enter(DOMAINS_DIR_DEFAULT, env->note, env->note_context, e);
 	if (r < 0)
 		return r;
 	r = run_all(env, &where, p, &meant, e);
@@ -252,6 +262,10 @@ int volume_load_before(const struct volume_env *env, const struct volume_load *p
 	r = sealed ? error_pass(e, sealed) : run_all(env, &where, &counting, &meant, e);
 	if (dir && secrets_dir_commit(dir, &why) < 0)
 		return error_pass(e, &why);
+	/* The keys of running guests, too; where that fails they start all the same. */
+	if (dir && is_of_system(p) &&
+	    domains_dir_enter(DOMAINS_DIR_DEFAULT, env->note, env->note_context, &why) < 0 && r == 0)
+		return error_pass(e, &why);
 	if (r == 0)
 		return 0;
 	if (sealed)
@@ -272,6 +286,9 @@ int volume_unload_after(const struct volume_env *env, const struct volume_load *
 	int r = closed ? error_pass(e, closed) : run_all(env, &where, p, &meant, e);
 	/* What others have there is saved also when the keystore is damaged. */
 	if (!p->dry_run && secrets_dir_leave(p->secrets_dir, &was, &why) < 0 && r == 0)
+		r = error_pass(e, &why);
+	if (!p->dry_run && is_of_system(p) &&
+	    domains_dir_leave(DOMAINS_DIR_DEFAULT, env->note, env->note_context, &why) < 0 && r == 0)
 		r = error_pass(e, &why);
 	return r;
 }

@@ -12,7 +12,7 @@ stamp=$(stat -c '%Y %Z' a.qcow2)
 check "show by path" kvmcrypt show a.qcow2
 check_is "State: ready" "$(kvmcrypt show a.qcow2 | sed -n 's/^\(State\) *: */\1: /p; s/^State  */State: /p' | head -n 1)" "text says ready"
 check_is "$T/a.qcow2" "$(kvmcrypt show --json "$uuid" | jq -r .path)" "show by UUID"
-check_is "created domains export format generation in_use key_age last_used luks mapped mapping path problem rotated secret size state uuid backing_file" \
+check_is "created domains export exposed format generation in_use key_age last_used luks mapped mapping path problem rotated secret size state uuid backing_file" \
 	"$(kvmcrypt show --json a.qcow2 | jq -r 'keys | map(select(. != "backing_file")) + ["backing_file"] | join(" ")')" "JSON keys"
 check_is "null" "$(kvmcrypt show --json a.qcow2 | jq -r .secret.registered)" "no libvirt: registered is null"
 check_is "$sum" "$(sha256sum a.qcow2 b.raw)" "show wrote nothing"
