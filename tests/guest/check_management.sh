@@ -91,6 +91,13 @@ check_is fail "$(verdict management.clients)" "somebody is connected by it now"
 check_is 1 "$(said management.clients | grep -c '^fail running client 127.0.0.1:[0-9]*: is connected by plain TCP')" "and from where"
 eval "exec ${HELD[1]}>&-"
 wait "$HELD_PID"
+is_gone() { ! is_connected; }
+wait_for is_gone
+for ((i = 0; i < 10; i++)); do
+	kvmcrypt check --json management >"$T/stdout" 2>/dev/null
+	verdict management.clients
+done | sort -u >"$T/verdicts"
+check_is pass "$(cat "$T/verdicts")" "who looks is not taken for a client"
 echo 'mech_list: digest-md5' >/etc/sasl2/libvirt.conf
 daemon 'listen_tls = 0' 'listen_tcp = 1' 'auth_tcp = "sasl"'
 look 1 "plain TCP with SASL" management

@@ -84,6 +84,7 @@ static int read_guests(struct host *h, const char *domain, struct error *e)
 		return guest_error(e, "cannot list the domains");
 	}
 	AUTOFREE void *list = domains;
+	(void)list;
 	h->guests = calloc((size_t)n + 1, sizeof(*h->guests));
 	int r = h->guests ? 0 : error_oom(e);
 	for (int i = 0; i < n; i++) {

@@ -10,9 +10,8 @@
 #define SSHD_TEXT_MAX 65536
 #define RULESET_MAX (4u * 1024 * 1024)
 
-static void ask_clients(void *arg, int64_t deadline)
+static void ask_clients(struct host_probes *p, int64_t deadline)
 {
-	struct host_probes *p = arg;
 	p->clients = service_list_clients(&p->connected, deadline, &p->no_clients);
 }
 
@@ -63,24 +62,26 @@ static int find(struct host *h, struct host_probes *p)
 	return r;
 }
 
-static void ask_all(struct host *h, struct host_probes *p)
+static bool ask_all(struct host *h, struct host_probes *p)
 {
 	size_t n = 0, most = p->ports.n + p->consoles.n + 3;
 	AUTOFREE struct pool_job *jobs = calloc(most, sizeof(*jobs));
 	if (!jobs)
-		return;
+		return false;
 	for (size_t i = 0; i < p->ports.n; i++)
 		jobs[n++] = (struct pool_job){ service_probe, &p->ports.list[i] };
 	for (size_t i = 0; i < p->consoles.n; i++)
 		jobs[n++] = (struct pool_job){ console_probe, &p->consoles.list[i] };
 	jobs[n++] = (struct pool_job){ ask_filter, p };
-	if (h->wants_service) {
+	if (h->wants_service)
 		jobs[n++] = (struct pool_job){ ask_sshd, p };
-		if (h->g && !strstr(h->g->uri, "/session"))
-			jobs[n++] = (struct pool_job){ ask_clients, p };
-	}
 	/* A third of the time is for all that comes after: then the whole is no longer than it. */
-	pool_run(jobs, n, h->deadline - host_time_left(h, INT_MAX) / 3);
+	int64_t deadline = h->deadline - host_time_left(h, INT_MAX) / 3;
+	/* Before all others: connections of ours would be clients, too. */
+	if (h->wants_service && h->g && !strstr(h->g->uri, "/session"))
+		ask_clients(p, h->deadline - host_time_left(h, INT_MAX) / 4 * 3);
+	pool_run(jobs, n, deadline);
+	return true;
 }
 
 const struct host_probes *host_probe(struct host *h)
@@ -96,7 +97,10 @@ const struct host_probes *host_probe(struct host *h)
 	p->no_sshd = p->no_sockets;
 	if (h->running && h->local) {
 		p->sockets = find(h, p);
-		ask_all(h, p);
+		if (!ask_all(h, p)) {
+			host_probe_free(p);
+			return NULL;
+		}
 	}
 	h->probes = p;
 	return p;
