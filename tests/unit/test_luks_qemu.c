@@ -22,6 +22,12 @@ static bool qemu_knows(const char *path)
 	return strstr(tool_output, "Invalid password") || strstr(tool_output, "not available");
 }
 
+/* What QEMU has learned since 7.2, and an older one on another host would refuse. */
+static bool is_newer(const char *name, const char *hash)
+{
+	return !strcmp(name, "sm4") || !strcmp(hash, "sm3");
+}
+
 static void shown_to_both(const unsigned char *good, size_t len, const char *name, const char *mode, const char *hash,
 			  unsigned key_bytes, unsigned *known)
 {
@@ -40,7 +46,7 @@ static void shown_to_both(const unsigned char *good, size_t len, const char *nam
 	write_whole(path, bytes, len + MIB);
 	bool ours = luks_qemu_can_open(&info, &why), theirs = qemu_knows(path);
 	*known += ours;
-	if (ours != theirs)
+	if (ours != theirs && !(theirs && is_newer(name, hash)))
 		fail_msg("%s-%s, %s, %u bytes: we say %d (%s), QEMU: %s", name, mode, hash, key_bytes, ours, why,
 			 tool_output);
 }
