@@ -127,9 +127,9 @@ check: all unit-tests $(FAULT_TOOLS)
 
 # The sweeps of which `make test` runs a sample: faults at every single call, pairs at every stop. An hour on two
 # quiet processors; SHARD=i/n does a part.
-FAULT ?= fault vm/recover vm/recover_open
+FAULT ?= fault vm/recover vm/recover_open guest/daemon_away
 fault: all $(FAULT_TOOLS)
-	$(Q)FAULT_FULL=1 TEST_SECONDS=7200 BUILD=$(BUILD) exec tests/run $(FAULT)
+	$(Q)FAULT_FULL=1 AWAY_STEP=1 TEST_SECONDS=7200 BUILD=$(BUILD) exec tests/run $(FAULT)
 
 asan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-asan CFLAGS="-O1 -g -fno-omit-frame-pointer" \

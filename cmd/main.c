@@ -1,5 +1,6 @@
 /* kvmcrypt: finds the command, runs it, prints its error and maps the error's kind to an exit code. */
 #include "base/cleanup.h"
+#include "base/lock.h"
 #include "base/secret.h"
 #include "cmd/command.h"
 #include "cmd/commands.h"
@@ -103,6 +104,11 @@ static int finish(int code)
 	return code ? code : lost ? ERROR_FAILED : 0;
 }
 
+static void say_waits(void *ctx, const char *what)
+{
+	say(ctx, "note: %s", what);
+}
+
 static int run_command(const struct command *c, int argc, char **argv)
 {
 	struct context ctx = { .progress_mode = "auto", .json = wants_json(argc, argv) };
@@ -124,6 +130,7 @@ static int run_command(const struct command *c, int argc, char **argv)
 		r = secret_protect_process(&e);
 	if (r == 0) {
 		progress_setup(&ctx);
+		lock_on_wait(say_waits, &ctx);
 		r = c->run(&ctx, options, operands, n, &e);
 		progress_finish();
 	}

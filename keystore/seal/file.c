@@ -21,7 +21,7 @@ int seal_lock(int dir, bool exclusive, int *ret_fd, struct error *e)
 	AUTOCLOSE int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot open the keystore's directory");
-	int r = lock_file(fd, exclusive ? LOCK_EX : LOCK_SH, LOCK_SECONDS);
+	int r = lock_file(fd, exclusive ? LOCK_EX : LOCK_SH, LOCK_SECONDS, "another process changes the seal");
 	if (r == -EBUSY)
 		return error_set(e, ERROR_BUSY, EBUSY, "another process has been changing the seal for %d seconds",
 				 LOCK_SECONDS);

@@ -2,6 +2,7 @@
 #include "keystore/store/sqlite.h"
 
 #include "base/file.h"
+#include "base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +107,8 @@ static int on_busy(void *ctx, int count)
 		return 0;
 	struct timespec nap = { 0, 500000 + (count % 7) * 700000 };
 	/* About 2.6 ms a round on average. */
+	if (count == LOCK_TELL_SECONDS * 1000 / 3)
+		lock_say_waits("another process has locked the keystore's database", 0);
 	if (count > BUSY_SECONDS * 1000 / 3)
 		return 0;
 	nanosleep(&nap, NULL);

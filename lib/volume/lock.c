@@ -28,7 +28,7 @@ static int take(struct keystore *ks, off_t start, off_t len, bool wait, const ch
 	AUTOCLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot open %s", path);
-	int r = lock_range(fd, start, len, wait ? WAIT_SECONDS : 0);
+	int r = lock_range(fd, start, len, wait ? WAIT_SECONDS : 0, busy);
 	if (r == -EBUSY)
 		return error_set(e, ERROR_BUSY, EBUSY, "%s; try again when it is done", busy);
 	if (r < 0)

@@ -216,6 +216,9 @@ int volume_recover(const struct volume_env *env, struct guest_connection *g, con
 	*ret = (struct volume_recovered){ .was = RECORD_READY, .outcome = "finished" };
 	int r = volume_hold(env, volume, "recover", HOLD_UNFINISHED | HOLD_TRY, &h, &busy);
 	if (r == -EBUSY) {
+		AUTORECORD struct record *seen = NULL;
+		if (keystore_get(env->ks, volume, &seen, NULL) == 0)
+			ret->was = volume_state_of(seen);
 		ret->outcome = "in_progress";
 		snprintf(ret->detail, sizeof(ret->detail), "%.500s", busy.message);
 		return 0;

@@ -8,10 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "lib/image/file/open.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -64,8 +63,9 @@ static bool somebody_objects(int fd)
 }
 
 /* Would a lock on these bytes stop us? A reader that shares everything would not. */
-static bool range_conflicts(unsigned long long start, unsigned long long end)
+static bool range_conflicts(const void *ctx, unsigned long long start, unsigned long long end)
 {
+	(void)ctx;
 	for (size_t i = 0; i < ARRAY_LEN(not_shared); i++)
 		if (start <= UNSHARED_BASE + (unsigned)not_shared[i] &&
 		    UNSHARED_BASE + (unsigned)not_shared[i] <= end)
@@ -77,63 +77,10 @@ static bool range_conflicts(unsigned long long start, unsigned long long end)
 	return false;
 }
 
-/* proc(5): "lock:  1: OFDLCK  ADVISORY  READ  -1 fe:00:1234 100 101" for a descriptor's locks. */
-static bool has_lock_line(const char *pid, const char *fd)
-{
-	char path[64 + 2 * NAME_MAX], line[256];
-	unsigned long long start, end;
-	bool found = false;
-	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%s", pid, fd);
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return false;
-	while (!found && fgets(line, sizeof(line), f))
-		found = sscanf(line, "lock: %*s OFDLCK %*s %*s %*s %*s %llu %llu", &start, &end) == 2 &&
-			range_conflicts(start, end);
-	fclose(f);
-	return found;
-}
-
-static bool process_locks(const char *pid, const struct stat *file)
-{
-	char path[64 + 2 * NAME_MAX];
-	struct stat st;
-	bool found = false;
-	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	DIR *dir = opendir(path);
-	if (!dir)
-		return false;
-	for (struct dirent *d; !found && (d = readdir(dir));)
-		found = isdigit((unsigned char)d->d_name[0]) &&
-			fstatat(dirfd(dir), d->d_name, &st, 0) == 0 && st.st_dev == file->st_dev &&
-			st.st_ino == file->st_ino && has_lock_line(pid, d->d_name);
-	closedir(dir);
-	return found;
-}
-
-/* Such locks belong to no process, so the kernel does not tell; the open descriptors do. */
-static long find_holder(int fd)
-{
-	struct stat st;
-	long holder = 0;
-	if (fstat(fd, &st) < 0)
-		return 0;
-	DIR *proc = opendir("/proc");
-	if (!proc)
-		return 0;
-	for (struct dirent *d; !holder && (d = readdir(proc));) {
-		long pid = isdigit((unsigned char)d->d_name[0]) ? atol(d->d_name) : 0;
-		if (pid && pid != getpid() && process_locks(d->d_name, &st))
-			holder = pid;
-	}
-	closedir(proc);
-	return holder;
-}
-
 static int busy(int fd, const char *path, struct error *e)
 {
 	char name[64] = "?";
-	long pid = find_holder(fd);
+	long pid = lock_holder(fd, range_conflicts, NULL);
 	if (!pid)
 		return error_set(e, ERROR_BUSY, EBUSY, "%s is in use by another process", path);
 	snprintf(name, sizeof(name), "/proc/%ld/comm", pid);
