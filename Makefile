@@ -139,8 +139,8 @@ asan:
 # What runs in threads. Without address randomisation, which its runtime does not get along with.
 tsan:
 	$(Q)$(MAKE) --no-print-directory -j$(JOBS) BUILD=build-tsan CFLAGS="-O1 -g -fno-omit-frame-pointer" \
-		EXTRA_CFLAGS="-fsanitize=thread" all build-tsan/tests/test_concurrent
-	$(Q)BUILD=build-tsan exec setarch -R tests/run unit/test_concurrent cli/rotate cli/rotate_volume_key
+		EXTRA_CFLAGS="-fsanitize=thread" all build-tsan/tests/test_concurrent build-tsan/tests/test_probe
+	$(Q)BUILD=build-tsan exec setarch -R tests/run unit/test_concurrent unit/test_probe cli/rotate cli/rotate_volume_key
 
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZ)

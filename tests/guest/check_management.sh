@@ -159,9 +159,13 @@ check_is "unknown 1" "$(verdict management.tcp) $(said management.tcp | grep -c 
 
 # What does not answer, and what lies.
 kill -STOP "$LIBVIRTD_PID"
-LIBVIRT_DEFAULT_URI=test:///default look 0 "a daemon that hangs" management.tls-verify --timeout 1s
+look 0 "a daemon that hangs" management process.user --timeout 2s --fail-on never
+cp "$T/stdout" "$T/hangs"
+check_exit 8 "and whose answer is wanted" kvmcrypt check -c qemu:///system --timeout 1s
+check_is 1 "$(grep -c 'does not answer in time at /run/libvirt/libvirt-sock' "$T/stderr")" "is told of"
+cp "$T/hangs" "$T/stdout"
 kill -CONT "$LIBVIRTD_PID"
-check_is unknown "$(verdict management.tls-verify)" "is unknown"
+check_is "unknown unknown unknown unknown" "$(for i in management.tls-verify management.clients management.served process.user; do verdict $i; done | xargs)" "is unknown"
 libvirtd_stop
 socat TCP-LISTEN:16514,fork,reuseaddr SYSTEM:'head -c 64 /dev/urandom; sleep 300' &
 on_exit kill_socat

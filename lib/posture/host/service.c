@@ -178,11 +178,35 @@ void service_probe(void *port, int64_t deadline)
 	}
 }
 
+static int connect_path(const char *path, struct wire *w, int64_t deadline, struct error *e)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
+	return wire_connect(w, (const struct sockaddr *)&to, sizeof(to), deadline, e);
+}
+
+int service_answers(int64_t deadline, struct error *e)
+{
+	static const char *const paths[] = { "/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock" };
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		AUTOWIRE struct wire w = WIRE_NONE;
+		struct rpc_seen seen = { 0 };
+		int r = connect_path(paths[i], &w, deadline, NULL);
+		if (r == 0)
+			r = rpc_probe(&w, &seen, NULL);
+		if (r == -ETIMEDOUT)
+			return error_set(e, ERROR_LIBVIRT, ETIMEDOUT,
+					 "libvirt's daemon does not answer in time at %s (is it stopped or overloaded? "
+					 "see --timeout)",
+					 paths[i]);
+	}
+	return 0;
+}
+
 int service_list_clients(struct rpc_clients *ret, int64_t deadline, struct error *e)
 {
-	const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/run/libvirt/libvirt-admin-sock" };
 	AUTOWIRE struct wire w = WIRE_NONE;
-	int r = wire_connect(&w, (const struct sockaddr *)&to, sizeof(to), deadline, e);
+	int r = connect_path("/run/libvirt/libvirt-admin-sock", &w, deadline, e);
 	if (r == 0)
 		r = rpc_list_clients(&w, ret, e);
 	return r < 0 ? error_prefix(e, "its administration does not tell who is connected") : 0;

@@ -36,6 +36,12 @@ void service_clear(struct service_ports *p);
 /* A job of pool.h: connects to one port. */
 void service_probe(void *port, int64_t deadline);
 
+/*
+ * Does libvirt's daemon of this host answer at its own socket? ETIMEDOUT: something listens there and does not, and
+ * then a call of libvirt's library would wait without an end. 0: it does, or nothing listens.
+ */
+int service_answers(int64_t deadline, struct error *e);
+
 /* Asks the daemon's own administration who is connected now. ERROR_FAILED as in rpc.h. */
 int service_list_clients(struct rpc_clients *ret, int64_t deadline, struct error *e);
 
