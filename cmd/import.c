@@ -122,7 +122,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	if (r < 0)
 		return r;
 	say(ctx, "%s %s: LUKS%u in %s",
-	    o->dry_run ? "would import" : a.existed ? "is in the keystore already:" : "imported", record->path,
+	    a.existed ? "is in the keystore already:" : o->dry_run ? "would import" : "imported", record->path,
 	    record->luks_version, record_format_name(record->format));
 	return ctx->json ? output_object(ctx, volume_json(record), volume_show_columns) : 0;
 }
