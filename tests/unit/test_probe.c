@@ -110,6 +110,7 @@ static void test_rfb_lies(void **state)
 		{ SAYS("RFB 003.008\n\0\0\0\0\4what"), EACCES },
 		{ SAYS("RFB 003.008\n\377\1"), ECONNRESET }, /* fewer types than it says */
 		{ HANGS("RFB 003.008\n\377\1"), ETIMEDOUT },
+		{ SAYS("RFB 003.008\n\1\1\0\0\0\1"), EACCES },
 		{ SAYS("RFB 003.008\n\1\1\0\0\7\7"), EPROTO },		/* a result that is none */
 		{ SAYS("RFB 003.008\n\1\24\377\377\377\377"), EPROTO }, /* a list of 4 GiB */
 		{ SAYS("RFB 003.008\n\1\24\0\0\0\4ab"), ECONNRESET },

@@ -78,8 +78,11 @@ static int read_result(struct wire *w, struct rfb_seen *s, struct error *e)
 	int r = wire_read_u32(w, &result, e);
 	if (r == 0 && result > 2)
 		r = garbage(e);
+	/* It offered to ask for nothing, and then says no: that is no answer to what it asks for. */
+	if (r == 0 && result != 0)
+		r = error_set(e, ERROR_FAILED, EACCES, "it refuses what it offers");
 	if (r == 0)
-		s->end = result == 0 ? RFB_CONSOLE : RFB_ASKS;
+		s->end = RFB_CONSOLE;
 	return r;
 }
 
