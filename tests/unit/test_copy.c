@@ -77,7 +77,7 @@ static void test_noticed(void **state)
 	}
 }
 
-static int stop(void *context, const char *what, uint64_t done, uint64_t total)
+static int stop_it(void *context, const char *what, uint64_t done, uint64_t total)
 {
 	(void)context, (void)what, (void)done, (void)total;
 	return 1;
@@ -87,7 +87,7 @@ static void test_stopped(void **state)
 {
 	(void)state;
 	AUTOCLOSE int from = source(), to = file("to");
-	const struct progress p = { stop, NULL };
+	const struct progress p = { stop_it, NULL };
 	const struct image_copy c = { .from = from, .from_path = "from", .to = to, .to_path = "to", .progress = &p };
 	assert_int_equal(image_copy_data(&c, &err), -ECANCELED);
 }
