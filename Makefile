@@ -191,7 +191,7 @@ dist:
 
 # Packages of this release of Debian, from the last commit, in $(BUILD)/deb.
 deb: dist
-	$(Q)tests/lib/install-packages $(PKGS_BUILD) debhelper dpkg-dev jq po-debconf
+	$(Q)tests/lib/install-packages $(PKGS_BUILD) build-essential debhelper dpkg-dev jq po-debconf
 	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
 	$(Q)tar -xzf $(BUILD)/kvmcrypt-$(VERSION).tar.gz -C $(BUILD)/deb
 	$(Q)cd $(BUILD)/deb/kvmcrypt-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -j$(JOBS) -b -uc -us
