@@ -197,30 +197,33 @@ int file_size(int fd, const char *what, uint64_t *ret, struct error *e)
 int file_new_plan(const char *path, struct file_new **ret, struct error *e)
 {
 	uint64_t salt;
-	char tag[24];
+	AUTOFREE char *tmp = NULL;
+	AUTOFREE char *copy1 = strdup(path);
+	AUTOFREE char *copy2 = strdup(path);
+	if (!copy1 || !copy2)
+		return error_oom(e);
 	int r = random_bytes(&salt, sizeof(salt), e);
 	if (r < 0)
 		return r;
-	snprintf(tag, sizeof(tag), "%016llx", (unsigned long long)salt);
-	return file_new_plan_tagged(path, tag, ret, e);
+	if (asprintf(&tmp, "%s/.%.200s.%016llx" FILE_NEW_SUFFIX, dirname(copy1), basename(copy2),
+		     (unsigned long long)salt) < 0) {
+		tmp = NULL;
+		return error_oom(e);
+	}
+	return file_new_plan_as(path, tmp, ret, e);
 }
 
-int file_new_plan_tagged(const char *path, const char *tag, struct file_new **ret, struct error *e)
+int file_new_plan_as(const char *path, const char *tmp, struct file_new **ret, struct error *e)
 {
 	AUTOFILE_NEW struct file_new *f = calloc(1, sizeof(*f));
-	AUTOFREE char *copy1 = strdup(path);
-	AUTOFREE char *copy2 = strdup(path);
-	if (!f || !copy1 || !copy2)
+	if (!f)
 		return error_oom(e);
 	f->fd = f->dir = -1;
 	f->owner = (uid_t)-1;
 	f->path = strdup(path);
-	if (!f->path)
+	f->tmp = strdup(tmp);
+	if (!f->path || !f->tmp)
 		return error_oom(e);
-	if (asprintf(&f->tmp, "%s/.%.200s.%s" FILE_NEW_SUFFIX, dirname(copy1), basename(copy2), tag) < 0) {
-		f->tmp = NULL;
-		return error_oom(e);
-	}
 	*ret = TAKE_PTR(f);
 	return 0;
 }

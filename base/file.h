@@ -76,8 +76,8 @@ int file_new_begin(const char *path, struct file_new **ret, struct error *e);
 /* With the name, in two steps, for a caller that must note ->tmp somewhere before the file exists. */
 int file_new_plan(const char *path, struct file_new **ret, struct error *e);
 int file_new_open(struct file_new *f, struct error *e);
-/* file_new_plan() with tag in the place of the random part: for a caller that must find it again. */
-int file_new_plan_tagged(const char *path, const char *tag, struct file_new **ret, struct error *e);
+/* With the ->tmp of an earlier file_new_plan(), as it was noted. */
+int file_new_plan_as(const char *path, const char *tmp, struct file_new **ret, struct error *e);
 
 /*
  * Syncs, names it ->path and syncs the directory. Without replace an existing file stays and

@@ -394,6 +394,20 @@ int walk_open(const struct walk *w, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+int walk_remove(const char *path, struct error *e)
+{
+	AUTOWALK struct walk w = WALK_NONE;
+	struct error why = { 0 };
+	int r = walk_name(path, &w, &why);
+	if (r < 0)
+		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
+	if (w.fd < 0)
+		return 0;
+	if (unlinkat(w.dir, walk_last(&w), 0) < 0 && errno != ENOENT)
+		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
+	return walk_sync(&w, e);
+}
+
 int walk_sync(const struct walk *w, struct error *e)
 {
 	AUTOCLOSE int fd = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

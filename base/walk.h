@@ -50,6 +50,12 @@ int walk_check_new(const struct walk *w, uid_t owner, struct error *e);
 /* A descriptor of what was reached, by open(2)'s flags; -errno. */
 int walk_open(const struct walk *w, int flags);
 
+/*
+ * Removes the name at path, what it leads to aside; without it: 0. Reached by safe steps; the directory is synced
+ * unless nothing was there.
+ */
+int walk_remove(const char *path, struct error *e);
+
 /* fsync of ->dir. */
 int walk_sync(const struct walk *w, struct error *e);
 

@@ -5,6 +5,7 @@
 #include "lib/volume/mapped.h"
 #include "lib/volume/users.h"
 
+#include "base/walk.h"
 #include "lib/image/file/lock.h"
 #include "lib/image/file/open.h"
 
@@ -138,7 +139,7 @@ static void remove_beside(struct flow *f)
 	if (!r->beside || lstat(r->beside, &st) < 0)
 		return;
 	if (S_ISLNK(st.st_mode) || ((struct target *)f->state)->drop_copy)
-		unlink(r->beside);
+		walk_remove(r->beside, NULL);
 	else
 		flow_note(f, "%s may be the newer image of this volume and was left", r->beside);
 }

@@ -6,6 +6,7 @@
 #include "lib/workflow/workflow.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "keystore/record/kdf.h"
 #include "lib/volume/keyslots.h"
 
@@ -19,6 +20,7 @@
 enum { ADD = 1, ADD_RECOVERY = 2, REMOVE = 3 };
 /* record.work.files */
 #define RECOVERY_FILE 1
+#define UNNAMED_FILE 2
 #define RECOVERY_MAX 4096
 
 struct keyslot_params {
@@ -138,7 +140,20 @@ static int intend_file(struct record_work *w, const struct keyslot_params *p, st
 		w->params = NULL;
 		return error_oom(e);
 	}
-	return record_work_file(w, RECOVERY_FILE, p->file, 0, 0, e);
+	AUTOFILE_NEW struct file_new *f = NULL;
+	int r = file_new_plan(p->file, &f, e);
+	if (r == 0)
+		r = record_work_file(w, RECOVERY_FILE, p->file, 0, 0, e);
+	/* Before it has its name it has one that undo() finds again. */
+	return r < 0 ? r : record_work_file(w, UNNAMED_FILE, f->tmp, 0, 0, e);
+}
+
+static const char *file_of(const struct record *r, uint32_t role)
+{
+	for (size_t i = 0; i < r->work.n_files; i++)
+		if (r->work.files[i].role == role)
+			return r->work.files[i].path;
+	return NULL;
 }
 
 static int intend(struct flow *f, struct error *e)
@@ -150,14 +165,6 @@ static int intend(struct flow *f, struct error *e)
 	return r < 0 || !p->file ? r : intend_file(w, p, e);
 }
 
-/* Before it has its name it has one that undo() finds again. */
-static int plan_file(const struct record *r, const char *path, struct file_new **ret, struct error *e)
-{
-	char tag[37];
-	uuid_unparse_lower(r->uuid, tag);
-	return file_new_plan_tagged(path, tag, ret, e);
-}
-
 static int write_file(const struct record *r, const struct keyslot_params *p, struct error *e)
 {
 	AUTOFILE_NEW struct file_new *f = NULL;
@@ -167,7 +174,7 @@ static int write_file(const struct record *r, const struct keyslot_params *p, st
 		return result;
 	memcpy(line->data, p->passphrase->data, p->passphrase->len);
 	line->data[p->passphrase->len] = '\n';
-	result = plan_file(r, p->file, &f, e);
+	result = file_new_plan_as(p->file, file_of(r, UNNAMED_FILE), &f, e);
 	if (result == 0)
 		result = file_new_open(f, e);
 	if (result == 0)
@@ -179,11 +186,15 @@ static int write_file(const struct record *r, const struct keyslot_params *p, st
 static int read_file(const char *file, struct secret **ret, struct error *e)
 {
 	AUTOSECRET struct secret *line = NULL;
-	AUTOCLOSE int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	AUTOWALK struct walk w = WALK_NONE;
 	unsigned char buf[RECOVERY_MAX];
+	int result = walk_path(file, &w, e);
+	if (result < 0)
+		return result;
+	AUTOCLOSE int fd = w.fd >= 0 && S_ISREG(w.st.st_mode) ? walk_open(&w, O_RDONLY | O_NONBLOCK) : -ENOENT;
 	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf));
 	if (n < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "%s", file);
+		return error_errno(e, error_kind_of_errno(fd < 0 ? fd : errno), fd < 0 ? fd : errno, "%s", file);
 	while (n && buf[n - 1] == '\n')
 		n--;
 	int r = secret_copy(buf, n ? (size_t)n : 1, &line, e);
@@ -247,17 +258,16 @@ static int judge(struct flow *f, struct error *e)
 /* The file of a key that opens nothing, if it is ours. */
 static void drop_file(const struct record *r)
 {
-	const struct record_work *w = &r->work;
-	AUTOFILE_NEW struct file_new *unnamed = NULL;
+	const char *file = file_of(r, RECOVERY_FILE), *unnamed = file_of(r, UNNAMED_FILE);
 	AUTOSECRET struct secret *key = NULL;
 	char hex[2 * HASH_LEN + 1];
-	if (w->n_files && plan_file(r, w->files[0].path, &unnamed, NULL) == 0)
-		unlink(unnamed->tmp);
-	if (!w->n_files || !w->params || read_file(w->files[0].path, &key, NULL) < 0)
+	if (unnamed)
+		walk_remove(unnamed, NULL);
+	if (!file || !r->work.params || read_file(file, &key, NULL) < 0)
 		return;
 	fingerprint(key, hex);
-	if (strstr(w->params, hex))
-		unlink(w->files[0].path);
+	if (strstr(r->work.params, hex))
+		walk_remove(file, NULL);
 }
 
 static int undo(struct flow *f, struct error *e)

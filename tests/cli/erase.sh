@@ -127,8 +127,8 @@ done
 kvmcrypt create -q whole.raw 8M
 check_is "true true false" "$(kvmcrypt erase --yes -q --damaged --json whole.raw | jq -r '"\(.erased) \(.keyslots_destroyed) \(.file_kept)"')" "--damaged on a sound image is a plain erase"
 kvmcrypt create -q last.raw 8M
-strace -f -y -o calls -e trace=unlink,close "$KVMCRYPT" erase -q --yes last.raw 2>/dev/null
-check_is "unlink close" "$(grep -F "$T/last.raw" calls | grep -oE 'unlink|close' | tail -n 2 | xargs)" "the image stays locked until its name is gone"
+strace -f -y -o calls -e trace=unlinkat,close "$KVMCRYPT" erase -q --yes last.raw 2>/dev/null
+check_is "unlinkat close" "$(grep -F last.raw calls | grep -oE 'unlinkat|close' | tail -n 2 | xargs)" "the image stays locked until its name is gone"
 kvmcrypt create -q det.raw 8M --header det.hdr
 check "a detached header" kvmcrypt erase --yes det.raw
 check_is "" "$(ls det.* 2>/dev/null)" "goes with its data file"

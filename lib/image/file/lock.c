@@ -7,8 +7,8 @@
 #include "lib/image/file/lock.h"
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/lock.h"
+#include "base/walk.h"
 #include "lib/image/file/open.h"
 
 #include <errno.h>
@@ -133,18 +133,25 @@ int image_lock(int fd, const char *path, struct error *e)
 
 int image_remove(int fd, const char *path, struct error *e)
 {
-	struct stat by_fd, by_path;
-	if (fstat(fd, &by_fd) < 0)
+	AUTOWALK struct walk w = WALK_NONE;
+	struct error why = { 0 };
+	struct stat st;
+	if (fstat(fd, &st) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", path);
-	if (!S_ISREG(by_fd.st_mode))
+	if (!S_ISREG(st.st_mode))
 		return 0;
-	if (lstat(path, &by_path) < 0)
-		return errno == ENOENT ? 0 : error_errno(e, ERROR_FAILED, errno, "cannot stat %s", path);
-	if (by_fd.st_dev != by_path.st_dev || by_fd.st_ino != by_path.st_ino)
+	int r = walk_name(path, &w, &why);
+	if (r < 0)
+		return why.kind == ERROR_NOT_FOUND ? 0 : error_pass(e, &why);
+	if (w.fd < 0)
+		return 0;
+	if (!walk_is(&w, fd))
 		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", path);
-	if (unlink(path) < 0 && errno != ENOENT)
+	cleanup_close(&w.fd);
+	w.fd = -1;
+	if (unlinkat(w.dir, walk_last(&w), 0) < 0 && errno != ENOENT)
 		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
-	return file_sync_dir_of(path, e);
+	return walk_sync(&w, e);
 }
 
 int image_hold(int fd, const char *path, struct error *e)

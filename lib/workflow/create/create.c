@@ -5,6 +5,7 @@
 #include "lib/workflow/workflow.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+/* In record.work: the detached header before it has its name. */
+enum { HEADER_FILE = 1 };
 
 static void clear(void *state)
 {
@@ -100,7 +104,12 @@ static int plan_files(struct create_state *s, struct record *r, struct error *e)
 {
 	int ret = s->plan.device ? 0 : file_new_plan(s->plan.path, &s->file, e);
 	if (ret == 0 && s->plan.header)
-		ret = create_raw_plan_header(s->plan.header, r->uuid, &s->header, e);
+		ret = file_new_plan(s->plan.header, &s->header, e);
+	/* `beside` is the data's; the header's is noted where recover finds it, too. */
+	r->work.version = s->header ? RECORD_WORK_VERSION : 0;
+	r->work.number = s->header ? RECORD_CREATING : 0;
+	if (ret == 0 && s->header)
+		ret = record_work_file(&r->work, HEADER_FILE, s->header->tmp, 0, 0, e);
 	if (ret < 0)
 		return ret;
 	if (s->file) {
@@ -193,6 +202,7 @@ static int commit(struct flow *f, struct error *e)
 	if (r < 0)
 		return r;
 	free(TAKE_PTR(f->record->beside));
+	record_work_clear(&f->record->work);
 	return 0;
 }
 
@@ -224,21 +234,17 @@ static void remove_temporary(const char *path)
 {
 	size_t len = strlen(path), n = strlen(FILE_NEW_SUFFIX);
 	if (len > n && !strcmp(path + len - n, FILE_NEW_SUFFIX))
-		unlink(path);
+		walk_remove(path, NULL);
 }
 
 /* Without its data a detached header is of no use; it is ours if the record's key opens it. */
 static int undo_detached(const struct record *r, struct error *e)
 {
 	int slot;
-	AUTOFILE_NEW struct file_new *header = NULL;
-	int ret = create_raw_plan_header(r->header_path, r->uuid, &header, e);
-	if (ret < 0)
-		return ret;
-	remove_temporary(header->tmp);
-	if (volume_prove(r, r->header_path, &slot, NULL) == 0)
-		unlink(r->header_path);
-	return 0;
+	for (size_t i = 0; i < r->work.n_files; i++)
+		if (r->work.files[i].role == HEADER_FILE)
+			remove_temporary(r->work.files[i].path);
+	return volume_prove(r, r->header_path, &slot, NULL) == 0 ? walk_remove(r->header_path, e) : 0;
 }
 
 static int undo(struct flow *f, struct error *e)

@@ -190,13 +190,6 @@ static int write_header(struct luks *luks, int fd, const char *path, struct erro
 	return file_sync(fd, path, e);
 }
 
-int create_raw_plan_header(const char *header, const uuid_t volume, struct file_new **ret, struct error *e)
-{
-	char uuid[UUID_STR_LEN];
-	uuid_unparse_lower(volume, uuid);
-	return file_new_plan_tagged(header, uuid, ret, e);
-}
-
 /* ---- all of it ---- */
 
 static int put_header(struct flow *f, int data_fd, const char *data, struct error *e)

@@ -12,9 +12,6 @@
  */
 int create_raw_check_device(const struct create_plan *plan, struct error *e);
 
-/* Where a detached header is written before it has its name; recover knows it from the record. */
-int create_raw_plan_header(const char *header, const uuid_t volume, struct file_new **ret, struct error *e);
-
 /* The state of `create`. */
 struct create_state {
 	struct create_plan plan;

@@ -6,6 +6,7 @@
 #include "lib/workflow/move/internal.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "lib/image/file/copy.h"
 #include "lib/image/file/lock.h"
 
@@ -35,13 +36,6 @@ static bool is_link_to(const char *path, const char *to)
 	return !strcmp(text, to);
 }
 
-static int remove_name(const char *path, struct error *e)
-{
-	if (unlink(path) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", path);
-	return file_sync_dir_of(path, e);
-}
-
 /* The descriptor of the piece's old file, which is locked. */
 static int fd_of(const struct flow *f, const struct move_piece *p)
 {
@@ -56,13 +50,46 @@ static bool has_no_links(int err)
 	return err == EPERM || err == EOPNOTSUPP || err == ENOSYS || err == EMLINK;
 }
 
+/* Both names in the directories that safe steps lead to. */
+struct names {
+	struct walk from, to;
+};
+
+static void names_clear(struct names *n)
+{
+	walk_clear(&n->from);
+	walk_clear(&n->to);
+}
+
+static int names_walk(const char *from, const char *to, struct names *n, struct error *e)
+{
+	int r = walk_name(from, &n->from, e);
+	return r < 0 ? r : walk_name(to, &n->to, e);
+}
+#define AUTONAMES CLEANUP(names_clear)
+#define NAMES_NONE { WALK_NONE, WALK_NONE }
+
+static int names_link(const struct names *n)
+{
+	return linkat(n->from.dir, walk_last(&n->from), n->to.dir, walk_last(&n->to), 0) < 0 ? errno : 0;
+}
+
+static int names_rename(const struct names *n, unsigned flags)
+{
+	return renameat2(n->from.dir, walk_last(&n->from), n->to.dir, walk_last(&n->to), flags) < 0 ? errno : 0;
+}
+
 /* 1: they are on two file systems after all. */
 static int give_name(const struct move_piece *p, struct error *e)
 {
-	bool linked = link(p->from, p->to) == 0;
-	int err = linked ? 0 : errno;
+	AUTONAMES struct names n = NAMES_NONE;
+	int r = names_walk(p->from, p->to, &n, e);
+	if (r < 0)
+		return r;
+	int err = names_link(&n);
+	bool linked = !err;
 	if (has_no_links(err))
-		err = renameat2(AT_FDCWD, p->from, AT_FDCWD, p->to, RENAME_NOREPLACE) == 0 ? 0 : errno;
+		err = names_rename(&n, RENAME_NOREPLACE);
 	if (err == EXDEV)
 		return 1;
 	if (err)
@@ -70,23 +97,27 @@ static int give_name(const struct move_piece *p, struct error *e)
 	/* Somebody put another file there since it was locked. */
 	if (!is_file(p->to, p->inode)) {
 		if (linked)
-			unlink(p->to);
+			unlinkat(n.to.dir, walk_last(&n.to), 0);
 		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", p->from);
 	}
-	return file_sync_dir_of(p->to, e);
+	return walk_sync(&n.to, e);
 }
 
 /* ---- two ---- */
 
 int move_make_file(struct flow *f, struct move_piece *p, int *ret_fd, struct error *e)
 {
+	AUTOWALK struct walk w = WALK_NONE;
 	struct stat st;
-	AUTOCLOSE int fd = open(p->copy, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = walk_name(p->copy, &w, e);
+	if (r < 0)
+		return r;
+	AUTOCLOSE int fd = openat(w.dir, walk_last(&w), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_errno(e, error_kind_of_errno(errno), errno, "cannot create %s", p->to);
 	if (fstat(fd, &st) < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot stat %s", p->copy);
-	int r = image_lock(fd, p->copy, e);
+	r = image_lock(fd, p->copy, e);
 	p->copy_inode = st.st_ino;
 	if (r == 0)
 		r = move_note_files(f->record, p, e);
@@ -99,18 +130,24 @@ int move_make_file(struct flow *f, struct move_piece *p, int *ret_fd, struct err
 
 int move_name_copy(const struct move_piece *p, int fd, struct error *e)
 {
+	AUTONAMES struct names n = NAMES_NONE;
 	int r = file_sync(fd, p->copy, e);
+	if (r == 0)
+		r = names_walk(p->copy, p->to, &n, e);
 	if (r < 0)
 		return r;
-	if (renameat2(AT_FDCWD, p->copy, AT_FDCWD, p->to, RENAME_NOREPLACE) == 0)
-		return file_sync_dir_of(p->to, e);
-	if (errno != EINVAL && errno != ENOSYS)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename the copy to %s", p->to);
+	if (!walk_is(&n.from, fd))
+		return error_set(e, ERROR_BUSY, EBUSY, "%s was replaced by another process just now", p->copy);
+	int err = names_rename(&n, RENAME_NOREPLACE);
+	if (!err)
+		return walk_sync(&n.to, e);
+	if (err != EINVAL && err != ENOSYS)
+		return error_errno(e, error_kind_of_errno(err), err, "cannot rename the copy to %s", p->to);
 	/* A file system without that: a hard link refuses to replace as well. */
-	if (link(p->copy, p->to) < 0)
-		return error_errno(e, error_kind_of_errno(errno), errno, "cannot rename the copy to %s", p->to);
-	r = file_sync_dir_of(p->to, e);
-	return r < 0 ? r : remove_name(p->copy, e);
+	if ((err = names_link(&n)))
+		return error_errno(e, error_kind_of_errno(err), err, "cannot rename the copy to %s", p->to);
+	r = walk_sync(&n.to, e);
+	return r < 0 ? r : walk_remove(p->copy, e);
 }
 
 /* Its backing file by a name that is right at the new place. */
@@ -183,9 +220,9 @@ int move_place(struct flow *f, struct move_piece *p, struct error *e)
 /* ---- the moment ---- */
 
 /* 1: it is beside `from`; 0: there are none here, or an earlier run has the old file there. */
-static int make_link(const struct move_piece *p, struct error *e)
+static int make_link(const struct move_piece *p, const struct walk *aside, struct error *e)
 {
-	if (symlink(p->to, p->aside) == 0)
+	if (symlinkat(p->to, aside->dir, walk_last(aside)) == 0)
 		return 1;
 	int err = errno;
 	if (err == EEXIST)
@@ -194,25 +231,26 @@ static int make_link(const struct move_piece *p, struct error *e)
 }
 
 /* By one call, where the file system can: 1. */
-static int exchange(const struct move_piece *p, struct error *e)
+static int exchange(const struct move_piece *p, const struct names *n, struct error *e)
 {
-	int r = make_link(p, e);
+	int r = make_link(p, &n->to, e);
 	if (r <= 0)
 		return r;
-	if (renameat2(AT_FDCWD, p->aside, AT_FDCWD, p->from, RENAME_EXCHANGE) == 0)
+	int err = names_rename(n, RENAME_EXCHANGE);
+	if (!err)
 		return 1;
-	int err = errno;
 	if (err != EINVAL && err != ENOSYS && err != EOPNOTSUPP && err != ENOENT)
 		return error_errno(e, ERROR_FAILED, err, "cannot put a link in the place of %s", p->from);
-	return unlink(p->aside) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot remove %s", p->aside) : 0;
+	return walk_remove(p->aside, e);
 }
 
 /* Or for a moment, without links for good, nothing is there, and nothing can be changed by that name. */
-static int replace(const struct move_piece *p, struct error *e)
+static int replace(const struct move_piece *p, const struct names *n, struct error *e)
 {
-	if (rename(p->from, p->aside) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s", p->from);
-	if (symlink(p->to, p->from) < 0 && errno != EEXIST && !has_no_links(errno))
+	int err = names_rename(n, 0);
+	if (err && err != ENOENT)
+		return error_errno(e, ERROR_FAILED, err, "cannot rename %s", p->from);
+	if (symlinkat(p->to, n->from.dir, walk_last(&n->from)) < 0 && errno != EEXIST && !has_no_links(errno))
 		return error_errno(e, ERROR_FAILED, errno, "cannot put a link in the place of %s", p->from);
 	return 0;
 }
@@ -224,10 +262,13 @@ int move_switch(const struct move_piece *p, struct error *e)
 		return give_name(p, e);
 	if ((p->how != MOVE_COPY && p->how != MOVE_LIVE) || is_link_to(p->from, p->to))
 		return 0;
-	int r = exchange(p, e);
+	AUTONAMES struct names n = NAMES_NONE;
+	int r = names_walk(p->from, p->aside, &n, e);
 	if (r == 0)
-		r = replace(p, e);
-	return r < 0 ? r : file_sync_dir_of(p->from, e);
+		r = exchange(p, &n, e);
+	if (r == 0)
+		r = replace(p, &n, e);
+	return r < 0 ? r : walk_sync(&n.from, e);
 }
 
 int move_is_switched(const struct move_piece *p, bool *ret, struct error *e)
@@ -295,14 +336,14 @@ int move_remove_old(struct flow *f, const struct move_piece *p, struct error *e)
 	if (p->how == MOVE_NOTED)
 		return 0;
 	if (p->how == MOVE_RENAME)
-		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? remove_name(p->from, e)
+		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? walk_remove(p->from, e)
 									      : file_sync_dir_of(p->from, e);
 	if (is_file(p->aside, p->inode)) {
 		erase_old(f, p);
-		r = remove_name(p->aside, e);
+		r = walk_remove(p->aside, e);
 	}
 	if (r == 0 && is_link_to(p->from, p->to))
-		r = remove_name(p->from, e);
+		r = walk_remove(p->from, e);
 	return r;
 }
 
@@ -312,15 +353,20 @@ int move_take_back(const struct move_piece *p, struct error *e)
 	if (p->how == MOVE_NOTED)
 		return 0;
 	if (p->how == MOVE_RENAME)
-		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? remove_name(p->to, e) : 0;
-	if (is_file(p->aside, p->inode) && rename(p->aside, p->from) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot rename %s back", p->aside);
+		return is_file(p->from, p->inode) && is_file(p->to, p->inode) ? walk_remove(p->to, e) : 0;
+	if (is_file(p->aside, p->inode)) {
+		AUTONAMES struct names n = NAMES_NONE;
+		r = names_walk(p->aside, p->from, &n, e);
+		int err = r < 0 ? 0 : names_rename(&n, 0);
+		if (r < 0 || err)
+			return r < 0 ? r : error_errno(e, ERROR_FAILED, err, "cannot rename %s back", p->aside);
+	}
 	if (is_link_to(p->aside, p->to))
-		r = remove_name(p->aside, e);
+		r = walk_remove(p->aside, e);
 	if (r == 0 && is_file(p->to, p->copy_inode))
-		r = remove_name(p->to, e);
+		r = walk_remove(p->to, e);
 	/* The name is ours alone, and was noted before there was a file. */
 	if (r == 0 && volume_path_taken(p->copy))
-		r = remove_name(p->copy, e);
+		r = walk_remove(p->copy, e);
 	return r;
 }

@@ -101,14 +101,3 @@ int reencrypt_take_name(const struct record *r, int old, struct error *e)
 		return replaced(r->path, e);
 	return walk_sync(&w, e);
 }
-
-int reencrypt_remove_file(const struct record *r, struct error *e)
-{
-	AUTOWALK struct walk w = WALK_NONE;
-	int result = walk_name(r->beside, &w, e);
-	if (result < 0 || w.fd < 0)
-		return result;
-	if (unlinkat(w.dir, walk_last(&w), 0) < 0 && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
-	return 0;
-}

@@ -39,8 +39,6 @@ int reencrypt_note_file(struct record *r, uint64_t inode, struct error *e);
 int reencrypt_make_file(struct flow *f, uid_t owner, int *ret_fd, bool *ret_fresh, struct error *e);
 /* It takes the image's name, in one step, which lasts. old: the image that has the name until then, or -1. */
 int reencrypt_take_name(const struct record *r, int old, struct error *e);
-/* Repeatable. */
-int reencrypt_remove_file(const struct record *r, struct error *e);
 
 enum reencrypt_way { REENCRYPT_COPY, REENCRYPT_LIVE, REENCRYPT_ONLINE };
 

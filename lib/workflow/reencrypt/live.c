@@ -8,6 +8,7 @@
 #include "lib/workflow/reencrypt/internal.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "lib/guest/blockcopy.h"
 #include "lib/guest/secret.h"
 #include "lib/image/container_like.h"
@@ -78,26 +79,26 @@ static void open_old(const struct volume_env *env, const struct record *r, struc
 static int take_name(const struct volume_env *env, const struct record *r, struct error *e)
 {
 	AUTOCONTAINER struct container *old = NULL;
-	struct stat tmp;
+	AUTOWALK struct walk w = WALK_NONE;
 	struct error why = { 0 };
+	int result = walk_name(r->beside, &w, e);
+	if (result < 0)
+		return result;
 	/* Killed between the rename and the link, there is neither. */
-	bool there = lstat(r->beside, &tmp) == 0;
-	if (!there && errno != ENOENT)
-		return error_errno(e, ERROR_FAILED, errno, "%s", r->beside);
-	if (there && !S_ISLNK(tmp.st_mode)) {
+	if (w.fd >= 0 && !S_ISLNK(w.st.st_mode)) {
 		open_old(env, r, &old);
 		/* Before the header of the old image goes, which a power cut could else bring back by its name. */
-		int result = reencrypt_take_name(r, old ? container_fd(old) : -1, e);
+		result = reencrypt_take_name(r, old ? container_fd(old) : -1, e);
 		if (result < 0)
 			return result;
 		if (old && container_erase(old, &why) < 0)
 			volume_note(env, "the LUKS header of the old image could not be overwritten: %s", why.message);
 	}
-	if (symlink(strrchr(r->path, '/') + 1, r->beside) < 0 && errno != EEXIST)
+	if (symlinkat(strrchr(r->path, '/') + 1, w.dir, walk_last(&w)) < 0 && errno != EEXIST)
 		volume_note(env,
 			    "cannot leave a link at %s, by which libvirt knows the image until the guest stops: %s",
 			    r->beside, strerror(errno));
-	return file_sync_dir_of(r->path, e);
+	return walk_sync(&w, e);
 }
 
 int reencrypt_live_commit(struct flow *f, struct error *e)
@@ -189,8 +190,8 @@ static int commit_link(struct flow *f, struct error *e)
 {
 	struct record *r = f->record;
 	struct stat st;
-	if (r->beside && lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && unlink(r->beside) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot remove %s", r->beside);
+	if (r->beside && lstat(r->beside, &st) == 0 && S_ISLNK(st.st_mode) && walk_remove(r->beside, e) < 0)
+		return -e->err;
 	free(TAKE_PTR(r->beside));
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "lib/workflow/rotate.h"
 
 #include "base/file.h"
+#include "base/walk.h"
 #include "lib/image/recrypt/recrypt.h"
 
 #include <errno.h>
@@ -253,7 +254,7 @@ static int undo(struct flow *f, struct error *e)
 	if (result < 0)
 		return result;
 	if (r->beside)
-		result = reencrypt_remove_file(r, e);
+		result = walk_remove(r->beside, e);
 	if (result < 0)
 		return result;
 	drop(&r->next_volume_key);
