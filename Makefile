@@ -89,13 +89,18 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/libkvmcrypt.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(WARN) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -o $@ $< $(BUILD)/libkvmcrypt.a $(ALL_LIBS)
 
-# Fuzzers need the whole library instrumented, so they compile its sources in.
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(LIB_SRC)
-	$(call say,FUZZ,$<)
+# Fuzzers need the whole library instrumented: they have one of their own.
+FUZZ_CC := clang $(WARN) $(filter-out -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) -O1 -g \
+	-fno-sanitize-recover=undefined
+$(BUILD)/fuzz/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(Q)clang $(WARN) $(filter-out -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2,$(ALL_CFLAGS)) -O1 -g \
-		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		-o $@ $< $(LIB_SRC) $(ALL_LIBS)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/libkvmcrypt.a: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/fuzz/libkvmcrypt.a
+	$(call say,FUZZ,$<)
+	$(Q)$(FUZZ_CC) -fsanitize=fuzzer,address,undefined -o $@ $< $(BUILD)/fuzz/libkvmcrypt.a $(ALL_LIBS)
 
 $(BUILD)/fault/%.so: tests/fault/%.c
 	$(call say,CC,$<)

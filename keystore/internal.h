@@ -84,4 +84,7 @@ int directory_open(const char *location, char **ret_path, int *ret_fd, struct er
 int directory_make(const char *location, char **ret_path, int *ret_fd, bool *ret_made,
 		   struct error *e);
 
+/* transfer.c: the records in a bundle's content, signature aside, revealed; fuzzed. */
+int keystore_unpack(const struct secret *content, struct record ***ret, size_t *ret_n, struct error *e);
+
 #endif

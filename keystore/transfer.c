@@ -134,7 +134,7 @@ static bool is_plain(const struct record *r)
 	       !r->work.version && !r->placement && !r->fence && !r->moved;
 }
 
-static int unpack(const struct secret *content, struct record ***ret, size_t *ret_n, struct error *e)
+int keystore_unpack(const struct secret *content, struct record ***ret, size_t *ret_n, struct error *e)
 {
 	AUTOSECRET struct secret *key = NULL;
 	const unsigned char *p = content->data, *end = p + content->len;
@@ -189,7 +189,7 @@ int keystore_open_bundle(struct keystore *ks, const void *data, size_t len, cons
 	if (r < 0 || (r = bundle_decrypt(data, len, passphrase, own, &content, e)) < 0 ||
 	    (r = bundle_check_sender(own, from, &content, e)) < 0)
 		return r;
-	return unpack(content, ret, ret_n, e);
+	return keystore_unpack(content, ret, ret_n, e);
 }
 
 /* A volume that has the same keys: repeating an import is no change. */

@@ -61,7 +61,7 @@ static bool column_blob(sqlite3_stmt *st, int i, unsigned char *ret, size_t len,
 }
 
 /* A row only says what it says if every column has its type: 1 and '1' must not read alike. */
-static bool read_row(sqlite3_stmt *st, struct store_audit *a)
+bool sqlite_audit_row(sqlite3_stmt *st, struct store_audit *a)
 {
 	for (int i = 0; i < 5; i++)
 		if (sqlite3_column_type(st, i) != SQLITE_INTEGER)
@@ -162,7 +162,7 @@ static int step_all(struct store *s, sqlite3_stmt *st, const struct store_audit_
 	int rc;
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct store_audit a = { 0 };
-		if (!read_row(st, &a))
+		if (!sqlite_audit_row(st, &a))
 			return error_set(e, ERROR_DAMAGED, EBADMSG, "row %lld of the audit trail is malformed",
 					 (long long)sqlite3_column_int64(st, 0));
 		int r = fn(ctx, &a, e);

@@ -87,6 +87,8 @@ int sqlite_open_file(const char *path, struct store **ret, struct error *e);
 
 /* audit.c */
 void sqlite_audit_close(struct store *s);
+/* False: the row of this statement is none. Its texts live as long as the statement is at it. Fuzzed. */
+bool sqlite_audit_row(sqlite3_stmt *st, struct store_audit *a);
 
 /* commit.c: how a failed COMMIT ended; closes and opens the database. */
 int sqlite_settle(struct store *s, struct error *e);

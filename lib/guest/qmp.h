@@ -13,6 +13,9 @@
 int guest_qmp(virDomainPtr d, const char *command, struct json_object *arguments, struct json_object **ret,
 	      struct error *e);
 
+/* What an answer to it says, likewise; fuzzed. */
+int guest_qmp_answer(const char *text, const char *command, struct json_object **ret, struct error *e);
+
 /* Text of a key, or NULL. */
 const char *guest_qmp_text(struct json_object *o, const char *key);
 
