@@ -172,7 +172,8 @@ static int check(struct flow *f, struct error *e)
 	f->unchanged = s->found.condition == HEADER_GOOD;
 	if (f->unchanged)
 		return 0;
-	/* It lies in the record where another workflow has what it needs to end; a rotation's is about the old header. */
+	/* It lies in the record where another workflow has what it needs to end; a rotation's is about the old
+	   header. */
 	if (f->record->work.version && f->record->work.number != RECORD_RESTORING &&
 	    f->record->work.number != RECORD_ROTATING)
 		return volume_check_ready(f->record, e);

@@ -70,7 +70,8 @@ static bool same_row(const struct store_audit *a, const struct store_audit *b)
 {
 	return a->seq == b->seq && a->when == b->when && a->uid == b->uid && a->pid == b->pid && a->kind == b->kind &&
 	       a->revision == b->revision && !uuid_compare(a->volume, b->volume) &&
-	       !memcmp(a->hash, b->hash, HASH_LEN) && same_text(a->action, b->action) && same_text(a->detail, b->detail);
+	       !memcmp(a->hash, b->hash, HASH_LEN) && same_text(a->action, b->action) &&
+	       same_text(a->detail, b->detail);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -151,7 +151,7 @@ uuid=$(kvmcrypt list --json | jq -r '.volumes[] | select(.path | endswith("/a.qc
 : >"$T/guest/$vm.console"
 virsh -q start $vm
 check "the guest runs" guest_wait_said $vm gap
-for at in renameat2:1 fsync:2 fdatasync:3 fdatasync:4 fdatasync:5 fdatasync:6 renameat2:2 unlink:1 unlink:2 fdatasync:7; do
+for at in renameat2:1 fsync:2 fdatasync:3 fdatasync:4 fdatasync:5 fdatasync:6 renameat2:2 unlinkat:1 unlinkat:2 fdatasync:7; do
 	strace -f -o /dev/null -e inject="${at%:*}":signal=KILL:when="${at#*:}" "$KVMCRYPT" move -q --live "$uuid" "$(to)" >/dev/null 2>&1 || landed=$((landed + 1))
 	check "$at: recover while it runs" kvmcrypt recover --json
 	echo "# $at: $(jq -rc '.volumes[] | [.was, .outcome]' "$T/stdout")"

@@ -49,7 +49,7 @@ done
 vm="vm-a-qcow2"
 export ASAN_OPTIONS=detect_leaks=0
 landed=0
-for points in "fdatasync:4 fdatasync:5 fdatasync:6 rename:1" symlink:1 fdatasync:10; do
+for points in "fdatasync:4 fdatasync:5 fdatasync:6 renameat:1" symlinkat:1 fdatasync:10; do
 	: >"$T/guest/$vm.console"
 	virsh -q start $vm
 	check "$points: the guest runs" guest_wait_said $vm gap

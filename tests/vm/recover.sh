@@ -25,7 +25,7 @@ sweep_create() { # sweep_create WHAT IMAGE HEADER SAMPLES CALLS COMMAND...
 		done
 	done
 }
-others=$(in_full fdatasync ftruncate fallocate unlink)
+others=$(in_full fdatasync ftruncate fallocate unlinkat)
 sweep_create "create --luks 2" v.raw none 2 "pwrite64 renameat2 $others" v.raw 2M --luks 2
 verdict "create --luks 2" 2
 sweep_create "create DEVICE" /dev/vdb none 3 "pwrite64 $others" /dev/vdb --yes-destroy /dev/vdb
