@@ -1,10 +1,10 @@
 /*
- * pairs [-s STEP] [-p I/N] PROGRAM [FIRST[+SECOND]...]: for every ordered pair of the commands of verbs.c, the
+ * pairs [-s STEP] [-p I/N] [-n] PROGRAM [FIRST[+SECOND]...]: for every ordered pair of the commands of verbs.c, the
  * first is stopped before each call that takes a lock, opens, names or syncs a file; the second runs until it ends
  * or waits; the first goes on. Then it has to look as if one had come after the other, exit codes too, or as if
  * one had failed and the other been alone. Nothing is recovered before that look: nobody died.
  *
- * -s: only every STEP-th stop of all. -p: the I-th of N parts.
+ * -s: only every STEP-th stop of all. -p: the I-th of N parts. -n: counts only.
  */
 #include "tests/fault/look.h"
 #include "tests/fault/trace.h"
