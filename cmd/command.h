@@ -92,6 +92,9 @@ struct command {
 #define OPTION_DRY_RUN(T)                                                                          \
 	{ "dry-run", OPTION_FLAG, offsetof(T, dry_run), NULL,                                      \
 	  "show what would be done and change nothing", NULL, COMPLETE_NONE, 0 }
+#define OPTION_EXPECT_ROOT(T)                                                                      \
+	{ "expect-root", OPTION_TEXT, offsetof(T, expect_root), "ID",                              \
+	  "the root key must be this one, and is pinned", NULL, COMPLETE_NONE, 0 }
 #define OPTION_YES(T)                                                                              \
 	{ "yes", OPTION_FLAG, offsetof(T, yes), NULL, "do not ask for confirmation", NULL,         \
 	  COMPLETE_NONE, 'y' }

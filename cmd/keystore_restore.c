@@ -7,11 +7,13 @@
 #include "lib/volume/volume.h"
 
 struct restore_options {
+	const char *expect_root;
 	bool yes, dry_run;
 };
 
 static const struct option_spec options[] = {
 	OPTION_DRY_RUN(struct restore_options),
+	OPTION_EXPECT_ROOT(struct restore_options),
 	{ "yes", OPTION_FLAG, offsetof(struct restore_options, yes), NULL,
 	  "replace the keystore even if records are lost by it", NULL, COMPLETE_NONE, 'y' },
 	{ 0 },
@@ -38,7 +40,7 @@ static int lock_all(const char *location, int *ret, struct error *e)
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	struct error why = { 0 };
 	/* None, or one that the restore will look at for itself. */
-	return keystore_open(location, &ks, &why) < 0 ? 0 : volume_lock_all(ks, ret, e);
+	return keystore_open_expecting(location, NULL, &ks, &why) < 0 ? 0 : volume_lock_all(ks, ret, e);
 }
 
 static int run(struct context *ctx, void *opaque, char **operands, size_t n, struct error *e)
@@ -52,7 +54,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = keystore_location(ctx->keystore, &location, e);
 	if (r < 0 || (r = file_canonical(operands[0], &file, e)) < 0 ||
 	    (!o->dry_run && (r = lock_all(location, &lock, e)) < 0) ||
-	    (r = keystore_restore(location, file, o->yes, o->dry_run, &done, e)) < 0)
+	    (r = keystore_restore(location, file, o->yes, o->dry_run, o->expect_root, &done, e)) < 0)
 		return r;
 	say(ctx, "%s %llu volumes from %s to keystore %s", o->dry_run ? "would restore" : "restored",
 	    (unsigned long long)done.volumes, file, location);

@@ -123,6 +123,8 @@ static int load(struct context *ctx, struct volume_load *p, char **operands, siz
 	if (r < 0)
 		return r;
 	r = p->load ? person_unsealed_keystore(ctx, &ks, &closed) : person_open_keystore(ctx, &ks, &closed);
+	if (r == 0 && p->load)
+		person_note_pin(ctx, ks);
 	if (r < 0 && !online && !(p->load && closed.kind == ERROR_NOT_FOUND))
 		return run_offline(ctx, p, NULL, &closed, e);
 	if (r < 0)

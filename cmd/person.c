@@ -165,14 +165,27 @@ static void tell(void *opaque, bool sealed, const char *line)
 
 int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e)
 {
+	return person_open_expecting(ctx, NULL, ret, e);
+}
+
+int person_open_expecting(const struct context *ctx, const char *root_id, struct keystore **ret, struct error *e)
+{
 	AUTOFREE char *location = NULL;
 	int r = keystore_location(ctx->keystore, &location, e);
 	if (r < 0)
 		return r;
-	r = keystore_open(location, ret, e);
+	r = root_id ? keystore_open_expecting(location, root_id, ret, e) : keystore_open(location, ret, e);
 	if (r == 0)
 		keystore_tell(*ret, tell, (void *)ctx);
 	return r;
+}
+
+void person_note_pin(const struct context *ctx, const struct keystore *ks)
+{
+	if (!keystore_is_pinned(ks))
+		say(ctx, "note: no root key is pinned for %s, so another keystore in its place would not be told: "
+			 "`kvmcrypt unseal` it once with a passphrase or key of yours, or with --expect-root",
+		    keystore_path(ks));
 }
 
 static int unseals(void *context, const struct secret *key, struct error *e)

@@ -47,6 +47,12 @@ int person_write_recovery(const struct secret *key, const char *path, struct err
 /* Opens the keystore of ctx, still sealed: for commands that read plain fields. */
 int person_open_keystore(const struct context *ctx, struct keystore **ret, struct error *e);
 
+/* Of this root key (its ID), whatever is pinned; NULL: person_open_keystore(). */
+int person_open_expecting(const struct context *ctx, const char *root_id, struct keystore **ret, struct error *e);
+
+/* Says so if no root key is pinned for the keystore. */
+void person_note_pin(const struct context *ctx, const struct keystore *ks);
+
 /* Unseals it with a passphrase or recovery key of person_open_with(). */
 int person_unseal(struct keystore *ks, const char *file, int fd, struct secret **ret, struct error *e);
 

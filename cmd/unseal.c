@@ -11,13 +11,14 @@
 #include <unistd.h>
 
 struct unseal_options {
-	const char *passphrase_file, *key_file, *pin_file, *slot;
+	const char *expect_root, *passphrase_file, *key_file, *pin_file, *slot;
 	int passphrase_fd, pin_fd;
 	uint64_t timeout;
 };
 
 #define OPT(field) offsetof(struct unseal_options, field)
 static const struct option_spec options[] = {
+	OPTION_EXPECT_ROOT(struct unseal_options),
 	{ "key-file", OPTION_TEXT, OPT(key_file), "FILE", "unseal with the content of FILE", NULL, COMPLETE_FILE,
 	  0 },
 	OPTION_PASSPHRASE(struct unseal_options, "the passphrase or recovery key"),
@@ -131,7 +132,7 @@ static bool has_pin_slot(struct keystore *ks)
 	return found == 1;
 }
 
-static int unseal(const struct context *ctx, struct keystore *ks, const struct unseal_options *o,
+static int unseal(const struct context *ctx, struct keystore *ks, const struct unseal_options *o, bool *ret_person,
 		  struct error *e)
 {
 	bool passphrase = o->passphrase_file || o->passphrase_fd >= 0, pin = o->pin_file || o->pin_fd >= 0;
@@ -152,12 +153,24 @@ static int unseal(const struct context *ctx, struct keystore *ks, const struct u
 		say_more(ctx, "%s", why.message);
 	if (!passphrase && has_pin_slot(ks) && isatty(STDIN_FILENO)) {
 		struct error pin_error = { 0 };
+		*ret_person = true;
 		if (by_slot(ctx, ks, o, &pin_error) == 0)
 			return 0;
 		say(ctx, "%s", pin_error.message);
 	}
 	AUTOSECRET struct secret *key = NULL;
+	*ret_person = true;
 	return person_unseal(ks, o->passphrase_file, o->passphrase_fd, &key, e);
+}
+
+/* A secret, or its root key's ID, says that the keystore is the one that is meant: noted where nobody else writes. */
+static void pin(const struct context *ctx, struct keystore *ks, bool proven)
+{
+	struct error why = { 0 };
+	if (proven && keystore_pin(ks, &why) < 0)
+		say(ctx, "note: the root key is not pinned: %s", why.message);
+	else
+		person_note_pin(ctx, ks);
 }
 
 static int output(struct context *ctx, struct keystore *ks, uint64_t timeout, bool changed)
@@ -177,18 +190,28 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	const struct unseal_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	(void)operands, (void)n;
-	int r = person_open_keystore(ctx, &ks, e);
+	int r = person_open_expecting(ctx, o->expect_root, &ks, e);
 	if (r < 0)
 		return r;
 	bool was = false;
 	if ((r = keystore_is_cached(ks, &was, e)) < 0)
 		return r;
-	if (was && !o->timeout) {
+	/* What a person gives is tried in any case: "unsealed already" would not tell whether it is his keystore. */
+	bool secret = o->passphrase_file || o->passphrase_fd >= 0 || o->key_file || o->pin_file || o->pin_fd >= 0;
+	bool given = secret || o->slot;
+	if (was && !given && !o->timeout && !o->expect_root) {
 		say(ctx, "keystore %s is unsealed already", keystore_path(ks));
 		return output(ctx, ks, 0, false);
 	}
 	/* A new timeout needs no key while the old one runs. */
-	r = was ? keystore_unseal_auto(ks, e) : unseal(ctx, ks, o, e);
+	bool person = secret; /* with --slot alone the seal itself may say where the key is */
+	r = was && !given ? keystore_unseal_auto(ks, e) : unseal(ctx, ks, o, &person, e);
+	if (r == 0)
+		pin(ctx, ks, person || o->expect_root);
+	if (r == 0 && was && !o->timeout) {
+		say(ctx, "keystore %s is unsealed already", keystore_path(ks));
+		return output(ctx, ks, 0, false);
+	}
 	if (r < 0 || (!was && (r = keystore_audit(ks, "unseal", NULL, NULL, e)) < 0) ||
 	    (r = keystore_cache(ks, o->timeout, e)) < 0)
 		return r;
@@ -208,8 +231,8 @@ const struct command command_unseal = {
 	.description = "Opens the seal with a passphrase, recovery key, key file, TPM, Tang servers or a "
 		       "security token and puts the root key into the kernel keyring of this user. Without an "
 		       "option, tries what works without a person, then asks for the PIN or the passphrase. "
-		       "When the keystore is unsealed already nothing is asked, and only a --timeout has "
-		       "effect.",
+		       "When the keystore is unsealed already nothing is asked, what is given is tried all the "
+		       "same, and only a --timeout has effect.",
 	.options = options,
 	.options_size = sizeof(struct unseal_options),
 	.run = run,

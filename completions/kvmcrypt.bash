@@ -30,7 +30,7 @@ _kvmcrypt() {
   COMPREPLY=()
   cur=${COMP_WORDS[COMP_CWORD]}
   prev=${COMP_WORDS[COMP_CWORD - 1]}
-  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --from --last --volume --due --state --secrets-dir --export --jobs --older-than --slot '
+  local valued=' --keystore --connect --progress -c --boot-order --bus --target --root --domain --fail-on --format --timeout --waivers --backing --backing-format --cipher --cluster-size --header --integrity --key-bits --luks --mode --owner --preallocation --sector-size --yes-destroy --backup --key-file --passphrase-file --passphrase-fd --credential --label --pin-fd --pin-file --pkcs11 --recovery-key --tang --tang-threshold --tang-thumbprint --tpm2-pcrlock --tpm2-pcrs --tpm2-public-key --tpm2-public-key-pcrs --tpm2-signature --expect-head --output --to --directory --from --last --volume --expect-root --due --state --secrets-dir --export --jobs --older-than --slot '
   # --name=value arrives as three words
   if [[ $cur == = ]]; then cur=''; elif [[ $prev == = ]]; then prev=${COMP_WORDS[COMP_CWORD - 2]}; fi
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -151,7 +151,7 @@ _kvmcrypt() {
     'keystore rekey') _kvmcrypt_words '--credential= --drop-others --fido2 --fido2-with-pin --key-file= --label= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --pkcs11= --recovery-key= --tang= --tang-threshold= --tang-thumbprint= --tpm2 --tpm2-pcrlock= --tpm2-pcrs= --tpm2-public-key= --tpm2-public-key-pcrs= --tpm2-signature= --tpm2-with-pin --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore remove-slot') _kvmcrypt_words '--yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore reseal') _kvmcrypt_words '--dry-run --pin-fd= --pin-file= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'keystore restore') _kvmcrypt_words '--dry-run --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'keystore restore') _kvmcrypt_words '--dry-run --expect-root= --yes --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'keystore status') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'list') _kvmcrypt_words '--due= --state= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'load') _kvmcrypt_words '--all --ram --secrets-dir= --start --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
@@ -164,7 +164,7 @@ _kvmcrypt() {
     'seal') _kvmcrypt_words '--keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'show') _kvmcrypt_words '--no-libvirt --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     'unload') _kvmcrypt_words '--all --ram --secrets-dir= --dry-run --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
-    'unseal') _kvmcrypt_words '--key-file= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --slot= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
+    'unseal') _kvmcrypt_words '--expect-root= --key-file= --passphrase-file= --passphrase-fd= --pin-fd= --pin-file= --slot= --timeout= --keystore= --connect= --json --progress= --quiet --verbose --help' ;;
     *) _kvmcrypt_words '--help --version' ;;
     esac
     [[ ${COMPREPLY[*]} == *= ]] && compopt -o nospace 2>/dev/null

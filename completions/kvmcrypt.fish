@@ -225,7 +225,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-public-key-pcrs -r -d 'the PCRs that are signed (default: 11)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-signature -r -F -d 'the signed values (default: /etc/systemd/tpm2-pcr-signature.json and the like)'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l tpm2-with-pin -d 'the TPM wants a PIN besides, so a person has to unseal'
-complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l yes -s y -d 'trust the Tang servers'\'' keys without asking'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from rekey' -l yes -s y -d 'carry slots over, and trust the Tang servers'\'' keys, without asking'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a remove-slot -d 'remove a way to unseal the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from remove-slot' -l yes -s y -d 'do not ask for confirmation'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from remove-slot' -f
@@ -236,6 +236,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_s
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from reseal' -f
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a restore -d 'put a backup in the place of the keystore'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l dry-run -d 'show what would be done and change nothing'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l expect-root -r -d 'the root key must be this one, and is pinned'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -l yes -s y -d 'replace the keystore even if records are lost by it'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and __fish_seen_subcommand_from restore' -F
 complete -c kvmcrypt -n '__fish_seen_subcommand_from keystore; and test (count (commandline -opc)) -eq 2' -a status -d 'show the keystore and its slots'
@@ -301,6 +302,7 @@ complete -c kvmcrypt -n '__fish_seen_subcommand_from unload' -l secrets-dir -r -
 complete -c kvmcrypt -n '__fish_seen_subcommand_from unload' -l dry-run -d 'show what would be done and change nothing'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from unload' -a '(kvmcrypt --dump-values volumes 2>/dev/null)'
 complete -c kvmcrypt -n __fish_use_subcommand -a unseal -d 'open the keystore for the commands that follow'
+complete -c kvmcrypt -n '__fish_seen_subcommand_from unseal' -l expect-root -r -d 'the root key must be this one, and is pinned'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from unseal' -l key-file -r -F -d 'unseal with the content of FILE'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from unseal' -l passphrase-file -r -F -d 'read the passphrase or recovery key from FILE (- for stdin), up to a trailing newline'
 complete -c kvmcrypt -n '__fish_seen_subcommand_from unseal' -l passphrase-fd -r -d 'read the passphrase or recovery key from file descriptor N'

@@ -87,6 +87,7 @@ struct restore {
 	void *seal;
 	size_t seal_len;
 	uuid_t root_id;
+	const char *expect;		/* the ID that it must have, or NULL */
 	struct keystore_restored *ret;
 };
 
@@ -174,6 +175,39 @@ static int keep_old(struct restore *p, struct keystore *ks, struct error *e)
 	return r < 0 ? error_prefix(e, "cannot keep what is there") : 0;
 }
 
+/* Is it the root key that is expected, or else the one that is pinned? */
+static int check_root(const struct restore *p, struct keystore *ks, struct error *e)
+{
+	char has[UUID_STR_LEN];
+	uuid_t want;
+	struct error why = { 0 };
+	uuid_unparse_lower(p->root_id, has);
+	if (p->expect && uuid_parse(p->expect, want) < 0)
+		return error_set(e, ERROR_USAGE, EINVAL, "'%s' is no ID of a root key (see `kvmcrypt keystore status`)",
+				 p->expect);
+	if (p->expect && uuid_compare(want, p->root_id) != 0)
+		return error_set(e, ERROR_REFUSED, EPERM,
+				 "the backup has the root key %s, and not the one that is expected", has);
+	if (p->expect || keystore_pin_allows(ks, p->root_id, &why) == 0)
+		return 0;
+	if (why.kind != ERROR_REFUSED)
+		return error_pass(e, &why);
+	return error_set(e, ERROR_REFUSED, EPERM,
+			 "the backup has the root key %s, and not the one that is pinned for %s: is it of before a "
+			 "rekey, or somebody else's? If it is right: --expect-root %s", has, ks->path, has);
+}
+
+static int swap_in(struct restore *p, struct keystore *ks, struct seal *seal, swap_fn store, struct error *e)
+{
+	int r = keystore_pin_begin(ks, p->root_id, p->expect != NULL, e);
+	if (r < 0)
+		return r;
+	r = keystore_swap_seal(ks, seal, store, p, e);
+	if (!store_is_unsettled(ks->store))
+		keystore_pin_settle(ks);
+	return r;
+}
+
 static int restore_store(struct keystore *ks, const unsigned char digest[HASH_LEN], void *ctx, struct error *e)
 {
 	const struct restore *p = ctx;
@@ -190,7 +224,7 @@ static int replace_locked(struct restore *p, struct keystore *ks, bool overwrite
 	int r = look_at(p, ks, overwrite, e);
 	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = keystore_finish_swap(ks, e)) < 0 ||
 	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, false, &seal, e)) < 0 ||
-	    (r = keystore_swap_seal(ks, seal, restore_store, p, e)) < 0)
+	    (r = swap_in(p, ks, seal, restore_store, e)) < 0)
 		return r;
 	store_scrub(ks->store);
 	if (p->ret->other_root)
@@ -238,13 +272,14 @@ static int make_new(struct restore *p, const char *location, bool *ret_again, st
 		return error_oom(e);
 	ks->dir = -1;
 	int r = directory_make(location, &ks->path, &ks->dir, &made, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = finish_new(ks, ret_again, e)) < 0 ||
+	if (r < 0 || (r = keystore_names(ks, location, e)) < 0 || (r = check_root(p, ks, e)) < 0 ||
+	    (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = finish_new(ks, ret_again, e)) < 0 ||
 	    *ret_again)
 		return r;
 	if ((r = store_discard(ks->path, e)) < 0 || (r = store_open(ks->path, true, &ks->store, e)) < 0 ||
 	    (r = seal_from_bytes(ks->dir, p->seal, p->seal_len, true, &seal, e)) < 0)
 		return r;
-	return keystore_swap_seal(ks, seal, restore_store, p, e);
+	return swap_in(p, ks, seal, restore_store, e);
 }
 
 /* Before anything is replaced by it: is the seal one, and that of the store? */
@@ -257,10 +292,10 @@ static int check_seal(const struct restore *p, struct error *e)
 	return r < 0 ? error_prefix(e, "%s", p->file) : 0;
 }
 
-int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run,
+int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run, const char *expect_root,
 		     struct keystore_restored *ret, struct error *e)
 {
-	CLEANUP(restore_clear) struct restore p = { .file = file, .ret = ret };
+	CLEANUP(restore_clear) struct restore p = { .file = file, .ret = ret, .expect = expect_root };
 	*ret = (struct keystore_restored){ 0 };
 	int r = open_backup(&p, e);
 	if (r < 0 || (r = check_seal(&p, e)) < 0)
@@ -269,10 +304,11 @@ int keystore_restore(const char *location, const char *file, bool overwrite, boo
 		AUTOKEYSTORE struct keystore *ks = NULL;
 		struct error why = { 0 };
 		bool again = false;
-		r = keystore_open(location, &ks, &why);
+		/* Whichever is pinned: to restore is the way out when another was put there. */
+		r = keystore_open_expecting(location, NULL, &ks, &why);
 		if (r < 0 && why.kind != ERROR_NOT_FOUND)
 			return error_pass(e, &why);
-		if (ks && (r = look_at(&p, ks, overwrite, e)) < 0)
+		if (ks && ((r = check_root(&p, ks, e)) < 0 || (r = look_at(&p, ks, overwrite, e)) < 0))
 			return r;
 		if (dry_run)
 			return 0;

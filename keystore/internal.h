@@ -9,6 +9,8 @@
 
 struct keystore {
 	char *path;	/* canonical */
+	char *given;	/* absolute, with the links in it; or NULL */
+	bool pinned;
 	int dir;
 	struct store *store;
 	uuid_t root_id;
@@ -78,6 +80,18 @@ int keystore_match_row(const struct store_record *row, const struct record *r, s
 int keystore_check_fresh(struct keystore *ks, const struct record *r, struct error *e);
 /* Has the volume no record? Else it was taken out of the store, or out of an index of it (ERROR_DAMAGED). */
 int keystore_check_absent(struct keystore *ks, const uuid_t volume, struct error *e);
+
+/* pinned.c: the root key's ID outside of the directory. The location as it was given, for the pin's sake. */
+int keystore_names(struct keystore *ks, const char *location, struct error *e);
+/* ERROR_REFUSED when another root key is pinned than this one; fills ks->pinned. */
+int keystore_pin_allows(struct keystore *ks, const uuid_t id, struct error *e);
+int keystore_check_pin(struct keystore *ks, struct error *e);
+/*
+ * Around the transaction that changes the root key, under the exclusive lock: before it either of the two is right,
+ * where there is a pin (always: also where there is none); after it, whatever became of it, the one that the store has.
+ */
+int keystore_pin_begin(struct keystore *ks, const uuid_t next, bool always, struct error *e);
+void keystore_pin_settle(struct keystore *ks);
 
 /* directory.c: an existing keystore's directory; one to make a keystore in. */
 int directory_open(const char *location, char **ret_path, int *ret_fd, struct error *e);

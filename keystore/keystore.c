@@ -17,6 +17,7 @@ void keystore_free(struct keystore *ks)
 	secret_free(ks->audit_key);
 	cleanup_close(&ks->dir);
 	free(ks->path);
+	free(ks->given);
 	free(ks);
 }
 
@@ -111,14 +112,14 @@ int keystore_transact(struct keystore *ks, transaction_fn fn, void *ctx, struct 
 	return keystore_transact_as_is(ks, upgraded, &(struct body){ fn, ctx }, e);
 }
 
-int keystore_open(const char *location, struct keystore **ret, struct error *e)
+static int open_any(const char *location, struct keystore **ret, struct error *e)
 {
 	AUTOKEYSTORE struct keystore *ks = calloc(1, sizeof(*ks));
 	if (!ks)
 		return error_oom(e);
 	ks->dir = -1;
 	int r = directory_open(location, &ks->path, &ks->dir, e);
-	if (r < 0 || (r = store_open(ks->path, false, &ks->store, e)) < 0)
+	if (r < 0 || (r = keystore_names(ks, location, e)) < 0 || (r = store_open(ks->path, false, &ks->store, e)) < 0)
 		return r;
 	size_t len = sizeof(uuid_t);
 	r = store_meta_get(ks->store, META_ROOT_ID, ks->root_id, &len, e);
@@ -126,6 +127,36 @@ int keystore_open(const char *location, struct keystore **ret, struct error *e)
 		return r;
 	if (len != sizeof(uuid_t))
 		return error_set(e, ERROR_DAMAGED, EBADMSG, "%s is damaged: it names no root key", ks->path);
+	*ret = TAKE_PTR(ks);
+	return 0;
+}
+
+int keystore_open(const char *location, struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	int r = open_any(location, &ks, e);
+	if (r < 0 || (r = keystore_check_pin(ks, e)) < 0)
+		return r;
+	*ret = TAKE_PTR(ks);
+	return 0;
+}
+
+int keystore_open_expecting(const char *location, const char *root_id, struct keystore **ret, struct error *e)
+{
+	AUTOKEYSTORE struct keystore *ks = NULL;
+	uuid_t want;
+	int r = open_any(location, &ks, e);
+	if (r < 0)
+		return r;
+	if (root_id && uuid_parse(root_id, want) < 0)
+		return error_set(e, ERROR_USAGE, EINVAL,
+				 "'%s' is no ID of a root key (see `kvmcrypt keystore status`)", root_id);
+	if (root_id && uuid_compare(want, ks->root_id) != 0) {
+		char has[UUID_STR_LEN];
+		uuid_unparse_lower(ks->root_id, has);
+		return error_set(e, ERROR_REFUSED, EPERM,
+				 "keystore %s has the root key %s, and not the one that is expected", ks->path, has);
+	}
 	*ret = TAKE_PTR(ks);
 	return 0;
 }

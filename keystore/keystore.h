@@ -29,8 +29,19 @@ int keystore_location(const char *option, char **ret, struct error *e);
 int keystore_create(const char *location, const struct credential *creds, size_t n_creds,
 		    struct keystore **ret, struct error *e);
 
-/* Opens an existing one, still sealed. ERROR_NOT_FOUND: the message names `kvmcrypt init`. */
+/*
+ * Opens an existing one, still sealed. ERROR_NOT_FOUND: the message names `kvmcrypt init`. ERROR_REFUSED: another root
+ * key is pinned for its path.
+ */
 int keystore_open(const char *location, struct keystore **ret, struct error *e);
+/* With this root key's ID (as text), whatever is pinned; else ERROR_REFUSED. NULL: with any. */
+int keystore_open_expecting(const char *location, const char *root_id, struct keystore **ret, struct error *e);
+/*
+ * Pins the root key of this keystore to its path, in the place of another. Unsealed, by who has proven that it is his:
+ * with a secret, or by its ID.
+ */
+int keystore_pin(struct keystore *ks, struct error *e);
+bool keystore_is_pinned(const struct keystore *ks);
 void keystore_free(struct keystore *ks);	/* wipes the root key of this process */
 static inline void keystore_freep(struct keystore **ks)
 {
@@ -99,7 +110,14 @@ int keystore_renew_slot(struct keystore *ks, int slot, const struct secret *pin,
  * old root key taken out of the keyring.
  */
 int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,
-		   const struct progress *progress, struct error *e);
+		   const char *carried, const struct progress *progress, struct error *e);
+/*
+ * The old slots that such a call carries over, in words that name whatever each trusts, for a person to confirm; "" if
+ * there are none. Refuses what that refuses. Given back as carried: ERROR_BUSY if it is not so any more. The caller
+ * frees.
+ */
+int keystore_rekey_carries(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others, char **ret,
+			   struct error *e);
 
 /*
  * A consistent copy of the whole keystore, seal included, as one new file of mode 0600, also while others use it
@@ -124,9 +142,10 @@ struct keystore_restored {
 /*
  * Puts a backup in the place of the keystore at location, or makes one there. Where records would be lost
  * (newer, or of another root key) ERROR_REFUSED unless overwrite; what is replaced is backed up first. *ret is
- * filled on refusal too. dry_run: only looks.
+ * filled on refusal too. dry_run: only looks. A backup of another root key than the one that is pinned, or than
+ * expect_root (its ID, or NULL) says: ERROR_REFUSED; what expect_root says is pinned then.
  */
-int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run,
+int keystore_restore(const char *location, const char *file, bool overwrite, bool dry_run, const char *expect_root,
 		     struct keystore_restored *ret, struct error *e);
 
 /* A recovery key: 256 bits as base32 in 13 groups of 4, joined by dashes. */

@@ -1,13 +1,15 @@
 /* Where the keystore is when nobody says so. */
+#include "keystore/location.h"
+
 #include "keystore/internal.h"
 
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
-static int home_data_dir(char **ret, struct error *e)
+int location_home(const char *variable, const char *below_home, char **ret, struct error *e)
 {
-	const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+	const char *xdg = getenv(variable), *home = getenv("HOME");
 	char *dir;
 	int n;
 	/* The XDG specification says to ignore a relative path. */
@@ -20,7 +22,7 @@ static int home_data_dir(char **ret, struct error *e)
 		if (!home || home[0] != '/')
 			return error_set(e, ERROR_USAGE, ENOENT,
 					 "no home directory: say where the keystore is with --keystore");
-		n = asprintf(&dir, "%s/.local/share/kvmcrypt", home);
+		n = asprintf(&dir, "%s/%s/kvmcrypt", home, below_home);
 	}
 	if (n < 0)
 		return error_oom(e);
@@ -35,7 +37,7 @@ int keystore_location(const char *option, char **ret, struct error *e)
 		return error_set(e, ERROR_USAGE, EINVAL, "--keystore is empty");
 	const char *chosen = option ? option : env && env[0] ? env : NULL;
 	if (!chosen && geteuid() != 0)
-		return home_data_dir(ret, e);
+		return location_home("XDG_DATA_HOME", ".local/share", ret, e);
 	char *copy = strdup(chosen ? chosen : KEYSTORE_OF_ROOT);
 	if (!copy)
 		return error_oom(e);

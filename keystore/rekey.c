@@ -202,13 +202,57 @@ static int check_lost(const struct slot *old, size_t n_old, const struct credent
 			 "these ways to unseal", lost);
 }
 
+struct givens {
+	const struct credential *creds;
+	size_t n;
+};
+
 /* What works without a person is taken over; of a type that was given, only what was given. */
+static bool is_carried(const struct slot *s, void *ctx)
+{
+	const struct givens *g = ctx;
+	return slot_works_alone(s, NULL) && !given(g->creds, g->n, s);
+}
+
+static int describe_carried(const struct slot *old, size_t n_old, const struct credential *creds, size_t n, char **ret,
+			    struct error *e)
+{
+	return slots_describe(old, n_old, is_carried, &(struct givens){ creds, n }, ret, e);
+}
+
+int keystore_rekey_carries(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others, char **ret,
+			   struct error *e)
+{
+	struct slot *old = NULL;
+	size_t n_old = 0;
+	int r = keystore_need_root(ks, e);
+	if (r < 0 || (r = keystore_slots(ks, &old, &n_old, e)) < 0)
+		return r;
+	if (!drop_others)
+		r = check_lost(old, n_old, creds, n, e);
+	if (r == 0)
+		r = describe_carried(old, n_old, creds, n, ret, e);
+	slots_free(old, n_old);
+	return r;
+}
+
+static int check_carried(const struct slot *old, size_t n_old, const struct credential *creds, size_t n,
+			 const char *confirmed, struct error *e)
+{
+	AUTOFREE char *now = NULL;
+	int r = describe_carried(old, n_old, creds, n, &now, e);
+	if (r == 0 && strcmp(now, confirmed) != 0)
+		return error_set(e, ERROR_BUSY, ESTALE, "the slots were changed just now: run the command again");
+	return r;
+}
+
 static int carry_over(struct seal *seal, const struct secret *root, const struct slot *old, size_t n_old,
 		      const struct credential *creds, size_t n, struct error *e)
 {
+	struct givens givens = { creds, n };
 	int slot = -1, r = 0;
 	for (size_t i = 0; i < n_old && r == 0; i++) {
-		if (!slot_works_alone(&old[i], NULL) || given(creds, n, &old[i]))
+		if (!is_carried(&old[i], &givens))
 			continue;
 		const struct credential c = { .type = old[i].type, .path = old[i].path, .label = old[i].label,
 					      .params = &old[i].params };
@@ -262,7 +306,12 @@ static int swap(struct rekey *p, struct seal *seal, struct error *e)
 	if (cached)
 		permanent = cache_is_permanent(ks->root_id, NULL);
 	uuid_copy(old_id, ks->root_id);
-	if ((r = keystore_swap_seal(ks, seal, rekey_store, p, e)) < 0 || (r = keystore_take_root(ks, &root, e)) < 0)
+	if ((r = keystore_pin_begin(ks, p->root_id, false, e)) < 0)
+		return r;
+	r = keystore_swap_seal(ks, seal, rekey_store, p, e);
+	if (!store_is_unsettled(ks->store))
+		keystore_pin_settle(ks);
+	if (r < 0 || (r = keystore_take_root(ks, &root, e)) < 0)
 		return r;
 	store_scrub(ks->store);
 	cache_remove(old_id, &cached, &why);
@@ -270,7 +319,7 @@ static int swap(struct rekey *p, struct seal *seal, struct error *e)
 }
 
 int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n, bool drop_others,
-		   const struct progress *progress, struct error *e)
+		   const char *carried, const struct progress *progress, struct error *e)
 {
 	AUTOCLOSE int lock = -1;
 	AUTOSEAL struct seal *old_seal = NULL;
@@ -292,6 +341,8 @@ int keystore_rekey(struct keystore *ks, const struct credential *creds, size_t n
 		r = seal_slots(old_seal, &old, &n_old, e);
 	if (r == 0 && !drop_others)
 		r = check_lost(old, n_old, creds, n, e);
+	if (r == 0 && carried)
+		r = check_carried(old, n_old, creds, n, carried, e);
 	if (r == 0)
 		r = secret_random(ROOT_KEY_LEN, &root, e);
 	p->root = root;

@@ -38,7 +38,8 @@ static int fill(struct keystore *ks, const struct credential *creds, size_t n, s
 	for (size_t i = 0; i < n; i++)
 		if ((r = seal_add(seal, root, &creds[i], &slot, e)) < 0)
 			return r;
-	if ((r = keystore_take_root(ks, &root, e)) < 0)
+	/* Before the seal is there: a keystore that is there is pinned. */
+	if ((r = keystore_take_root(ks, &root, e)) < 0 || (r = keystore_pin_begin(ks, ks->root_id, true, e)) < 0)
 		return r;
 	return keystore_swap_seal(ks, seal, make_store, NULL, e);
 }
@@ -55,7 +56,7 @@ int keystore_create(const char *location, const struct credential *creds, size_t
 	if (!n_creds)
 		return error_set(e, ERROR_USAGE, EINVAL, "a keystore needs at least one way to unseal it");
 	int r = directory_make(location, &ks->path, &ks->dir, &made, e);
-	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0)
+	if (r < 0 || (r = keystore_names(ks, location, e)) < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0)
 		return r;
 	/* Another one may have made it while we waited for the lock. */
 	if (faccessat(ks->dir, "seal", F_OK, AT_SYMLINK_NOFOLLOW) == 0)
@@ -64,12 +65,17 @@ int keystore_create(const char *location, const struct credential *creds, size_t
 	if (r < 0) {
 		bool sealed = faccessat(ks->dir, "seal", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 		store_closep(&ks->store);
-		if (!sealed)
-			store_discard(ks->path, NULL);
+		/* Whatever became of the store: without a seal it is none, and its records are none. */
+		if (!sealed && store_discard(ks->path, NULL) == 0) {
+			seal_drop_first(ks->dir);
+			keystore_pin_settle(ks);
+		}
 		if (made)
 			rmdir(ks->path);
 		return r;
 	}
+	keystore_pin_settle(ks);
+	ks->pinned = true;
 	*ret = TAKE_PTR(ks);
 	return 0;
 }
@@ -116,6 +122,7 @@ int keystore_lock_seal(struct keystore *ks, int *ret_lock, struct error *e)
 	int r = keystore_need_root(ks, e);
 	if (r < 0 || (r = seal_lock(ks->dir, true, &lock, e)) < 0 || (r = keystore_finish_swap(ks, e)) < 0)
 		return r;
+	keystore_pin_settle(ks);
 	*ret_lock = TAKE_FD(lock);
 	return 0;
 }

@@ -94,6 +94,8 @@ int keystore_settle(struct keystore *ks, struct error *e)
 	if (r == 0)
 		r = seal_drop_new(ks->dir, root_id, e);
 	if (r == 0)
+		keystore_pin_settle(ks);
+	if (r == 0)
 		sweep(ks->dir);
 	return r;
 }

@@ -142,6 +142,13 @@ int seal_drop_new(int dir, const uuid_t root_id, struct error *e)
 	return fsync(dir) < 0 ? error_errno(e, ERROR_FAILED, errno, "cannot sync the keystore's directory") : 0;
 }
 
+void seal_drop_first(int dir)
+{
+	AUTOCLOSE int fd = openat(dir, SEAL_NEW, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (unlinkat(dir, SEAL_NEW, 0) == 0 && fd >= 0)
+		seal_file_wipe(fd);
+}
+
 int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e)
 {
 	*ret_done = false;

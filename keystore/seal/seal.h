@@ -96,6 +96,8 @@ int seal_recover(int dir, const unsigned char *logged, const uuid_t root_id, str
  */
 int seal_drop_new(int dir, const uuid_t root_id, struct error *e);
 
+/* Removes a `seal.new` where there is no seal and no store that could name it. */
+void seal_drop_first(int dir);
 /* Puts `seal.new` in place where there is no seal, if it is that of this root key; *ret_done says so. */
 int seal_recover_first(int dir, const uuid_t root_id, bool *ret_done, struct error *e);
 

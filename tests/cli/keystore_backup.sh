@@ -95,7 +95,7 @@ strace -D -I1 -f -qq -o torn/trace -e trace=flock -e inject="flock:error=EAGAIN:
 backup=$!
 refused() { [ "$(grep -c INJECTED torn/trace)" -gt 0 ]; }
 wait_for refused
-strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore rekey -q --keystore "$T/torn" --drop-others --key-file key >/dev/null 2>&1
+strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore rekey -q --yes --keystore "$T/torn" --drop-others --key-file key >/dev/null 2>&1
 check "a rekey was interrupted" test -e torn/seal.new
 kill "$(sed -n 's/^TracerPid:\s*//p' /proc/$backup/status)"
 wait $backup
@@ -105,9 +105,11 @@ check "which then works" kvmcrypt keystore backup -q --keystore "$T/torn" torn.b
 check "as a backup" kvmcrypt keystore restore -q --keystore "$T/mended" torn.backup
 
 # Killed between the store and the seal: whoever comes next finishes.
-kvmcrypt keystore rekey -q --drop-others --passphrase-file pass --recovery-key rec.b
-check_error 9 'another root key' "a backup of another root key" kvmcrypt keystore restore -q first.backup
-ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=1 "$KVMCRYPT" keystore restore -q --yes first.backup >/dev/null 2>&1
+was=$(id)
+kvmcrypt keystore rekey -q --yes --drop-others --passphrase-file pass --recovery-key rec.b
+check_error 9 "has the root key $was, and not the one that is pinned.*--expect-root $was" "a backup of another root key" kvmcrypt keystore restore -q --yes first.backup
+check_error 9 'have another root key than the backup' "also where that is named: its records are others" kvmcrypt keystore restore -q --expect-root "$was" first.backup
+ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 "$KVMCRYPT" keystore restore -q --yes --expect-root "$was" first.backup >/dev/null 2>&1
 check_is yes "$([ -e "$ks/seal.new" ] && echo yes)" "restore killed before the seal is in place"
 check_is "$(cat p1)" "$(passphrase_of v1.raw)" "the next command finishes it"
 check_is "" "$(ls "$ks"/seal.new 2>/dev/null)" "and leaves nothing"
@@ -122,14 +124,16 @@ kvmcrypt keystore add-slot -q --passphrase-file second --label bob
 head -c 64 /dev/urandom >cred; kvmcrypt keystore add-slot -q --credential cred --label unit
 check_error 9 'slot [0-9]+ \(passphrase, bob\), slot [0-9]+ \(key-file, unit\).*--drop-others' "nor the second passphrase, nor a credential for a key file" kvmcrypt keystore rekey -q --passphrase-file pass --recovery-key rec.c --key-file key
 check_is "" "$(ls rec.c 2>/dev/null)" "and leaves no recovery key that opens nothing"
-check "rekey with a credential" kvmcrypt keystore rekey -q --json --drop-others --credential cred --passphrase-file pass
+check "rekey with a credential" kvmcrypt keystore rekey -q --yes --json --drop-others --credential cred --passphrase-file pass
 check_is "key-file key-file passphrase" "$(jq -r '[.slots[].type] | sort | join(" ")' stdout)" "the key file is carried over beside it"
 kvmcrypt keystore remove-slot -q --yes "$(kvmcrypt keystore status --json | jq '.slots[] | select(.label == "systemd credential") | .slot')"
 kvmcrypt keystore add-slot -q --recovery-key rec.d
 mv rec.d rec
 old=$(id)
 cp -r "$ks" before
-check "rekey" kvmcrypt keystore rekey -q --json --passphrase-file pass --recovery-key rec2
+cp -r pins before.pins
+as_before() { rm -rf "$ks" pins && cp -r before "$ks" && cp -r before.pins pins; }
+check "rekey" kvmcrypt keystore rekey -q --yes --json --passphrase-file pass --recovery-key rec2
 check_is "key-file passphrase recovery" "$(jq -r '[.slots[].type] | sort | join(" ")' stdout)" "the key file is carried over"
 new=$(id)
 check "another root key" test "$old" != "$new"
@@ -144,20 +148,20 @@ kvmcrypt seal -q
 check_error 7 'do not belong together' "the old seal put back opens nothing" kvmcrypt unseal -q --passphrase-file pass
 for step in fsync renameat pwrite64; do
 	for n in 1 2 3 5 8 13 21 34; do
-		rm -rf "$ks" && cp -r before "$ks"
-		ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=$step -e inject=$step:signal=KILL:when=$n "$KVMCRYPT" keystore rekey -q --drop-others >/dev/null 2>&1 && break
+		as_before
+		ASAN_OPTIONS=detect_leaks=0 strace -f -qq -o /dev/null -e trace=$step -e inject=$step:signal=KILL:when=$n "$KVMCRYPT" keystore rekey -q --yes --drop-others >/dev/null 2>&1 && break
 		[ "$(passphrase_of v1.raw 2>"$T/stderr")" = "$(cat p1)" ] && clean || not_ok "killed at $step $n"
 		kills=$((${kills:-0} + 1))
 	done
 done
 check "killed at $kills points it has happened as a whole or not at all" test "${kills:-0}" -ge 10
-rm -rf "$ks" && cp -r before "$ks"
+as_before
 
 # While others use the keystore.
 kvmcrypt unseal -q
 for i in 1 2 3 4 5 6 7 8 9 10; do kvmcrypt create -q "c$i.raw" 1M 2>>busy || echo "$?" >>codes; done &
 writer=$!
-for i in 1 2 3; do kvmcrypt keystore rekey -q --drop-others >>rekeys 2>&1 || echo "failed $?" >>rekeys; kvmcrypt keystore backup -q "live$i.backup" || echo "failed" >>rekeys; done
+for i in 1 2 3; do kvmcrypt keystore rekey -q --yes --drop-others >>rekeys 2>&1 || echo "failed $?" >>rekeys; kvmcrypt keystore backup -q "live$i.backup" || echo "failed" >>rekeys; done
 wait $writer
 check_is "" "$(cat rekeys)" "rekey and backup while volumes are made"
 check_is "" "$(grep -v 6 codes 2>/dev/null)" "who was in between is told to run again, and nothing else"

@@ -25,11 +25,11 @@ kvmcrypt keystore add-slot -q --key-file later.key >/dev/null
 kvmcrypt create -q b.raw 64K
 kvmcrypt passphrase show --yes a.raw >a.want
 kvmcrypt passphrase show --yes b.raw >b.want
-mkdir state && cp -a --sparse=always keystore state/
+mkdir state && cp -a --sparse=always keystore pins state/
 
 restore_state() { # restore_state [nothing]: the keystore as it was, or none
-	rm -rf keystore ./*.made before-*
-	[ "${1:-}" = nothing ] || cp -a --sparse=always state/keystore .
+	rm -rf keystore pins ./*.made before-*
+	[ "${1:-}" = nothing ] || cp -a --sparse=always state/keystore state/pins .
 }
 with_fault() { # with_fault KIND N COMMAND...
 	local kind=$1 n=$2
@@ -91,7 +91,7 @@ sweep() { # sweep WHAT STATE COMMAND...
 
 for what in ${SWEEP:-rekey restore restore-anew add-slot remove-slot backup init}; do
 	case $what in
-	rekey) sweep rekey same keystore rekey -q ;;
+	rekey) sweep rekey same keystore rekey -q --yes ;;
 	restore) sweep restore same keystore restore -q --yes "$T/older.backup" ;;
 	restore-anew) sweep restore-anew nothing keystore restore -q "$T/older.backup" ;;
 	add-slot) sweep add-slot same keystore add-slot -q --key-file "$T/third.key" ;;

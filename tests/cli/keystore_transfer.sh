@@ -99,6 +99,6 @@ check_error 7 'not this volume' "nor a link to some file" other keystore import 
 rm b/six.raw
 check "nothing there" other keystore import -q --yes --directory b six
 check "both stores are clean" bash -c "'$KVMCRYPT' keystore check -q && '$KVMCRYPT' keystore check -q --keystore '$T/other'"
-other keystore rekey -q
+other keystore rekey -q --yes
 check_error 5 'not for this keystore' "a new root key is a new certificate" other keystore import -q --yes --directory b bundle
 check "both stores are clean" bash -c "'$KVMCRYPT' keystore check -q && '$KVMCRYPT' keystore check -q --keystore '$T/other'"

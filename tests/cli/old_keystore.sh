@@ -36,7 +36,7 @@ for v in rotating.qcow2 retiring.raw converting.raw; do
 	check_is kvmcrypt "$(kvmcrypt keyslot list --json $OLD/$v | jq -r '[.keyslots[] | select(.state == "active") | .owner] | join(" ")')" \
 		"$v has one keyslot, and it is the record's"
 done
-check "a new root key, for records of both versions" kvmcrypt keystore rekey -q
+check "a new root key, for records of both versions" kvmcrypt keystore rekey -q --yes
 check "the keystore is intact" kvmcrypt keystore check
 check_is "" "$(sqlite3 $OLD/keystore/keystore.db "SELECT path FROM volume WHERE hex(substr(envelope, 5, 4)) <> '00000002'")" \
 	"all records are version 2"

@@ -81,6 +81,17 @@ check_is 1 "$(kvmcrypt keystore log --json | jq '[.rows[] | select(.action == "r
 check "it unseals" kvmcrypt unseal -q --passphrase-file oldpass
 kvmcrypt keystore check -q --repair --yes || exit 1
 
+# A new root key goes to nobody that was not named.
+check_error 9 "These unseal the new root key.*slot 1 \\(tang, $(tang_url a), signing keys .*slot $file_slot \\(key-file, $T/own.key\\).*--yes" "rekey names each slot that it carries over" setsid "$KVMCRYPT" keystore rekey -q --drop-others
+check_is "" "$(cmp seal.old "$KVMCRYPT_KEYSTORE/seal" 2>&1)" "and changes nothing without a yes"
+check_exit 9 "nor after a no" on_terminal "$KVMCRYPT keystore rekey --drop-others" "Type yes" $'no\r'
+check_is 1 "$(grep -c 'These unseal the new root key' terminal)" "which was asked for"
+
+# What a person gives is tried, although the keystore is unsealed.
+printf wrong >wrong
+check_error 5 'does not open the keystore' "a wrong passphrase is told of" kvmcrypt unseal -q --passphrase-file wrong
+check "a right one is right" kvmcrypt unseal -q --passphrase-file pass
+
 # Other programs: what repairs only bytes is no change, a slot more or less is one.
 printf damage | dd of="$KVMCRYPT_KEYSTORE/seal" bs=1 seek=20480 conv=notrunc status=none
 before=$(sha256sum <"$KVMCRYPT_KEYSTORE/seal")

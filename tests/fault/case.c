@@ -88,7 +88,7 @@ static void copy_all(const char *from, const char *to)
 void place_make(struct place *p)
 {
 	const char *base = getenv("FAULT_DIR");
-	char keystore[PATH_MAX], socket[PATH_MAX + 64];
+	char keystore[PATH_MAX], pins[PATH_MAX], socket[PATH_MAX + 64];
 	umask(077);
 	if (!realpath("tests/fault/states", p->states))
 		cannot("find", "tests/fault/states");
@@ -100,11 +100,13 @@ void place_make(struct place *p)
 	join(p->stash, p->work, "stash");
 	join(p->out, p->work, "out");
 	join(keystore, p->dir, "keystore");
+	join(pins, p->dir, "pins");
 	if (mkdir(p->dir, 0700) < 0 || mkdir(p->state, 0700) < 0 || mkdir(p->stash, 0700) < 0 || chdir(p->dir) < 0)
 		cannot("make", p->dir);
 	/* No command may reach a libvirt of this machine. */
 	snprintf(socket, sizeof(socket), "qemu+unix:///system?socket=%s/no-libvirt", p->work);
 	setenv("KVMCRYPT_KEYSTORE", keystore, 1);
+	setenv("KVMCRYPT_PINS", pins, 1);
 	setenv("LIBVIRT_DEFAULT_URI", socket, 1);
 	setenv("K", p->program, 1);
 }

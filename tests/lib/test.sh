@@ -6,6 +6,8 @@ BUILD=${BUILD:-build}
 KVMCRYPT=${KVMCRYPT:-$ROOT/$BUILD/kvmcrypt}
 T=$(mktemp -d "${TMPDIR:-/tmp}/kvmcrypt-test.XXXXXX")
 export KVMCRYPT_KEYSTORE=$T/keystore
+# Nor may one touch the pins of this machine.
+export KVMCRYPT_PINS=$T/pins
 unset LIBVIRT_DEFAULT_URI VIRSH_DEFAULT_CONNECT_URI
 # No command of a test may reach a libvirt of this machine.
 export LIBVIRT_DEFAULT_URI="qemu+unix:///system?socket=$T/no-libvirt"

@@ -29,7 +29,11 @@ static inline int setup_dir(void **state)
 {
 	(void)state;
 	strcpy(test_dir, "/tmp/kvmcrypt-unit.XXXXXX");
-	return mkdtemp(test_dir) ? 0 : -1;
+	char pins[80];
+	if (!mkdtemp(test_dir))
+		return -1;
+	snprintf(pins, sizeof(pins), "%s/pins", test_dir);
+	return setenv("KVMCRYPT_PINS", pins, 1);
 }
 
 static inline int teardown_dir(void **state)
