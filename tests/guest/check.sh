@@ -4,6 +4,7 @@
 . "$(dirname "$0")/../lib/guest.sh"
 . "$(dirname "$0")/../lib/check.sh"
 libvirtd_dirs
+cd "$T" || exit 1
 # Whose default is another in newer versions.
 echo 'max_core = 0' >>/etc/libvirt/qemu.conf
 libvirtd_start
@@ -76,19 +77,17 @@ look 1 "an emulator that anybody may write" process.passthrough
 check_is 1 "$(said process.passthrough | grep -c 'may be written by others than root')" "says so"
 
 # Waivers.
-mkdir "$T/etc"
-mount --bind "$T/etc" /etc/kvmcrypt 2>/dev/null || { mkdir -p /etc/kvmcrypt && mount --bind "$T/etc" /etc/kvmcrypt; }
-echo "process.passthrough domain odd until 2999-01-01: a machine for tests" >/etc/kvmcrypt/check.conf
-look 0 "what is excused does not count" process.passthrough
+waive() { echo "$1" >waivers; }
+waive "process.passthrough domain odd until 2999-01-01: a machine for tests"
+look 0 "what is excused does not count" process.passthrough --waivers waivers
 check_is "pass a machine for tests" "$(verdict process.passthrough) $(jq -r '.findings[0].waiver' "$T/stdout")" "and is shown with its reason"
-echo "process.passthrough domain odd until 2020-01-01: long ago" >/etc/kvmcrypt/check.conf
-look 1 "after its day it counts again" process.passthrough
+waive "process.passthrough domain odd until 2020-01-01: long ago"
+look 1 "after its day it counts again" process.passthrough --waivers waivers
 for line in "process.nothing until 2999-01-01: x" "process.user: x" "process.user until tomorrow: x" "process.user until 2999-01-01: "; do
-	echo "$line" >/etc/kvmcrypt/check.conf
-	check_exit 1 "check.conf: '$line' is refused" kvmcrypt check process.user
-	check_is 1 "$(grep -c 'check.conf, line 1: ' "$T/stderr")" "with its line"
+	waive "$line"
+	check_exit 1 "check.conf: '$line' is refused" kvmcrypt check process.user --waivers waivers
+	check_is 1 "$(grep -c 'waivers, line 1: ' "$T/stderr")" "with its line"
 done
-rm /etc/kvmcrypt/check.conf
 
 # What a person and other programs get.
 check_exit 2 "no such topic" kvmcrypt check proces

@@ -27,7 +27,7 @@ extern const struct fix harden_fixes[];
 
 /* ---- kept.c: what was there ---- */
 
-/* {"files": [{path, original, written}], "kernel": [{path, was}]}; an empty one where there is none. The caller puts. */
+/* {"files": [{path, original, written}], "kernel": [{path, was}]}; an empty one where there is none. */
 int kept_read(const struct host *h, struct json_object **ret, struct error *e);
 
 /*
