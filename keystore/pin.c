@@ -14,7 +14,7 @@
 
 #define PINS_OF_ROOT "/etc/kvmcrypt"
 #define NAME_BYTES 16	/* of the SHA-256 of the path */
-#define FILE_MAX 16384
+#define FILE_MAX 5120	/* a path in the comment, and two IDs */
 
 static int pins_dir(char **ret, struct error *e)
 {
