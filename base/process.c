@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#define PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 struct pipe_pair {
 	int r, w;
 };
@@ -53,8 +55,8 @@ static int secret_pipe(const struct secret *s, int *ret_fd, struct error *e)
 }
 
 /* Runs in the child between fork and exec: only async-signal-safe calls. */
-static void child_exec(const struct process *p, char *const env[], const int *fds, size_t n_fds, int in,
-		       int out, int err, int report, pid_t parent)
+static void child_exec(const struct process *p, const char *program, char *const env[], const int *fds, size_t n_fds,
+		       int in, int out, int err, int report, pid_t parent)
 {
 	/* Park what must survive above the target numbers, so that dup2 overwrites nothing needed. */
 	int high = PROCESS_FD_FIRST + (int)n_fds + 8;
@@ -86,7 +88,11 @@ static void child_exec(const struct process *p, char *const env[], const int *fd
 	const struct rlimit none = { 0, 0 };
 	setrlimit(RLIMIT_CORE, &none);
 	signal(SIGPIPE, SIG_DFL);
-	execvpe(p->argv[0], (char *const *)p->argv, env);
+	if ((code = confine_child(p->confine)) < 0) {
+		errno = -code;
+		goto fail;
+	}
+	execve(program, (char *const *)p->argv, env);
 fail:
 	code = errno;
 	if (write(report, &code, sizeof(code)) < 0)
@@ -94,12 +100,23 @@ fail:
 	_exit(127);
 }
 
-static char *env_pair(const char *name, const char *fallback)
+/* Whoever calls this program has no say in which others it calls. Not found: the name, and exec says so. */
+static void find_program(const char *name, char *ret, size_t len)
+{
+	snprintf(ret, len, "%s", name);
+	for (const char *p = PATH; !strchr(name, '/') && *p;) {
+		size_t n = strcspn(p, ":");
+		snprintf(ret, len, "%.*s/%.200s", (int)n, p, name);
+		if (access(ret, X_OK) == 0)
+			return;
+		p += n + (p[n] == ':');
+	}
+}
+
+static char *env_pair(const char *name)
 {
 	const char *value = getenv(name);
 	char *pair = NULL;
-	if (!value)
-		value = fallback;
 	if (!value || asprintf(&pair, "%s=%s", name, value) < 0)
 		return NULL;
 	return pair;
@@ -122,6 +139,7 @@ struct run {
 	int in, tty;				/* the child's stdin, or -1; our side of its terminal, or -1 */
 	struct pipe_pair out, err, report;
 	char *env[5];
+	char program[512];
 };
 
 static int open_terminal(int *ret_ours, int *ret_child, struct error *e)
@@ -153,11 +171,7 @@ static void run_close(const struct process *p, struct run *run)
 
 static int run_open(const struct process *p, struct run *run, struct process_result *res, struct error *e)
 {
-	static const char *const names[][2] = {
-		{ "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
-		{ "HOME", NULL },
-		{ "TMPDIR", NULL },
-	};
+	static const char *const names[] = { "HOME", "TMPDIR" };
 	size_t n_env = 0;
 	int r = 0;
 	if (p->n_secrets > PROCESS_SECRETS_MAX || p->n_fds > PROCESS_SECRETS_MAX)
@@ -179,8 +193,11 @@ static int run_open(const struct process *p, struct run *run, struct process_res
 	if (p->stdout_max && !p->stdout_secret && !(res->out = calloc(1, p->stdout_max + 1)))
 		return error_oom(e);
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if ((run->env[n_env] = env_pair(names[i][0], names[i][1])))
+		if ((run->env[n_env] = env_pair(names[i])))
 			n_env++;
+	if (!(run->env[n_env++] = strdup("PATH=" PATH)))
+		return error_oom(e);
+	find_program(p->argv[0], run->program, sizeof(run->program));
 	run->env[n_env] = strdup("LC_ALL=C");
 	return 0;
 }
@@ -206,7 +223,8 @@ static int run_child(const struct process *p, struct run *run, struct process_re
 	if (pid < 0)
 		return error_errno(e, ERROR_FAILED, errno, "cannot start %s", p->argv[0]);
 	if (pid == 0)
-		child_exec(p, run->env, run->fds, run->n_fds, run->in, run->out.w, run->err.w, run->report.w, parent);
+		child_exec(p, run->program, run->env, run->fds, run->n_fds, run->in, run->out.w, run->err.w,
+			   run->report.w, parent);
 	cleanup_close(&run->out.w);
 	cleanup_close(&run->err.w);
 	cleanup_close(&run->report.w);

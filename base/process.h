@@ -2,6 +2,7 @@
 #ifndef BASE_PROCESS_H
 #define BASE_PROCESS_H
 
+#include "base/confine.h"
 #include "base/error.h"
 #include "base/secret.h"
 
@@ -12,7 +13,7 @@
 #define PROCESS_FD_FIRST 3
 
 struct process {
-	const char *const *argv;	/* argv[0] is looked up in PATH; NULL-terminated */
+	const char *const *argv;	/* argv[0] is looked up where programs of the system are; NULL-terminated */
 
 	/*
 	 * secrets[i] can be read once by the child from descriptor PROCESS_FD_FIRST + i, i.e.
@@ -37,6 +38,8 @@ struct process {
 	const char *tty_prompt;		/* NULL: no terminal */
 	const struct secret *tty_answer;
 
+	enum process_confine confine;	/* what it may do */
+
 	unsigned seconds;	/* then it and what it started are ended: ERROR_FAILED/ETIMEDOUT; 0: no limit */
 };
 
@@ -50,8 +53,8 @@ struct process_result {
 
 /*
  * Runs the child to its end. 0 when it ran, whatever its status; the caller looks at status.
- * ERROR_NOT_FOUND when the program is not installed. The environment is PATH, LC_ALL=C, HOME
- * and TMPDIR; the child has RLIMIT_CORE 0 and dies with its parent.
+ * ERROR_NOT_FOUND when the program is not installed. The environment is a PATH of our own, LC_ALL=C,
+ * HOME and TMPDIR; the child has RLIMIT_CORE 0 and dies with its parent.
  */
 int process_run(const struct process *p, struct process_result *ret, struct error *e);
 void process_result_clear(struct process_result *r);

@@ -1,4 +1,7 @@
-/* The root key in the kernel keyring of this user: the unsealed state between commands. */
+/*
+ * The unsealed state between commands: one half of the root key in the kernel keyring of this user, the other in a file
+ * in memory (/run/kvmcrypt, or $XDG_RUNTIME_DIR/kvmcrypt). Each is random by itself.
+ */
 #ifndef KEYSTORE_CACHE_H
 #define KEYSTORE_CACHE_H
 

@@ -95,7 +95,8 @@ static int encrypt(const struct slot_params *p, const struct secret *passphrase,
 	const char *pin = NULL;
 	AUTOJSON json_object *config = config_json(p, &pin);
 	const char *argv[] = { "clevis", "encrypt", pin, json_object_to_json_string(config), NULL };
-	const struct process run = { .argv = argv, .input = passphrase, .stdout_max = JWE_MAX, .seconds = SECONDS };
+	const struct process run = { .argv = argv, .input = passphrase, .stdout_max = JWE_MAX, .seconds = SECONDS,
+				     .confine = PROCESS_FOREIGN };
 	struct process_result res;
 	int r = process_run_checked(&run, &res, e);
 	if (r < 0)
@@ -176,6 +177,7 @@ static int open_it(const struct seal *s, const struct slot *slot, const struct s
 		return r;
 	const struct process p = {
 		.argv = argv, .input = input, .stdout_max = 512, .stdout_secret = true, .seconds = SECONDS,
+		.confine = PROCESS_FOREIGN,
 	};
 	struct process_result res;
 	if ((r = process_run(&p, &res, e)) < 0)

@@ -31,7 +31,8 @@ static int run(const char *const *argv, const char *input, size_t max, char **re
 	AUTOSECRET struct secret *in = NULL;
 	struct process_result res;
 	int r = input ? secret_copy(input, strlen(input), &in, e) : 0;
-	const struct process p = { .argv = argv, .input = in, .stdout_max = max, .seconds = SECONDS };
+	const struct process p = { .argv = argv, .input = in, .stdout_max = max, .seconds = SECONDS,
+				   .confine = PROCESS_FOREIGN };
 	if (r < 0 || (r = process_run_checked(&p, &res, e)) < 0)
 		return r;
 	*ret = strdup(res.out);

@@ -97,7 +97,8 @@ int image_export_start(const struct image_layer *layers, size_t n, enum export_t
 	}
 	argv[a++] = "--export";
 	argv[a++] = json_object_to_json_string_ext(exported, JSON_C_TO_STRING_PLAIN);
-	const struct process p = { .argv = argv, .secrets = secrets.secrets, .n_secrets = secrets.n_secrets };
+	const struct process p = { .argv = argv, .secrets = secrets.secrets, .n_secrets = secrets.n_secrets,
+				   .confine = PROCESS_EXPORT };
 	r = process_run(&p, &res, e);
 	if (r == 0 && res.status != 0)
 		r = map_failure(&res, layers[0].path, e);

@@ -59,7 +59,8 @@ static int resize_qcow2(const struct volume_env *env, const struct record *r, co
 		argv[a++] = secrets.args[i];
 	argv[a++] = node;
 	argv[a++] = size;
-	const struct process child = { .argv = argv, .secrets = secrets.secrets, .n_secrets = secrets.n_secrets };
+	const struct process child = { .argv = argv, .secrets = secrets.secrets, .n_secrets = secrets.n_secrets,
+				       .confine = PROCESS_IMAGES };
 	return process_run_checked(&child, NULL, e);
 }
 

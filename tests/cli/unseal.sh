@@ -99,6 +99,21 @@ check_is false "$(sealed)" "it is unsealed"
 check "nothing was harmed" kvmcrypt keystore check
 kvmcrypt seal -q
 
+# Root of a container, without capabilities and with namespaces of its own, has the same keyring.
+if [ "$(id -u)" = 0 ] && unshare -m -n -u -i -p --fork true 2>/dev/null; then
+	container() {
+		unshare -m -n -u -i -p --fork sh -c 'mount -t tmpfs none /run && exec setpriv --bounding-set -all --inh-caps -all --no-new-privs "$@"' sh "$@"
+	}
+	printf 'correct horse' | kvmcrypt unseal -q --passphrase-file -
+	id=$(kvmcrypt keystore status --json | jq -r .root_key_id)
+	check "unsealed: the keyring is the container's as well" container keyctl search @u user "kvmcrypt:$id"
+	check_is true "$(container "$KVMCRYPT" keystore status --json | jq -r .sealed)" "  the root key is not"
+	check_is "600 700" "$(stat -c %a "/run/kvmcrypt/$id") $(stat -c %a /run/kvmcrypt)" "the other half is root's alone"
+	check_is false "$(sealed)" "here it is unsealed"
+	kvmcrypt seal -q
+	check "sealed again, it is gone" test ! -e "/run/kvmcrypt/$id"
+fi
+
 # A signal at the prompt ends the command, by that signal and with the echo back on.
 cat >asking <<SCRIPT
 sh -c 'echo \$\$ >pid; exec "\$0" unseal' '$KVMCRYPT'

@@ -161,6 +161,30 @@ static bool is_cached(struct keystore *ks)
 	return cached;
 }
 
+/* What lies in the keyring is not the key; one that lies there whole, from an older version, is understood. */
+static void half_of_it_is_in_the_keyring(void **state)
+{
+	AUTOSECRET struct secret *fresh = NULL;
+	AUTOSECRET struct secret *again = NULL;
+	struct error why = { 0 };
+	char description[64] = "kvmcrypt:", seen[ROOT_KEY_LEN];
+	uuid_t id;
+	bool was;
+	(void)state;
+	assert_int_equal(secret_random(ROOT_KEY_LEN, &fresh, &why), 0);
+	assert_int_equal(kdf_root_id(fresh, id, &why), 0);
+	uuid_unparse_lower(id, description + strlen(description));
+	assert_int_equal(cache_put(id, fresh, 0, &why), 0);
+	long key = keyctl_search(KEY_SPEC_USER_KEYRING, "user", description, 0);
+	assert_int_equal(keyctl_read((key_serial_t)key, seen, sizeof(seen)), ROOT_KEY_LEN);
+	assert_memory_not_equal(seen, fresh->data, ROOT_KEY_LEN);
+	assert_true(add_key("user", description, fresh->data, ROOT_KEY_LEN, KEY_SPEC_USER_KEYRING) > 0);
+	assert_int_equal(cache_get(id, &again, &why), 0);
+	assert_true(secret_equal(fresh, again));
+	assert_int_equal(cache_remove(id, &was, &why), 0);
+	assert_true(was);
+}
+
 static void a_keystore_uses_it(void **state)
 {
 	bool was = false;
@@ -192,6 +216,7 @@ int main(void)
 		CACHE_TEST(put_get_remove),	   CACHE_TEST(removed_key_is_gone_for_its_readers),
 		CACHE_TEST(times_out),		   CACHE_TEST(found_without_possession),
 		CACHE_TEST(other_users_do_not_see_it), CACHE_TEST(a_planted_key_is_not_taken),
+		CACHE_TEST(half_of_it_is_in_the_keyring),
 		CACHE_TEST(a_keystore_uses_it),
 	};
 	bool was;

@@ -286,6 +286,44 @@ static void a_time_limit_of_one_that_says_no_more(void **state)
 	assert_int_equal(e.err, ETIMEDOUT);
 }
 
+/* What a confined child is, and what the kernel says to it. */
+static void confined(enum process_confine how, const char *script, const char *expected)
+{
+	const char *argv[] = { "sh", "-c", script, NULL };
+	const struct process p = { .argv = argv, .stdout_max = 4096, .confine = how };
+	struct process_result r;
+	assert_ok(process_run(&p, &r, &e));
+	assert_string_equal(r.out, expected);
+	process_result_clear(&r);
+}
+
+static void a_child_has_no_more_than_it_needs(void **state)
+{
+	static const char status[] = "sed -n 's/^\\(CapEff\\|NoNewPrivs\\|Seccomp\\):[[:space:]]*0*/\\1 /p' /proc/self/status";
+	static const char calls[] = "keyctl show @u >/dev/null 2>&1; echo keyctl $?; strace -o /dev/null true 2>/dev/null; "
+				    "echo ptrace $?; unshare -U true 2>/dev/null; echo unshare $?";
+	(void)state;
+	confined(PROCESS_FOREIGN, calls, "keyctl 1\nptrace 1\nunshare 1\n");
+	confined(PROCESS_IMAGES, calls, "keyctl 1\nptrace 1\nunshare 1\n");
+	if (geteuid() != 0)
+		return;
+	confined(PROCESS_FOREIGN, status, "CapEff \nNoNewPrivs 1\nSeccomp 2\n");
+	confined(PROCESS_IMAGES, status, "CapEff 2\nNoNewPrivs 1\nSeccomp 2\n");
+	confined(PROCESS_FOREIGN, "[ $(id -u) != 0 ] && echo other; cat /etc/shadow 2>/dev/null; kill -0 $PPID 2>/dev/null || echo no",
+		 "other\nno\n");
+	confined(PROCESS_IMAGES, "id -u; mount -t tmpfs none /mnt 2>/dev/null || echo no", "0\nno\n");
+}
+
+static void a_path_of_our_own(void **state)
+{
+	(void)state;
+	char *before = strdup(getenv("PATH"));
+	setenv("PATH", "/nowhere", 1);
+	confined(PROCESS_OURS, "echo $PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+	setenv("PATH", before, 1);
+	free(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +341,8 @@ int main(void)
 		cmocka_unit_test(nothing_else_is_open),
 		cmocka_unit_test(environment_and_limits),
 		cmocka_unit_test(missing_program),
+		cmocka_unit_test(a_child_has_no_more_than_it_needs),
+		cmocka_unit_test(a_path_of_our_own),
 		cmocka_unit_test(secret_too_long_for_a_pipe),
 		cmocka_unit_test(checked),
 		cmocka_unit_test(no_wait_for_a_child_that_was_given_up),
