@@ -1,4 +1,5 @@
 #include "lib/serve/load.h"
+#include "lib/volume/hold.h"
 #include "lib/volume/internal.h"
 #include "lib/volume/list.h"
 #include "lib/serve/open.h"
@@ -54,38 +55,53 @@ static int find_meant(struct keystore *ks, const struct volume_load *p, struct v
 	return r < 0 ? r : volume_list_all(ks, is_wanted, p->ram ? &config : NULL, ret, e);
 }
 
+/* Volumes of one's own, but for those that are mapped: opening one holds it itself. */
 struct batch {
-	struct record *records[BATCH];
+	struct volume_hold holds[BATCH];
 	size_t n;
+	const unsigned char *busy[BATCH];	/* those that another process has just now */
+	size_t n_busy;
 };
 
 static void batch_clear(struct batch *b)
 {
 	for (size_t i = 0; i < b->n; i++)
-		record_free(b->records[i]);
-	b->n = 0;
+		volume_release(&b->holds[i]);
+	b->n = b->n_busy = 0;
+}
+
+static int batch_add(const struct volume_env *env, const uuid_t volume, unsigned flags, struct batch *b,
+		     struct error *e)
+{
+	struct volume_hold *h = &b->holds[b->n];
+	int r = volume_hold(env, volume, NULL, HOLD_UNFINISHED | flags, h, e);
+	if (r < 0)
+		return r;
+	b->n++;
+	if (volume_is_mapped_for_guests(h->record)) {
+		cleanup_close(&h->lock);
+		h->lock = -1;
+	}
+	return 0;
 }
 
 /*
- * The volumes [from, from + BATCH); one that went away meanwhile is left out, and so is a damaged
- * one, which must not keep the guests of all others from starting (*first tells of it).
+ * The volumes [from, from + BATCH); one that went away meanwhile is left out, and so is one that is damaged or that
+ * another host has, which must not keep the guests of all others from starting (*first tells of it). None is waited
+ * for while others are held.
  */
-static int batch_get(struct keystore *ks, const uuid_t *volumes, size_t n, struct batch *b,
+static int batch_get(const struct volume_env *env, const uuid_t *volumes, size_t n, struct batch *b,
 		     struct error *first, struct error *e)
 {
-	b->n = 0;
 	for (size_t i = 0; i < n && i < BATCH; i++) {
 		struct error why = { 0 };
-		int r = keystore_get(ks, volumes[i], &b->records[b->n], &why);
-		if (r == 0) {
-			b->n++;
-		} else if (why.kind == ERROR_DAMAGED) {
-			if (!first->kind)
-				*first = why;
-		} else if (r != -ENOENT) {
-			*e = why;
-			return r;
-		}
+		int r = batch_add(env, volumes[i], HOLD_TRY, b, &why);
+		if (r == -EBUSY)
+			b->busy[b->n_busy++] = volumes[i];
+		else if (r < 0 && why.kind != ERROR_NOT_FOUND && why.kind != ERROR_DAMAGED && why.kind != ERROR_REFUSED)
+			return error_pass(e, &why);
+		else if (r < 0 && why.kind != ERROR_NOT_FOUND && !first->kind)
+			*first = why;
 	}
 	return 0;
 }
@@ -112,8 +128,8 @@ static void reveal_secrets(struct keystore *ks, const struct batch *b)
 	struct record *list[BATCH];
 	size_t n = 0;
 	for (size_t i = 0; i < b->n; i++)
-		if (!volume_is_mapped_for_guests(b->records[i]))
-			list[n++] = b->records[i];
+		if (!volume_is_mapped_for_guests(b->holds[i].record))
+			list[n++] = b->holds[i].record;
 	/* If one is damaged none is revealed, and run_one() does it one by one. */
 	if (n)
 		keystore_reveal(ks, list, n, "load", NULL, NULL);
@@ -152,33 +168,70 @@ static void run_one(const struct volume_env *env, const struct place *at, struct
 		volume_register(env, at->g, r, "load", &l->changed, &l->ephemeral, &l->error);
 }
 
-static int run(const struct volume_env *env, const struct place *where, const uuid_t *volumes, size_t n, bool load,
-	       bool dry_run, volume_loaded_fn fn, void *ctx, struct error *e)
+struct run {
+	const struct volume_env *env;
+	const struct place *where;
+	const struct volume_load *p;
+	struct error first;
+};
+
+static int run_batch(struct run *run, struct batch *b)
 {
-	struct error first = { 0 };
-	for (size_t at = 0; at < n; at += BATCH) {
+	const struct volume_load *p = run->p;
+	int r = 0;
+	if (p->load && !p->dry_run)
+		reveal_secrets(run->env->ks, b);
+	for (size_t i = 0; i < b->n && r >= 0; i++) {
+		struct volume_loaded l = { .record = b->holds[i].record };
+		run_one(run->env, run->where, &b->holds[i].record, p->load, p->dry_run, &l);
+		l.record = b->holds[i].record;
+		if (l.error.kind && !run->first.kind)
+			run->first = l.error;
+		r = p->loaded(p->ctx, &l);
+	}
+	batch_clear(b);
+	return r;
+}
+
+/* Those that were busy, each by itself; one whose process does not end is told of. */
+static int run_busy(struct run *run, const unsigned char *const *volumes, size_t n)
+{
+	int r = 0;
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		CLEANUP(batch_clear) struct batch one = { 0 };
+		AUTORECORD struct record *seen = NULL;
+		struct volume_loaded l = { 0 };
+		if (batch_add(run->env, volumes[i], 0, &one, &l.error) == 0) {
+			r = run_batch(run, &one);
+		} else if (keystore_get(run->env->ks, volumes[i], &seen, NULL) == 0) {
+			l.record = seen;
+			run->first = run->first.kind ? run->first : l.error;
+			r = run->p->loaded(run->p->ctx, &l);
+		}
+	}
+	return r;
+}
+
+static int run(const struct volume_env *env, const struct place *where, const struct volume_load *p,
+	       const struct volume_list *l, struct error *e)
+{
+	struct run run = { .env = env, .where = where, .p = p };
+	for (size_t at = 0; at < l->n; at += BATCH) {
 		CLEANUP(batch_clear) struct batch b = { 0 };
-		int r = batch_get(env->ks, volumes + at, n - at, &b, &first, e);
+		const unsigned char *busy[BATCH];
+		int r = batch_get(env, l->uuids + at, l->n - at, &b, &run.first, e);
 		if (r < 0)
 			return r;
-		if (load && !dry_run)
-			reveal_secrets(env->ks, &b);
-		for (size_t i = 0; i < b.n; i++) {
-			struct volume_loaded l = { .record = b.records[i] };
-			run_one(env, where, &b.records[i], load, dry_run, &l);
-			l.record = b.records[i];
-			if (l.error.kind && !first.kind)
-				first = l.error;
-			r = fn(ctx, &l);
-			if (r < 0)
-				return r;
-		}
-		progress_report(env->progress, load ? "loading" : "unloading", at + b.n, n);
+		size_t n = b.n, n_busy = b.n_busy;
+		memcpy(busy, b.busy, sizeof(busy));
+		r = run_batch(&run, &b);
+		if (r >= 0)
+			r = run_busy(&run, busy, n_busy);
+		if (r < 0)
+			return r;
+		progress_report(env->progress, p->load ? "loading" : "unloading", at + n + n_busy, l->n);
 	}
-	if (!first.kind)
-		return 0;
-	*e = first;
-	return -first.err;
+	return run.first.kind ? error_pass(e, &run.first) : 0;
 }
 
 /* ---- how ---- */
@@ -202,7 +255,7 @@ static int run_all(const struct volume_env *env, const struct place *where, cons
 	int r = p->named ? 0 : find_meant(env->ks, p, meant, e);
 	const struct volume_list *l = p->named ? p->named : meant;
 	if (r == 0)
-		r = run(env, where, l->uuids, l->n, p->load, p->dry_run, p->loaded, p->ctx, e);
+		r = run(env, where, p, l, e);
 	return r == 0 && l->damaged.kind ? error_pass(e, &l->damaged) : r;
 }
 

@@ -46,6 +46,32 @@ int volume_new_record(const char *path, const char *header, const char *integrit
 	return 0;
 }
 
+static int find_parent(struct keystore *ks, const char *path, struct record **ret, struct error *e)
+{
+	struct image_look look;
+	struct error why = { 0 };
+	int result = volume_at(ks, path, ret, e);
+	if (result < 0 || *ret || image_look(path, &look, NULL) < 0 || !look.encrypted)
+		return result;
+	result = keystore_find_luks(ks, look.luks_uuid, ret, &why);
+	return result < 0 && why.kind != ERROR_NOT_FOUND ? error_pass(e, &why) : 0;
+}
+
+int volume_note_parent(struct keystore *ks, struct record *r, const char *format, struct error *e)
+{
+	AUTORECORD struct record *parent = NULL;
+	int result = r->backing ? find_parent(ks, r->backing, &parent, e) : 0;
+	if (result < 0 || !r->backing)
+		return result;
+	uuid_clear(r->parent);
+	free(TAKE_PTR(r->parent_format));
+	if (parent)
+		uuid_copy(r->parent, parent->uuid);
+	else if (format && *format && !(r->parent_format = strdup(format)))
+		return error_oom(e);
+	return 0;
+}
+
 int volume_at(struct keystore *ks, const char *path, struct record **ret, struct error *e)
 {
 	struct error why = { 0 };

@@ -27,6 +27,12 @@ void volume_learn(struct record *r);
 int volume_new_record(const char *path, const char *header, const char *integrity, const char *backing,
 		      struct record **ret, struct error *e);
 
+/*
+ * Notes which volume the record's backing file is, by its path or by the LUKS header that is there; of one that is none
+ * the format ("qcow2"; "": nobody says). Without a backing file nothing.
+ */
+int volume_note_parent(struct keystore *ks, struct record *r, const char *format, struct error *e);
+
 /* The volume that the keystore has for this path; *ret NULL: none. */
 int volume_at(struct keystore *ks, const char *path, struct record **ret, struct error *e);
 

@@ -154,7 +154,8 @@ static int make_record(struct flow *f, struct error *e)
 	r->format = volume_record_format(info->format);
 	r->size = info->size;
 	volume_fill_from_luks(r, luks, info->header_offset, info->header_length);
-	if (s->header)
+	result = volume_note_parent(f->env->ks, r, info->qcow2.backing_format, e);
+	if (result == 0 && s->header)
 		result = detached_size(s->path, s->c, &r->size, e);
 	return result < 0 ? result : secret_generate_passphrase(&r->passphrase, e);
 }

@@ -43,6 +43,19 @@ redo
 AFTER_ROUND=redo race "detach" "0 6" a.qcow2 rotate a.qcow2 -- "$KVMCRYPT" detach -q vm a.qcow2
 race "load" "0 6" a.qcow2 rotate a.qcow2 -- "$KVMCRYPT" load -q a.qcow2
 
+# load holds the volume while it hands out the key, and others are not kept waiting by one that is busy.
+strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:signal=STOP:when=1 "$KVMCRYPT" rotate -q a.qcow2 &
+held=$!
+while ! rotating=$(pgrep -P $held) || ! grep -q '^State:.*[Tt]' "/proc/$rotating/status" 2>/dev/null; do sleep 0.05; done
+kvmcrypt create -q c.qcow2 16M
+check_exit 0 "another volume is loaded" timeout 20 "$KVMCRYPT" load -q c.qcow2
+check_exit 124 "load waits for a rotation" timeout 3 "$KVMCRYPT" load -q a.qcow2
+kill -CONT "$rotating"
+wait $held
+check_exit 0 "and then loads" "$KVMCRYPT" load -q a.qcow2
+kvmcrypt unload -q c.qcow2
+kvmcrypt erase -q --yes c.qcow2
+
 # libvirt's own failure to start is 1: QEMU found the image locked. Then it starts the next time.
 stop() {
 	virsh -q destroy vm >/dev/null 2>&1

@@ -56,8 +56,8 @@ guest_runs() { pgrep -f "qemu-system-x86_64.*$T/in" >/dev/null; }
 machine_runs() { pgrep -f "qemu-system-x86_64.*$T/in/kvmcrypt-vm" >/dev/null; }
 two_run() { [ "$(find "$T/in" -maxdepth 1 -name 'kvmcrypt-test.*' | wc -l)" -ge 2 ]; }
 
-interrupt TERM "a run of two scripts" two_run bash tests/run cli/create cli/recover
-interrupt INT "a run" two_run bash tests/run cli/create cli/recover
+interrupt TERM "a run of two scripts" two_run bash tests/run cli/create cli/keyslot
+interrupt INT "a run" two_run bash tests/run cli/create cli/keyslot
 interrupt HUP "one script" mounted bash tests/cli/export.sh
 interrupt TERM "a run with a mount" mounted bash tests/run cli/export
 interrupt TERM "a sweep" sweeps bash tests/run fault/sweep

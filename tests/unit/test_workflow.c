@@ -268,6 +268,36 @@ static void test_rotate_proves(void **state)
 	assert_int_equal(count_slots(r), 1);
 }
 
+/* ---- what a record knows of its base ---- */
+
+static void test_parent(void **state)
+{
+	AUTORECORD struct record *base = make_volume("base.qcow2");
+	AUTORECORD struct record *over = NULL;
+	AUTORECORD struct record *foreign = NULL;
+	bool existed;
+	(void)state;
+	const struct volume_create p = {
+		.path = in_dir("over.qcow2"), .backing = base->path, .mode = -1, .uid = (uid_t)-1, .gid = (gid_t)-1,
+	};
+	assert_ok(volume_create(&env, NULL, &p, &over, &existed, &e));
+	assert_memory_equal(over->parent, base->uuid, sizeof(uuid_t));
+	assert_null(over->parent_format);
+	int fd = open(in_dir("plain.raw"), O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	const struct volume_create q = {
+		.path = in_dir("other.qcow2"),
+		.backing = in_dir("plain.raw"),
+		.mode = -1,
+		.uid = (uid_t)-1,
+		.gid = (gid_t)-1,
+	};
+	assert_ok(volume_create(&env, NULL, &q, &foreign, &existed, &e));
+	assert_true(uuid_is_null(foreign->parent));
+	assert_string_equal(foreign->parent_format, "raw");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -282,6 +312,7 @@ int main(void)
 		TEST(test_read_again),
 		TEST(test_caller_holds),
 		TEST(test_rotate_proves),
+		TEST(test_parent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

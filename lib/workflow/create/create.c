@@ -143,7 +143,8 @@ static int make(struct flow *f, struct error *e)
 		volume_fill_from_luks(r, luks_info(s->luks), 0, luks_info(s->luks)->data_offset);
 	else
 		fill_from_plan(plan, r);
-	return plan_files(s, r, e);
+	result = volume_note_parent(f->env->ks, r, plan->backing_format, e);
+	return result < 0 ? result : plan_files(s, r, e);
 }
 
 /* ---- act ---- */

@@ -87,7 +87,7 @@ int move_others(struct flow *f, uuid_t **ret, size_t *ret_n, struct error *e);
  */
 int move_backing(const struct record *r, const char *path, const struct qcow2_header *h, char **ret, struct error *e);
 /* The record's backing file is what the header at the record's path names, if that is there. */
-int move_backing_noted(struct record *r, struct error *e);
+int move_backing_noted(struct keystore *ks, struct record *r, struct error *e);
 /* Can every name be changed that is to be? *ret_stale: one is to be. */
 int move_names_check(struct flow *f, bool *ret_stale, struct error *e);
 /* Overlays and configurations name the record's path, which is the new one. Repeatable. */

@@ -242,7 +242,7 @@ static int commit(struct flow *f, struct error *e)
 	if (result == 0 && is_live(s))
 		result = volume_prove_new(r, r->path, e);
 	if (result == 0)
-		result = move_backing_noted(r, e);
+		result = move_backing_noted(f->env->ks, r, e);
 	for (size_t i = 0; i < f->n_others && result == 0; i++) {
 		result = set_path(&f->others[i].hold.record->backing, r->path, e);
 		f->others[i].changed = true;
@@ -256,7 +256,10 @@ static int finish(struct flow *f, struct error *e)
 	struct record *r = f->record;
 	int result = move_read(f, e);
 	if (result == 0 && !(r->work.step & MOVE_WITHOUT_LIBVIRT))
-		result = volume_check_libvirt(f->g, r, NO_NAME, e);
+		result = volume_check_libvirt(f->g, r,
+					      NO_NAME ", where it is already: `kvmcrypt recover` with libvirt ends the "
+						      "move",
+					      e);
 	if (result == 0)
 		result = move_names(f, e);
 	for (size_t i = 0; i < s->n && result == 0; i++)

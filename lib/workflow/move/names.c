@@ -56,7 +56,7 @@ int move_backing(const struct record *r, const char *path, const struct qcow2_he
 	return 0;
 }
 
-int move_backing_noted(struct record *r, struct error *e)
+int move_backing_noted(struct keystore *ks, struct record *r, struct error *e)
 {
 	AUTOCONTAINER struct container *c = NULL;
 	AUTOFREE char *now = NULL;
@@ -76,7 +76,7 @@ int move_backing_noted(struct record *r, struct error *e)
 		return result;
 	free(r->backing);
 	r->backing = whole;
-	return 0;
+	return volume_note_parent(ks, r, container_info(c)->qcow2.backing_format, e);
 }
 
 /* ---- the volumes above ---- */
