@@ -210,10 +210,12 @@ static void head_of_the_trail(void **state)
 	       "head of the audit trail was changed");
 	/* And the rows behind it removed too: the records still tell. */
 	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') "
-	       "WHERE name = 'audit_head'; DELETE FROM audit WHERE seq > 5", "what tells the newest records does not fit");
+	       "WHERE name = 'audit_head'; DELETE FROM audit WHERE seq > 5",
+	       "what tells the newest records does not fit");
 	/* And all that tells the newest records, but not the records. */
-	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') WHERE name = 'audit_head'; "
-	       "DELETE FROM audit WHERE seq > 5; DELETE FROM tree; INSERT INTO tree SELECT * FROM old.tree",
+	tamper("UPDATE meta SET value = (SELECT value FROM old.meta WHERE name = 'audit_head') WHERE name = "
+	       "'audit_head'; DELETE FROM audit WHERE seq > 5; DELETE FROM tree; INSERT INTO tree SELECT * FROM "
+	       "old.tree",
 	       "an older one was put back");
 }
 
@@ -228,8 +230,8 @@ static void everything_set_back(void **state)
 	snprintf(head, sizeof(head), "%llu:%s", (unsigned long long)st.audit_seq, st.audit_head);
 	assert_ok(keystore_check(ks, head, NULL, NULL, NULL, NULL, &e));
 	sql_with_old("DELETE FROM volume; INSERT INTO volume SELECT * FROM old.volume; DELETE FROM audit; "
-		     "INSERT INTO audit SELECT * FROM old.audit; DELETE FROM meta; "
-		     "INSERT INTO meta SELECT * FROM old.meta; DELETE FROM tree; INSERT INTO tree SELECT * FROM old.tree");
+		     "INSERT INTO audit SELECT * FROM old.audit; DELETE FROM meta; INSERT INTO meta SELECT * FROM "
+		     "old.meta; DELETE FROM tree; INSERT INTO tree SELECT * FROM old.tree");
 	assert_check(ks, NULL);
 	struct findings f = { 0 };
 	assert_fails(keystore_check(ks, head, note_finding, &f, NULL, NULL, &e), ERROR_DAMAGED, "1 finding");

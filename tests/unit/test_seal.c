@@ -152,7 +152,8 @@ static void only_slots_of_the_type_are_tried(void **state)
 	const struct credential c = { .type = SLOT_KEY_FILE, .key = wrong_file };
 	guesses = 0;
 	assert_fails(keystore_unseal_with(k, &c, &e), ERROR_BAD_KEY, "no slot");
-	assert_int_equal(guesses, 3);
+	/* The weak ones have a slow function, and no file of this length. */
+	assert_int_equal(guesses, 1);
 	assert_ok(keystore_generate_recovery(&wrong_recovery, &e));
 	const struct credential rec = { .type = SLOT_RECOVERY, .key = wrong_recovery };
 	guesses = 0;

@@ -141,7 +141,8 @@ int host_conf_text(struct host *h, enum host_conf file, char **ret, struct error
 	aug_set(h->augeas, "/kvmcrypt/old", old);
 	if (aug_text_retrieve(h->augeas, files[file].lens, "/kvmcrypt/old", path, "/kvmcrypt/new") < 0 ||
 	    aug_get(h->augeas, "/kvmcrypt/new", &text) != 1 || !text)
-		return error_set(e, ERROR_FAILED, EINVAL, "%s cannot be written as libvirt's lens has it", files[file].path);
+		return error_set(e, ERROR_FAILED, EINVAL, "%s cannot be written as libvirt's lens has it",
+				 files[file].path);
 	*ret = strdup(text);
 	return *ret ? 0 : error_oom(e);
 }
