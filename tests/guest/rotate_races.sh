@@ -44,10 +44,11 @@ AFTER_ROUND=redo race "detach" "0 6" a.qcow2 rotate a.qcow2 -- "$KVMCRYPT" detac
 race "load" "0 6" a.qcow2 rotate a.qcow2 -- "$KVMCRYPT" load -q a.qcow2
 
 # load holds the volume while it hands out the key, and others are not kept waiting by one that is busy.
-strace -f -qq -o /dev/null -e trace=fsync,fdatasync -e inject=fsync,fdatasync:signal=STOP:when=1 "$KVMCRYPT" rotate -q a.qcow2 &
+kvmcrypt create -q c.qcow2 16M
+strace -f -qq -o /dev/null -P "$PWD/a.qcow2" -e trace=fsync,fdatasync -e inject=fsync,fdatasync:signal=STOP:when=1 \
+	"$KVMCRYPT" rotate -q a.qcow2 &
 held=$!
 while ! rotating=$(pgrep -P $held) || ! grep -q '^State:.*[Tt]' "/proc/$rotating/status" 2>/dev/null; do sleep 0.05; done
-kvmcrypt create -q c.qcow2 16M
 check_exit 0 "another volume is loaded" timeout 20 "$KVMCRYPT" load -q c.qcow2
 check_exit 124 "load waits for a rotation" timeout 3 "$KVMCRYPT" load -q a.qcow2
 kill -CONT "$rotating"
