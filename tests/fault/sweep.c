@@ -302,7 +302,8 @@ static void sweep_verb(void)
 		printf(" %s %ld", kinds[k].name, landed[k]);
 		/* Threads make a call more or less; a kind that does not land proves nothing. */
 		bool meant = n_parts == 1 && (k != LOST || verb->flags & COPIES);
-		thin |= planned[k] - landed[k] > planned[k] / 10 + 1 || (meant && landed[k] < (every > 1 ? 1 : KIND_MIN));
+		long least = every > 1 ? 1 : KIND_MIN;
+		thin |= planned[k] - landed[k] > planned[k] / 10 + 1 || (meant && landed[k] < least);
 	}
 	const char *end = thin ? ", a kind did not land" : "";
 	/* A fault that is known and waits for its owner is no pass. */

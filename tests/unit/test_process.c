@@ -299,9 +299,11 @@ static void confined(enum process_confine how, const char *script, const char *e
 
 static void a_child_has_no_more_than_it_needs(void **state)
 {
-	static const char status[] = "sed -n 's/^\\(CapEff\\|NoNewPrivs\\|Seccomp\\):[[:space:]]*0*/\\1 /p' /proc/self/status";
-	static const char calls[] = "keyctl show @u >/dev/null 2>&1; echo keyctl $?; strace -o /dev/null true 2>/dev/null; "
-				    "echo ptrace $?; unshare -U true 2>/dev/null; echo unshare $?";
+	static const char status[] =
+		"sed -n 's/^\\(CapEff\\|NoNewPrivs\\|Seccomp\\):[[:space:]]*0*/\\1 /p' /proc/self/status";
+	static const char calls[] = "keyctl show @u >/dev/null 2>&1; echo keyctl $?; "
+				    "strace -o /dev/null true 2>/dev/null; echo ptrace $?; "
+				    "unshare -U true 2>/dev/null; echo unshare $?";
 	(void)state;
 	confined(PROCESS_FOREIGN, calls, "keyctl 1\nptrace 1\nunshare 1\n");
 	confined(PROCESS_IMAGES, calls, "keyctl 1\nptrace 1\nunshare 1\n");
@@ -309,7 +311,8 @@ static void a_child_has_no_more_than_it_needs(void **state)
 		return;
 	confined(PROCESS_FOREIGN, status, "CapEff \nNoNewPrivs 1\nSeccomp 2\n");
 	confined(PROCESS_IMAGES, status, "CapEff 2\nNoNewPrivs 1\nSeccomp 2\n");
-	confined(PROCESS_FOREIGN, "[ $(id -u) != 0 ] && echo other; cat /etc/shadow 2>/dev/null; kill -0 $PPID 2>/dev/null || echo no",
+	confined(PROCESS_FOREIGN,
+		 "[ $(id -u) != 0 ] && echo other; cat /etc/shadow 2>/dev/null; kill -0 $PPID 2>/dev/null || echo no",
 		 "other\nno\n");
 	confined(PROCESS_IMAGES, "id -u; mount -t tmpfs none /mnt 2>/dev/null || echo no", "0\nno\n");
 }
