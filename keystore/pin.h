@@ -23,6 +23,9 @@ int pin_read(const char *keystore, bool *ret_found, struct pin *ret, struct erro
 /* Durable, as a whole. Both null: no pin any more. */
 int pin_write(const char *keystore, const struct pin *pin, struct error *e);
 
+/* Removes what an interrupted pin_write() left. Both are called under the lock of the seal. */
+void pin_sweep(const char *keystore);
+
 bool pin_fits(const struct pin *pin, const uuid_t root_id);
 
 #endif

@@ -100,6 +100,7 @@ void keystore_pin_settle(struct keystore *ks)
 	for EACH_NAME(ks, at) {
 		struct pin pin;
 		bool found = false;
+		pin_sweep(at);
 		if (pin_read(at, &found, &pin, NULL) < 0 || !found || uuid_is_null(pin.next))
 			continue;
 		if (!uuid_compare(pin.next, id))
