@@ -126,6 +126,8 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	int r = posture_run(&p, &report, e);
 	if (r < 0)
 		return r;
+	if (*report.no_waivers)
+		say(ctx, "note: nothing is excused: %s", report.no_waivers);
 	if (*report.no_libvirt)
 		say(ctx, "note: %s", report.no_libvirt);
 	size_t bad = 0;

@@ -62,6 +62,7 @@ struct posture_report {
 	struct posture_finding *findings; /* in the order of the table */
 	size_t n;
 	size_t count[POSTURE_VERDICTS]; /* findings of each verdict */
+	char no_waivers[1024]; /* why check.conf could not be read; "" where it was, or is not there */
 	char no_libvirt[1024];		/* why libvirt could not be asked; "" where it was, or need not be */
 };
 void posture_report_clear(struct posture_report *r);

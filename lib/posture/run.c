@@ -89,6 +89,19 @@ static int look(struct host *h, const struct posture_check *c, const struct waiv
 	return l.out_of_memory ? error_oom(e) : judge(ret, w, e);
 }
 
+/* Who may not read the host's own file is told so, and nothing is excused for him. */
+static int read_waivers(const struct posture_params *p, const char *path, struct waivers *ret,
+			struct posture_report *report, struct error *e)
+{
+	struct error why;
+	int r = waivers_read(p->waivers ? p->waivers : path, ret, &why);
+	if (r == -EACCES && !p->waivers) {
+		snprintf(report->no_waivers, sizeof(report->no_waivers), "%s", why.message);
+		return 0;
+	}
+	return r < 0 ? error_pass(e, &why) : 0;
+}
+
 int posture_run(const struct posture_params *p, struct posture_report *ret, struct error *e)
 {
 	AUTOPOSTURE struct posture_report report = { 0 };
@@ -98,7 +111,7 @@ int posture_run(const struct posture_params *p, struct posture_report *ret, stru
 	snprintf(path, sizeof(path), "%s%s", p->root ? p->root : "", WAIVER_FILE);
 	int r = check_which(p, e);
 	if (r == 0)
-		r = waivers_read(p->waivers ? p->waivers : path, &waivers, e);
+		r = read_waivers(p, path, &waivers, &report, e);
 	if (r == 0)
 		r = host_open(p->root, p->connect, p->domain, p->milliseconds, &h, e);
 	if (r < 0)

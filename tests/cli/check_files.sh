@@ -182,4 +182,14 @@ for i in server-cert:good-cert server-key:good-key ca-cert:ca-cert; do cp "$pki/
 at 1 "with TLS, and a password in the file" console
 check_is "warn pass pass pass pass fail" "$(for i in listen auth tls verify certificate password; do verdict console.$i; done | xargs)" "only the password fails"
 check_is 0 "$(grep -c secret12 "$T/stdout")" "and is not shown"
+
+# Who may not read check.conf is told so, and gets the checks all the same.
+if [ "$(id -u)" = 0 ]; then
+	mkdir -p closed/etc/kvmcrypt
+	echo "process.core until 2999-01-01: x" >closed/etc/kvmcrypt/check.conf
+	chmod 700 closed/etc/kvmcrypt
+	chmod a+x "$T" .
+	check_exit 0 "another user, and a check.conf that is not his to read" setpriv --reuid 65534 --clear-groups "$KVMCRYPT" check --root "$PWD/closed" --fail-on never process.core
+	check_is 1 "$(grep -c '^note: nothing is excused: ' "$T/stderr")" "is told that nothing is excused"
+fi
 exit $FAILED
