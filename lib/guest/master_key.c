@@ -32,6 +32,9 @@ int guest_master_key(struct guest_connection *g, virDomainPtr d, struct secret *
 	json_object_object_add(args, "property", json_object_new_string("file"));
 	struct error why = { 0 };
 	int r = guest_qmp(d, "qom-get", args, &file, &why);
+	/* That it could not be asked says nothing about its key. */
+	if (r < 0 && r != -EREMOTEIO)
+		return error_pass(e, &why);
 	const char *path = r == 0 ? json_object_get_string(file) : NULL;
 	if (!path)
 		return refuse(d, r < 0 ? why.message : "it has no master key", e);

@@ -19,7 +19,7 @@ static int failed(struct json_object *reply, const char *command, struct error *
 {
 	struct json_object *error = NULL;
 	const char *why = json_object_object_get_ex(reply, "error", &error) ? guest_qmp_text(error, "desc") : NULL;
-	return error_set(e, ERROR_LIBVIRT, EIO, "QEMU refused %s: %s", command, why ? why : "it gives no reason");
+	return error_set(e, ERROR_LIBVIRT, EREMOTEIO, "QEMU refused %s: %s", command, why ? why : "it gives no reason");
 }
 
 int guest_qmp_answer(const char *text, const char *command, struct json_object **ret, struct error *e)

@@ -7,8 +7,8 @@
 
 /*
  * Runs a command; arguments (reference taken) may be NULL. *ret: what it returned, the caller puts
- * it; ret may be NULL. ERROR_LIBVIRT with QEMU's own reason. No key in clear goes this way:
- * libvirt may log it.
+ * it; ret may be NULL. ERROR_LIBVIRT/EREMOTEIO with QEMU's own reason; another errno: it was not asked. No key in clear
+ * goes this way: libvirt may log it.
  */
 int guest_qmp(virDomainPtr d, const char *command, struct json_object *arguments, struct json_object **ret,
 	      struct error *e);
