@@ -87,7 +87,7 @@ kvmcrypt create -q --owner 64055:107 images/qemu.qcow2 8M
 check "root's directory, libvirt-qemu's image" kvmcrypt rotate -q --no-libvirt images/qemu.qcow2
 mkdir -p -m 700 own
 chown -R $TENANT:$TENANT own
-check "a user's own, run by that user" as_tenant env HOME="$T/own" XDG_DATA_HOME="$T/own" KVMCRYPT_KEYSTORE="$T/own/ks" bash -c "
+check "a user's own, run by that user" as_tenant env HOME="$T/own" XDG_DATA_HOME="$T/own" KVMCRYPT_KEYSTORE="$T/own/ks" KVMCRYPT_PINS="$T/own/pins" bash -c "
 	cd '$T/own' && head -c 64 /dev/urandom >root.key && '$KVMCRYPT' init -q --key-file root.key >/dev/null &&
 	'$KVMCRYPT' create -q a.qcow2 8M && '$KVMCRYPT' rotate -q --volume-key --no-libvirt a.qcow2"
 check "his image in his directory, by root" kvmcrypt rotate -q --no-libvirt home/t.raw
