@@ -20,8 +20,9 @@ check "a keystore" kvmcrypt init -q --recovery-key rec
 pcr_sign 11 >sig.json
 
 # systemd-cryptenroll takes what it finds in its own directories.
+mkdir -p /run/systemd
 found() {
-	unshare --mount bash -c 'mount -t tmpfs tmpfs /run && mkdir -p /run/systemd && cp pcr.pub /run/systemd/tpm2-pcr-public-key.pem &&
+	unshare --mount bash -c 'mkdir -p /run/systemd && mount -t tmpfs tmpfs /run/systemd && cp pcr.pub /run/systemd/tpm2-pcr-public-key.pem &&
 		cp sig.json /run/systemd/tpm2-pcr-signature.json && echo "{}" >/run/systemd/pcrlock.json && exec "$0" "$@"' "$@"
 }
 kvmcrypt unseal -q --passphrase-file rec
