@@ -36,7 +36,7 @@ bad() { # bad PATTERN DESCRIPTION [HOST]: what PKI_… asks for is found
 	at 1 "$2" management.certificate
 	has management.certificate "$1" "is found"
 }
-PKI_DAYS=-1 bad '^fail .*servercert.pem: its certificate ended' "a certificate that has ended"
+PKI_DAYS=0 bad '^fail .*servercert.pem: its certificate ended' "a certificate that has ended"
 bad '^fail .*servercert.pem: names other hosts and not kvm1' "another host's" kvm10
 PKI_SAN='' bad '^fail .*servercert.pem: has no subject alternative name' "a name as common name only"
 PKI_USAGE=digitalSignature bad 'lacks key encipherment' "no key encipherment"

@@ -83,7 +83,7 @@ chgrp libvirt-qemu "$pki"/server-*
 chmod 0640 "$pki"/server-*
 look 1 "the file has a new certificate" console.served
 check_is 1 "$(said console.served | grep -c '^fail running domain web: still shows a certificate with serial')" "the guest shows the old one"
-PKI_DAYS=-1 pki_cert "$pki" server "$(hostname)"
+PKI_DAYS=0 pki_cert "$pki" server "$(hostname)"
 look 1 "a certificate that has ended" console.certificate
 check_is 1 "$(said console.certificate | grep -c '^fail configured .*/server-cert.pem: its certificate ended')" "is found"
 chmod 0644 "$pki/server-key.pem"

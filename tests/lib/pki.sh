@@ -9,8 +9,8 @@ pki_ca() {
 		-addext 'keyUsage=critical,keyCertSign,cRLSign' 2>/dev/null
 }
 
-# pki_cert DIR NAME HOST: DIR/NAME-cert.pem and NAME-key.pem for HOST, signed by its authority. PKI_DAYS (negative: it
-# has ended), PKI_KEY (arguments of `openssl req`), PKI_USAGE, PKI_EKU, PKI_SAN, PKI_HASH change what it is.
+# pki_cert DIR NAME HOST: DIR/NAME-cert.pem and NAME-key.pem for HOST, signed by its authority. PKI_DAYS (0: it has
+# ended), PKI_KEY (arguments of `openssl req`), PKI_USAGE, PKI_EKU, PKI_SAN, PKI_HASH change what it is.
 pki_cert() {
 	# shellcheck disable=SC2086
 	openssl req ${PKI_KEY:--newkey ec -pkeyopt ec_paramgen_curve:P-256} -nodes -keyout "$1/$2-key.pem" -out "$T/$2.csr" \
@@ -20,4 +20,6 @@ pki_cert() {
 	openssl x509 -req -in "$T/$2.csr" -CA "$1/ca-cert.pem" -CAkey "$1/ca-key.pem" -out "$1/$2-cert.pem" \
 		-days "${PKI_DAYS:-90}" -set_serial "0x$(openssl rand -hex 8)" "${PKI_HASH:--sha256}" -extfile "$T/$2.ext" 2>/dev/null
 	chmod 0600 "$1/$2-key.pem"
+	# OpenSSL makes none that ended before it began.
+	[ "${PKI_DAYS:-90}" != 0 ] || sleep 1.1
 }
