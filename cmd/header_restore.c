@@ -39,7 +39,7 @@ static int run(struct context *ctx, void *opaque, char **operands, size_t n, str
 	const struct restore_options *o = opaque;
 	AUTOKEYSTORE struct keystore *ks = NULL;
 	AUTORECORD struct record *record = NULL;
-	struct header_state found;
+	struct header_state found = { 0 };
 	bool changed = false;
 	struct header_restore p = { .foreign = o->overwrite_foreign, .dry_run = true };
 	(void)n;
