@@ -91,9 +91,14 @@ static inline void file_new_freep(struct file_new **f)
 }
 #define AUTOFILE_NEW CLEANUP(file_new_freep)
 
-/* Writes data as a new file of the given mode, by file_new_begin() and file_new_commit(). */
+/*
+ * Writes data as a new file of the given mode. One that replaces has the name .<name>.kvmcrypt-new until then; what an
+ * interrupted process left of it goes with the next, and with file_sweep(). ERROR_BUSY: another process is at it.
+ */
 int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode, bool replace,
 		      struct error *e);
+
+int file_sweep(const char *path, struct error *e);
 
 /* True when path lies on ramfs, or on tmpfs while no swap is on: nothing written there reaches a disk. */
 bool file_is_ram(const char *path);

@@ -112,34 +112,11 @@ static int make_dir(const char *file, struct error *e)
 	}
 }
 
-/* A name of its own, so that one that was left is found again: whoever writes has the keystore's lock. */
-static int new_name(const char *file, char **ret, struct error *e)
-{
-	const char *name = strrchr(file, '/') + 1;
-	return asprintf(ret, "%.*s.%s" FILE_NEW_SUFFIX, (int)(name - file), file, name) < 0 ? error_oom(e) : 0;
-}
-
 void pin_sweep(const char *keystore)
 {
-	AUTOFREE char *file = NULL, *tmp = NULL;
-	if (pin_file(keystore, &file, NULL) == 0 && new_name(file, &tmp, NULL) == 0)
-		unlink(tmp);
-}
-
-static int write_file(const char *file, const char *text, struct error *e)
-{
-	AUTOFREE char *tmp = NULL;
-	AUTOFILE_NEW struct file_new *f = NULL;
-	int r = new_name(file, &tmp, e);
-	if (r < 0)
-		return r;
-	unlink(tmp);
-	r = file_new_plan_as(file, tmp, &f, e);
-	if (r < 0 || (r = file_new_open(f, e)) < 0 || (r = file_pwrite(f->fd, text, strlen(text), 0, file, e)) < 0)
-		return r;
-	if (fchmod(f->fd, 0644) < 0)
-		return error_errno(e, ERROR_FAILED, errno, "cannot set the mode of %s", file);
-	return file_new_commit(f, true, e);
+	AUTOFREE char *file = NULL;
+	if (pin_file(keystore, &file, NULL) == 0)
+		file_sweep(file, NULL);
 }
 
 int pin_write(const char *keystore, const struct pin *pin, struct error *e)
@@ -167,5 +144,5 @@ int pin_write(const char *keystore, const struct pin *pin, struct error *e)
 		return error_oom(e);
 	}
 	r = make_dir(file, e);
-	return r < 0 ? r : write_file(file, text, e);
+	return r < 0 ? r : file_write_atomic(file, text, (size_t)len, 0644, true, e);
 }

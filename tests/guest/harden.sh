@@ -76,6 +76,18 @@ echo '{"files": 3' >/etc/kvmcrypt/harden.json
 check_exit 7 "a damaged harden.json" kvmcrypt harden --undo --yes
 rm /etc/kvmcrypt/harden.json
 
+# Killed at each rename and repeated, it leaves nothing beside what it writes.
+mkdir -p off/etc/libvirt
+for n in 1 2 3 4; do
+	echo 'max_core = "unlimited"' >off/etc/libvirt/qemu.conf
+	strace -f -qq -o /dev/null -e trace=/rename -e "inject=/rename:signal=KILL:when=$n" "$KVMCRYPT" harden --yes --root "$PWD/off" process >/dev/null 2>&1
+	"$KVMCRYPT" harden --yes --root "$PWD/off" process >/dev/null 2>&1
+	check_is "max_core = 0" "$(grep max_core off/etc/libvirt/qemu.conf)" "killed at rename $n: the same command again"
+	"$KVMCRYPT" harden --undo --yes --root "$PWD/off" >/dev/null 2>&1
+	check_is "off/etc/libvirt/qemu.conf" "$(find off -type f)" "and an undo leave nothing"
+	check_is 'max_core = "unlimited"' "$(cat off/etc/libvirt/qemu.conf)" "but what was there"
+done
+
 # A file that libvirt would not take is not edited.
 echo 'no such line' >>/etc/libvirt/qemu.conf
 cp /etc/libvirt/qemu.conf odd

@@ -214,6 +214,9 @@ static int restore_file(const struct host *h, struct json_object *entry, struct 
 	char path[PATH_MAX], copy[PATH_MAX];
 	const char *original = text_of(entry, "original");
 	host_path(h, text_of(entry, "path"), path, sizeof(path));
+	if (original)
+		file_sweep(host_path(h, original, copy, sizeof(copy)), NULL);
+	file_sweep(path, NULL);
 	int r = original ? rename(host_path(h, original, copy, sizeof(copy)), path) : unlink(path);
 	if (r < 0 && errno != ENOENT)
 		return error_errno(e, error_kind_of_errno(errno), errno, "%s cannot be put back", path);
@@ -233,6 +236,7 @@ int kept_restore(const struct host *h, struct json_object *kept, struct error *e
 		if (name && was && !strncmp(name, "/proc/sys/", 10) && access(name, F_OK) == 0)
 			r = write_parameter(name, was, e);
 	}
+	file_sweep(host_path(h, KEPT, path, sizeof(path)), NULL);
 	if (r == 0 && unlink(host_path(h, KEPT, path, sizeof(path))) < 0 && errno != ENOENT)
 		r = error_errno(e, error_kind_of_errno(errno), errno, "%s cannot be removed", path);
 	return r;
