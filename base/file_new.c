@@ -184,7 +184,7 @@ int file_sweep(const char *path, struct error *e)
 	return 0;
 }
 
-/* Under a name of its own, so that one that an interrupted process left is found again, and locked as long as it is made. */
+/* Under a name of its own, so that what an interrupted process left is found again, and locked while it is made. */
 static int begin_to_replace(const char *path, struct file_new **ret, struct error *e)
 {
 	AUTOFREE char *tmp = NULL;
