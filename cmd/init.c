@@ -34,7 +34,7 @@ static int find_existing(const struct context *ctx, const char *location, bool i
 		*e = why;
 		return r;
 	}
-	/* One whose making was killed may have its pin left to do; that it is there is true whatever becomes of that. */
+	/* One whose making was killed may have its pin left to do; it is there, whatever becomes of that. */
 	keystore_settle(*ret, NULL);
 	if (!if_absent)
 		return error_set(e, ERROR_EXISTS, EEXIST, "there is a keystore at %s already",
